@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+#include "base/crypto.h"
+#include "base/token.h"
+
+#define TOKEN_MIN 16
+#define TOKENS_MAX 4096
+
+/* Digests are kept instead of the tokens: equal length, and no secret in memory. */
+struct tokens {
+	size_t	n;
+	uint8_t digest[][SHA256_BYTES];
+};
+
+static size_t
+trim(char **line)
+{
+	char *s = *line, *end;
+
+	s += strspn(s, " \t");
+	end = s + strcspn(s, "#\r\n");
+	while (end > s && (end[-1] == ' ' || end[-1] == '\t'))
+		end--;
+	*end = '\0';
+	*line = s;
+	return (size_t)(end - s);
+}
+
+struct tokens *
+tokens_load(const char *path, char *err, size_t err_size)
+{
+	struct tokens *t = NULL;
+	char buf[1024], *line;
+	struct stat st;
+	FILE *f = fopen(path, "re");
+
+	if (f == NULL || fstat(fileno(f), &st) == -1) {
+		snprintf(err, err_size, "cannot read token file %s", path);
+		goto fail;
+	}
+	if (st.st_mode & S_IRWXO) {
+		snprintf(err, err_size, "token file %s is open to everyone: chmod 600 it", path);
+		goto fail;
+	}
+	if ((t = calloc(1, sizeof(*t) + TOKENS_MAX * sizeof(t->digest[0]))) == NULL) {
+		snprintf(err, err_size, "out of memory");
+		goto fail;
+	}
+	while (t->n < TOKENS_MAX && fgets(buf, sizeof(buf), f) != NULL) {
+		size_t len;
+
+		line = buf;
+		len = trim(&line);
+		if (len == 0)
+			continue;
+		if (len < TOKEN_MIN) {
+			snprintf(err, err_size, "token file %s: a token needs at least %d characters", path, TOKEN_MIN);
+			goto fail;
+		}
+		sha256(line, len, t->digest[t->n++]);
+	}
+	if (t->n == 0) {
+		snprintf(err, err_size, "token file %s holds no token", path);
+		goto fail;
+	}
+	fclose(f);
+	return t;
+fail:
+	if (f != NULL)
+		fclose(f);
+	tokens_free(t);
+	return NULL;
+}
+
+void
+tokens_free(struct tokens *t)
+{
+	free(t);
+}
+
+bool
+tokens_match(const struct tokens *t, const char *token, size_t len)
+{
+	uint8_t digest[SHA256_BYTES];
+	bool found = false;
+
+	sha256(token, len, digest);
+	for (size_t i = 0; i < t->n; i++)
+		found |= equal_secret(digest, t->digest[i], SHA256_BYTES);
+	return found;
+}
+
+bool
+tokens_match_header(const struct tokens *t, const char *value, size_t len)
+{
+	if (len < 8 || strncasecmp(value, "Bearer ", 7) != 0)
+		return false;
+	for (value += 7, len -= 7; len > 0 && *value == ' '; len--)
+		value++;
+	return tokens_match(t, value, len);
+}
