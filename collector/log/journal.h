@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef COLLECTOR_LOG_JOURNAL_H
+#define COLLECTOR_LOG_JOURNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "collector/log/log.h"
+
+/* The local journal: the log's first engine.  A directory of zero-filled segments,
+ * one writer thread, group commit by fdatasync. */
+struct journal_options {
+	uint64_t segment_bytes;
+	uint64_t keep_bytes, keep_age_ms;	/* retention; never above log_release_below() */
+	uint64_t reserve_bytes;			/* free space below which log_pressure() rises */
+	uint64_t queue_bytes;			/* submissions in flight before LOG_BUSY; 0: a default */
+	bool	 read_only;			/* no writer thread: for replay of a stopped journal */
+	const struct journal_io *io;		/* NULL: the system's; tests put a shim here */
+};
+
+/* The calls that touch the disk, so that a test can drop or tear what was not synced. */
+struct journal_io {
+	int	(*open)(const char *path, int flags, unsigned mode);
+	int	(*close)(int fd);
+	int64_t (*pwrite)(int fd, const void *buf, size_t len, uint64_t off);
+	int	(*fdatasync)(int fd);
+	int	(*rename)(const char *from, const char *to);
+	int	(*unlink)(const char *path);
+	int	(*sync_dir)(const char *path);
+};
+extern const struct journal_io journal_io_system;
+
+/* Open or create the journal in dir (which must exist), recover a torn tail and start
+ * its writer thread.  NULL with a sentence in err; a second opener is refused. */
+struct log *journal_open(const char *dir, const struct journal_options *o, char *err, size_t err_size);
+
+/* New retention and reserve, after a reload.  Any thread. */
+void journal_configure(struct log *l, const struct journal_options *o);
+
+#endif
