@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BASE_TEXT_H
+#define BASE_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/* Borrowed bytes, usually text; not NUL-terminated.  at may be NULL when len is 0. */
+struct text {
+	const char *at;
+	size_t	    len;
+};
+
+#define TEXT(literal) ((struct text){ "" literal, sizeof(literal) - 1 })
+
+static inline struct text
+text_of(const char *s)
+{
+	return (struct text){ s, s != NULL ? strlen(s) : 0 };
+}
+
+static inline bool
+text_equal(struct text a, struct text b)
+{
+	return a.len == b.len && (a.len == 0 || memcmp(a.at, b.at, a.len) == 0);
+}
+
+/* Well-formed UTF-8 (no surrogates, no overlong forms, at most U+10FFFF); NUL is refused. */
+bool text_is_utf8(struct text t);
+
+#endif
