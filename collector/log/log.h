@@ -38,7 +38,8 @@ enum log_outcome {
 enum log_read {
 	LOG_BATCH,
 	LOG_WAIT,		/* nothing yet; the end is a fact about a moment */
-	LOG_TRUNCATED,		/* wanted position was released; out->first is the oldest kept */
+	LOG_TRUNCATED,		/* wanted position was released; out->first is the oldest kept,
+				 * where the next call reads on */
 	LOG_REWOUND,		/* history changed under the reader: stop */
 	LOG_BROKEN_READ,
 };
@@ -83,12 +84,18 @@ enum log_append log_append(struct log *l, struct log_submission *s);
 /* Run done() for every outcome waiting in `reply`; call when its descriptor is readable. */
 void log_dispatch(struct mailbox *reply);
 
-/* Told (on an engine thread: only post to your own loop) when LOG_BUSY is over. */
+/* Told (on an engine thread: only post to your own loop) when LOG_BUSY is over or the
+ * engine has stopped.  One function per arg; NULL takes it back. */
 void log_on_room(struct log *l, void (*fn)(void *arg), void *arg);
 
-/* A reader from `from` (0: the oldest kept).  Its own thread; NULL when out of memory. */
+/* A reader from `from`: 0 (the oldest kept), a view's `next`, or the position of a batch
+ * or record (the batch that holds it comes first).  Its own thread; NULL when out of
+ * memory.  Readers are freed before the log is closed. */
 struct log_reader *log_reader_new(struct log *l, uint64_t from);
 void		   log_reader_free(struct log_reader *r);
+
+/* Read on from another position, as if new: for look-ups by report id. */
+void log_reader_seek(struct log_reader *r, uint64_t from);
 
 /* The next batch, waiting up to timeout_ms (0: do not wait).  The view is valid until
  * the next call on this reader.  Only durable batches are ever shown. */
@@ -100,14 +107,25 @@ void log_reader_wake(struct log_reader *r);
 /* Oldest position kept and the position that the next batch will be at or after. */
 void log_bounds(struct log *l, uint64_t *first_out, uint64_t *end_out, struct log_id *id_out);
 
-/* Nobody needs positions below floor any more.  Advisory: the engine keeps >= floor and
- * whatever its retention settings keep. */
-void log_release_below(struct log *l, uint64_t floor);
+/* Who holds on to old positions.  A hard floor is never crossed: the log grows and in the
+ * end refuses instead.  A soft floor is kept until the log is over its size budget. */
+enum log_floor {
+	LOG_FLOOR_LEDGER,	/* hard: the next position of the oldest snapshot still needed */
+	LOG_FLOOR_STORE,	/* soft: the projector's position */
+	LOG_FLOOR_REPLAY,	/* soft: what a replay of an open deployment would read */
+	LOG_N_FLOORS,
+};
+
+/* This holder needs nothing below floor (UINT64_MAX: nothing at all, e.g. no database).
+ * Until told, a log keeps everything for the first two and nothing for LOG_FLOOR_REPLAY.
+ * Advisory: the engine also keeps whatever its retention settings keep.  Any thread. */
+void log_release_below(struct log *l, enum log_floor holder, uint64_t floor);
 
 enum log_durability log_durability(const struct log *l);
 enum log_pressure   log_pressure(const struct log *l);	/* any thread, cheap */
 
-/* Flush what is queued, answer everything, stop the engine's threads. */
+/* Flush what is queued, answer everything, stop the engine's threads.  The reply mailboxes
+ * must still be there, and be dispatched once more. */
 void log_close(struct log *l);
 
 /* ---- the seam: what an engine implements ---- */
@@ -116,10 +134,11 @@ struct log_ops {
 	void		    (*on_room)(struct log *, void (*fn)(void *arg), void *arg);
 	struct log_reader  *(*reader_new)(struct log *, uint64_t from);
 	void		    (*reader_free)(struct log_reader *);
+	void		    (*reader_seek)(struct log_reader *, uint64_t from);
 	enum log_read	    (*read)(struct log_reader *, struct batch_view *out, int timeout_ms);
 	void		    (*reader_wake)(struct log_reader *);
 	void		    (*bounds)(struct log *, uint64_t *, uint64_t *, struct log_id *);
-	void		    (*release_below)(struct log *, uint64_t floor);
+	void		    (*release_below)(struct log *, enum log_floor holder, uint64_t floor);
 	enum log_durability (*durability)(const struct log *);
 	enum log_pressure   (*pressure)(const struct log *);
 	void		    (*close)(struct log *);
