@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/crypto.h"
+#include "base/signature.h"
+
+static char
+lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+static bool
+is_hex(char c)
+{
+	return (c >= '0' && c <= '9') || (lower(c) >= 'a' && lower(c) <= 'f');
+}
+
+static bool
+ends_with(struct text_view s, const char *suffix)
+{
+	size_t n = strlen(suffix);
+
+	if (s.len < n)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (lower(s.p[s.len - n + i]) != suffix[i])
+			return false;
+	return true;
+}
+
+/* ---- module id ---- */
+
+size_t
+module_id_normalise(struct text_view id, char *out, size_t cap)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < id.len && n + 1 < cap && n < MODULE_ID_MAX; i++) {
+		char c = id.p[i];
+
+		if (c == '-' || c == '{' || c == '}' || c == ' ')
+			continue;
+		/* ids are hex; whatever else comes must not break the line-based text */
+		out[n++] = (unsigned char)c <= ' ' || (unsigned char)c >= 0x7f ? '?' : lower(c);
+	}
+	if (n == 33 && out[32] == '0')
+		n = 32;		/* Mach-O and Breakpad ELF ids: a UUID with an age that is always 0 */
+	out[n] = '\0';
+	return n;
+}
+
+/* ---- module name ---- */
+
+/* A PE id is 8 hex digits of time stamp and 1 to 7 of size. */
+static bool
+is_pe_id(struct text_view id)
+{
+	if (id.len < 9 || id.len > 15)
+		return false;
+	for (size_t i = 0; i < id.len; i++)
+		if (!is_hex(id.p[i]))
+			return false;
+	return true;
+}
+
+static bool
+is_pe_name(struct text_view name)
+{
+	static const char *const suffixes[] = { ".exe", ".dll", ".sys", ".drv", ".ocx", ".cpl", ".scr",
+						".efi", ".ax", ".acm", ".tsp", ".mui", ".node", ".pyd", ".com" };
+
+	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++)
+		if (ends_with(name, suffixes[i]))
+			return true;
+	return false;
+}
+
+size_t
+module_name_normalise(struct text_view name, struct text_view id, char *out, size_t cap)
+{
+	static const char deleted[] = " (deleted)";
+	size_t n, start = 0;
+	bool pe = false;
+
+	if (name.p == NULL)
+		name.len = 0;
+	if (ends_with(name, deleted))
+		name.len -= sizeof(deleted) - 1;
+	for (size_t i = 0; i < name.len; i++) {
+		bool apk = name.p[i] == '!' && ends_with((struct text_view){ name.p, i }, ".apk");
+
+		pe |= name.p[i] == '\\';
+		if (name.p[i] == '/' || name.p[i] == '\\' || apk)
+			start = i + 1;
+	}
+	name = (struct text_view){ name.p + start, name.len - start };
+	pe |= is_pe_name(name) || is_pe_id(id);
+	n = name.len < MODULE_NAME_MAX ? name.len : MODULE_NAME_MAX;
+	if (n > cap - 1)
+		n = cap - 1;
+	/* never cut inside a UTF-8 sequence */
+	while (n < name.len && n > 0 && ((unsigned char)name.p[n] & 0xc0) == 0x80)
+		n--;
+	for (size_t i = 0; i < n; i++)
+		out[i] = pe ? lower(name.p[i]) : name.p[i];
+	out[n] = '\0';
+	return n;
+}
+
+/* ---- canonical text ---- */
+
+const char *
+signature_rung_name(enum signature_rung rung)
+{
+	static const char *const names[RUNG_N] = {
+		[RUNG_KEY] = "key",	  [RUNG_BUILD] = "build", [RUNG_MODULE] = "module",
+		[RUNG_KERNEL] = "kernel", [RUNG_ANY] = "any",	  [RUNG_STOP] = "stop",
+	};
+
+	return (unsigned)rung < RUNG_N ? names[rung] : "any";
+}
+
+struct out {
+	char  *p;
+	size_t cap, len;
+};
+
+static void __attribute__((format(printf, 2, 3)))
+put(struct out *o, const char *fmt, ...)
+{
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(o->p + o->len, o->cap - o->len, fmt, ap);
+	va_end(ap);
+	if (n > 0)
+		o->len = o->len + (size_t)n < o->cap ? o->len + (size_t)n : o->cap - 1;
+}
+
+static void
+put_bytes(struct out *o, const char *p, size_t n)
+{
+	if (n > o->cap - 1 - o->len)
+		n = o->cap - 1 - o->len;
+	memcpy(o->p + o->len, p, n);
+	o->len += n;
+	o->p[o->len] = '\0';
+}
+
+size_t
+signature_text(const struct signature_key *key, enum signature_rung rung, char out[SIGNATURE_TEXT_MAX])
+{
+	struct out o = { out, SIGNATURE_TEXT_MAX, 0 };
+	char name[MODULE_NAME_MAX + 1], id[MODULE_ID_MAX + 1];
+	struct text_view idv = { id, 0 };
+	size_t n;
+
+	put(&o, "faultline signature 1\n%s\n", signature_rung_name(rung));
+	if (rung > RUNG_MODULE)
+		return o.len;
+	idv.len = module_id_normalise(key->module_id, id, sizeof(id));
+	n = module_name_normalise(key->module, idv, name, sizeof(name));
+	/* the length keeps names with line breaks apart */
+	put(&o, "module %zu:", n);
+	put_bytes(&o, name, n);
+	put(&o, "\n");
+	if (rung == RUNG_MODULE)
+		return o.len;
+	put(&o, "id %s\n", id);
+	if (rung == RUNG_BUILD)
+		return o.len;
+	put(&o, "offset 0x%" PRIx64 "\nclass %s\n", key->offset, reason_class_name(key->reason));
+	return o.len;
+}
+
+static uint64_t
+hash_text(const char *text, size_t len)
+{
+	uint8_t d[SHA256_BYTES];
+	uint64_t h = 0;
+
+	sha256(text, len, d);
+	for (int i = 0; i < 8; i++)
+		h = h << 8 | d[i];
+	return h;
+}
+
+uint64_t
+signature_hash(const struct signature_key *key, enum signature_rung rung)
+{
+	char text[SIGNATURE_TEXT_MAX];
+
+	return hash_text(text, signature_text(key, rung, text));
+}
+
+char *
+signature_id_text(uint64_t hash, char out[SIGNATURE_ID_LEN])
+{
+	snprintf(out, SIGNATURE_ID_LEN, "s1-%016" PRIx64, hash);
+	return out;
+}
+
+void
+signature_id(const struct signature_key *key, char out[SIGNATURE_ID_LEN])
+{
+	signature_id_text(signature_hash(key, RUNG_KEY), out);
+}
+
+int
+signature_id_parse(const char *s, size_t len, uint64_t *hash_out)
+{
+	uint64_t h = 0;
+
+	if (len != SIGNATURE_ID_LEN - 1 || memcmp(s, "s1-", 3) != 0)
+		return -1;
+	for (size_t i = 3; i < len; i++) {
+		char c = s[i];
+
+		if (!is_hex(c) || c != lower(c))
+			return -1;
+		h = h << 4 | (uint64_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+	}
+	*hash_out = h;
+	return 0;
+}
+
+/* ---- title ---- */
+
+/* Length of the valid UTF-8 sequence at p, 0 if there is none. */
+static size_t
+utf8_len(const unsigned char *p, size_t n)
+{
+	size_t want = p[0] < 0x80 ? 1 : p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : (p[0] & 0xf0) == 0xe0 ? 3 :
+		      p[0] >= 0xf0 && p[0] < 0xf5 ? 4 : 0;
+
+	if (want == 0 || want > n)
+		return 0;
+	for (size_t i = 1; i < want; i++)
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
+	    (p[0] == 0xf4 && p[1] > 0x8f))
+		return 0;
+	return want;
+}
+
+static void
+put_safe(struct out *o, const char *p, size_t len)
+{
+	for (size_t i = 0; i < len;) {
+		const unsigned char *u = (const unsigned char *)p + i;
+		size_t n = utf8_len(u, len - i);
+
+		if (n == 0 || *u < ' ' || *u == 0x7f || (*u == 0xc2 && n == 2 && u[1] < 0xa0))
+			put_bytes(o, "?", 1);
+		else if (o->cap - 1 - o->len >= n)
+			put_bytes(o, p + i, n);
+		i += n ? n : 1;
+	}
+}
+
+size_t
+signature_title(const struct signature_key *key, char *out, size_t cap)
+{
+	struct out o = { out, cap, 0 };
+	char name[MODULE_NAME_MAX + 1], id[MODULE_ID_MAX + 1];
+	struct text_view idv = { id, 0 };
+	size_t n;
+
+	if (cap == 0)
+		return 0;
+	out[0] = '\0';
+	idv.len = module_id_normalise(key->module_id, id, sizeof(id));
+	n = module_name_normalise(key->module, idv, name, sizeof(name));
+	if (n == 0) {
+		put(&o, "unknown");
+		return o.len;
+	}
+	put_safe(&o, name, n);
+	put(&o, "+0x%" PRIx64, key->offset);
+	return o.len;
+}
+
+/* ---- stop codes ---- */
+
+static void
+put_params(struct out *o, const struct stop_key *key, const char *sep)
+{
+	for (size_t i = 0; i < key->n_params && i < 4; i++) {
+		uint64_t p = key->params[i], low = (uint32_t)p;
+		bool sign_extended = p >> 32 == 0xffffffff || p >> 32 == 0;
+
+		if (p == 0)
+			put(o, "%s0", sep);
+		else if (p < 0x1000)
+			put(o, "%s0x%" PRIx64, sep, p);
+		else if (sign_extended && ((low >> 30 == 3 && (low & 0x0fff0000) < 0x100000) ||
+					   (low >= 0x80000001 && low <= 0x80000004)))
+			put(o, "%s0x%" PRIx64, sep, low);
+		else
+			put(o, "%s%s", sep, p >> 47 || (p >> 32 == 0 && p >= 0x80000000) ? "kernel" : "user");
+	}
+}
+
+size_t
+signature_stop_text(const struct stop_key *key, char out[SIGNATURE_TEXT_MAX])
+{
+	struct out o = { out, SIGNATURE_TEXT_MAX, 0 };
+	size_t n = key->os_build.p == NULL ? 0 : key->os_build.len < 64 ? key->os_build.len : 64;
+
+	put(&o, "faultline signature 1\n%s\ncode 0x%" PRIx64 "\nparameters", signature_rung_name(RUNG_STOP),
+	    key->code);
+	put_params(&o, key, " ");
+	put(&o, "\nos %zu:", n);
+	if (n != 0)
+		put_bytes(&o, key->os_build.p, n);
+	put(&o, "\n");
+	return o.len;
+}
+
+uint64_t
+signature_stop_hash(const struct stop_key *key)
+{
+	char text[SIGNATURE_TEXT_MAX];
+
+	return hash_text(text, signature_stop_text(key, text));
+}
+
+size_t
+signature_stop_title(const struct stop_key *key, char *out, size_t cap)
+{
+	struct out o = { out, cap, 0 };
+	const char *name = bugcheck_name(key->code);
+
+	if (cap == 0)
+		return 0;
+	out[0] = '\0';
+	put(&o, "stop 0x%" PRIx64, key->code);
+	if (name != NULL)
+		put(&o, " %s", name);
+	put_params(&o, key, " ");
+	return o.len;
+}
