@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TRIAGE_TRIAGE_H
+#define TRIAGE_TRIAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/diag.h"
+#include "base/signature.h"
+
+/* Bytes of a dump in, what happened out.
+ *
+ * Pure: no file, socket, clock, locale, thread or global state; memory comes from
+ * the arena alone (malloc underneath).  Safe on hostile input: every count is checked
+ * before it sizes anything, every loop is bounded.  Texts of a result are never
+ * NULL, NUL-terminated, valid UTF-8 and live in the arena. */
+
+/* The enums below go over the wire and into the database: append only. */
+enum triage_format {
+	TRIAGE_FORMAT_UNKNOWN = 0,
+	TRIAGE_FORMAT_MINIDUMP,
+	TRIAGE_FORMAT_ELFCORE,
+	TRIAGE_N_FORMATS
+};
+
+enum triage_os {
+	TRIAGE_OS_UNKNOWN = 0,
+	TRIAGE_OS_WINDOWS,
+	TRIAGE_OS_LINUX,
+	TRIAGE_OS_ANDROID,
+	TRIAGE_OS_MACOS,
+	TRIAGE_OS_IOS,
+	TRIAGE_OS_SOLARIS,
+	TRIAGE_OS_PS3,
+	TRIAGE_OS_NACL,
+	TRIAGE_OS_FUCHSIA,
+	TRIAGE_OS_FREEBSD,
+	TRIAGE_OS_NETBSD,
+	TRIAGE_N_OS
+};
+
+enum triage_arch {
+	TRIAGE_ARCH_UNKNOWN = 0,
+	TRIAGE_ARCH_X86,
+	TRIAGE_ARCH_X64,
+	TRIAGE_ARCH_ARM,
+	TRIAGE_ARCH_ARM64,
+	TRIAGE_ARCH_PPC,
+	TRIAGE_ARCH_PPC64,
+	TRIAGE_ARCH_MIPS,
+	TRIAGE_ARCH_MIPS64,
+	TRIAGE_ARCH_SPARC,
+	TRIAGE_ARCH_IA64,
+	TRIAGE_ARCH_RISCV,
+	TRIAGE_ARCH_RISCV64,
+	TRIAGE_N_ARCH
+};
+
+/* How a frame was found, weakest first. */
+enum triage_trust {
+	TRIAGE_TRUST_NONE = 0,
+	TRIAGE_TRUST_SCAN,		/* looks like a return address on the stack */
+	TRIAGE_TRUST_FRAME_POINTER,
+	TRIAGE_TRUST_CFI,
+	TRIAGE_TRUST_CONTEXT,		/* registers of the dump */
+	TRIAGE_N_TRUSTS
+};
+
+/* Names as they stand in JSON; "unknown" for values out of range. */
+const char *triage_format_name(enum triage_format f);	/* "minidump", "elf-core" */
+const char *triage_os_name(enum triage_os os);		/* "windows", "linux", "macos", … */
+const char *triage_arch_name(enum triage_arch arch);	/* "x86", "x64", "arm", "arm64", … */
+const char *triage_trust_name(enum triage_trust t);	/* "context", "cfi", "frame_pointer", "scan", "none" */
+
+struct triage_module {
+	const char *path;	/* as the dump has it: data, never opened */
+	uint64_t    base;
+	uint64_t    size;
+	const char *id;		/* build id for the signature (base/signature.h); "" unknown */
+	const char *code_id;	/* as symbol servers write it; "" unknown */
+	const char *debug_id;	/* Breakpad form, GUID and age; "" unknown */
+	const char *version;	/* "10.0.19041.1"; "" unknown */
+};
+
+struct triage_frame {
+	uint64_t	  pc;		/* return address - 1 (- 2 arm, - 4 arm64) for caller frames */
+	uint64_t	  offset;	/* pc - base of its module; 0 without one */
+	int32_t		  module;	/* index into modules, -1: in none */
+	enum triage_trust trust;
+	const char	 *function;	/* "" unknown */
+};
+
+struct triage_annotation {
+	const char *key;
+	const char *value;
+};
+
+struct triage_result {
+	enum triage_format format;
+	enum triage_os	   os;
+	enum triage_arch   arch;
+	const char	  *os_version;	/* "10.0.19045", kernel release …; "" unknown */
+
+	const char *reason;	/* "EXCEPTION_ACCESS_VIOLATION_READ", "SIGSEGV / SEGV_MAPERR"; "" = no crash recorded */
+	uint32_t    code;	/* exception code or signal number */
+	uint32_t    subcode;	/* exception flags or si_code */
+	bool	    has_address;
+	uint64_t    address;	/* what the crash was about: fault address, else the pc */
+
+	int32_t	 crashing_thread;	/* index in the dump's thread list, -1: none */
+	uint32_t crashing_tid;		/* 0 without one */
+	uint32_t thread_count;
+	uint32_t module_count;		/* in the dump; n_modules may be fewer after decode */
+	uint32_t process_id;		/* 0 unknown */
+	int64_t	 dump_time;		/* seconds since 1970 as the client's clock had it; 0 unknown */
+
+	const struct triage_module *modules;	/* [0] is the program itself when the dump says so */
+	size_t			    n_modules;
+	const struct triage_frame  *frames;	/* of the crashing thread; [0] is its context */
+	size_t			    n_frames;
+	const struct triage_annotation *annotations;	/* what the writer attached, first 64 */
+	size_t			    n_annotations;
+
+	bool	    has_signature;	/* false when no crash is recorded */
+	int32_t	    blamed;		/* frame the signature names, -1: none */
+	const char *blame_rule;		/* why that one: "context", "no-module", "messenger:…" */
+	const char *module;		/* normalised name, "" unknown */
+	const char *module_id;		/* normalised id */
+	uint64_t    offset;
+	enum reason_class class;
+	uint64_t    signature;		/* signature_hash(…, RUNG_KEY) of these four */
+	const char *title;
+
+	bool	    partial;		/* part of the dump was missing or damaged */
+	const char *partial_what;	/* first reason for it, "" */
+};
+
+struct triage_options {
+	size_t max_frames;	/* 0: TRIAGE_MAX_FRAMES */
+};
+
+#define TRIAGE_MAX_FRAMES      512
+#define TRIAGE_MAX_MODULES     8192
+#define TRIAGE_MAX_THREADS     65536
+#define TRIAGE_MAX_ANNOTATIONS 64
+
+/* The arena to give a dump of any size: what a result and its working tables can take. */
+#define TRIAGE_ARENA_BYTES ((size_t)32 << 20)
+
+/* Analyse image, which is borrowed while the call lasts and not kept: the result
+ * holds copies.  opt may be NULL.
+ * ERR_OK: *out is filled (look at partial).  Otherwise *out is untouched and *diag
+ * (may not be NULL) says what is wrong and where: ERR_UNSUPPORTED when this is no
+ * dump we know, ERR_TRUNCATED or ERR_MALFORMED when nothing useful could be read,
+ * ERR_LIMIT or ERR_NOMEM from the arena. */
+enum err triage_run(struct arena *a, const void *image, size_t size, const struct triage_options *opt,
+		    struct triage_result *out, struct diag *diag);
+
+/* ---- results between processes ---- */
+
+#define TRIAGE_WIRE_MAX ((size_t)64 << 10)
+
+/* Write res to buf; returns the bytes used, 0 if cap is too small for a minimum.
+ * What does not fit is left out from the end: modules no frame is in, annotations, frames. */
+size_t triage_result_encode(const struct triage_result *res, void *buf, size_t cap);
+
+/* Read what an untrusted worker wrote.  Every field is checked again and the
+ * signature is computed again from its parts.  buf is not kept and may not change
+ * while the call lasts: copy it out of shared memory first. */
+enum err triage_result_decode(struct arena *a, const void *buf, size_t size, struct triage_result *out,
+			      struct diag *diag);
+
+/* ---- compressed dumps ---- */
+
+enum triage_container {
+	TRIAGE_CONTAINER_NONE = 0,
+	TRIAGE_CONTAINER_GZIP,
+	TRIAGE_CONTAINER_ZSTD,
+};
+
+enum triage_container triage_container_of(const void *image, size_t size);
+
+/* Decompress gzip or zstd (window up to 8 MiB) into memory the caller frees with
+ * free().  ERR_LIMIT when it would grow beyond limit or needs a larger window;
+ * ERR_TRUNCATED hands out what there was before the end (*out may be used, free it
+ * too); other failures leave *out NULL. */
+enum err triage_expand(const void *image, size_t size, size_t limit, void **out, size_t *out_size,
+		       struct diag *diag);
+
+#endif
