@@ -22,14 +22,14 @@ is_hex(char c)
 }
 
 static bool
-ends_with(struct text_view s, const char *suffix)
+ends_with(struct text s, const char *suffix)
 {
 	size_t n = strlen(suffix);
 
 	if (s.len < n)
 		return false;
 	for (size_t i = 0; i < n; i++)
-		if (lower(s.p[s.len - n + i]) != suffix[i])
+		if (lower(s.at[s.len - n + i]) != suffix[i])
 			return false;
 	return true;
 }
@@ -37,12 +37,12 @@ ends_with(struct text_view s, const char *suffix)
 /* ---- module id ---- */
 
 size_t
-module_id_normalise(struct text_view id, char *out, size_t cap)
+module_id_normalise(struct text id, char *out, size_t cap)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < id.len && n + 1 < cap && n < MODULE_ID_MAX; i++) {
-		char c = id.p[i];
+		char c = id.at[i];
 
 		if (c == '-' || c == '{' || c == '}' || c == ' ')
 			continue;
@@ -59,18 +59,18 @@ module_id_normalise(struct text_view id, char *out, size_t cap)
 
 /* A PE id is 8 hex digits of time stamp and 1 to 7 of size. */
 static bool
-is_pe_id(struct text_view id)
+is_pe_id(struct text id)
 {
 	if (id.len < 9 || id.len > 15)
 		return false;
 	for (size_t i = 0; i < id.len; i++)
-		if (!is_hex(id.p[i]))
+		if (!is_hex(id.at[i]))
 			return false;
 	return true;
 }
 
 static bool
-is_pe_name(struct text_view name)
+is_pe_name(struct text name)
 {
 	static const char *const suffixes[] = { ".exe", ".dll", ".sys", ".drv", ".ocx", ".cpl", ".scr",
 						".efi", ".ax", ".acm", ".tsp", ".mui", ".node", ".pyd", ".com" };
@@ -82,33 +82,33 @@ is_pe_name(struct text_view name)
 }
 
 size_t
-module_name_normalise(struct text_view name, struct text_view id, char *out, size_t cap)
+module_name_normalise(struct text name, struct text id, char *out, size_t cap)
 {
 	static const char deleted[] = " (deleted)";
 	size_t n, start = 0;
 	bool pe = false;
 
-	if (name.p == NULL)
+	if (name.at == NULL)
 		name.len = 0;
 	if (ends_with(name, deleted))
 		name.len -= sizeof(deleted) - 1;
 	for (size_t i = 0; i < name.len; i++) {
-		bool apk = name.p[i] == '!' && ends_with((struct text_view){ name.p, i }, ".apk");
+		bool apk = name.at[i] == '!' && ends_with((struct text){ name.at, i }, ".apk");
 
-		pe |= name.p[i] == '\\';
-		if (name.p[i] == '/' || name.p[i] == '\\' || apk)
+		pe |= name.at[i] == '\\';
+		if (name.at[i] == '/' || name.at[i] == '\\' || apk)
 			start = i + 1;
 	}
-	name = (struct text_view){ name.p + start, name.len - start };
+	name = (struct text){ name.at + start, name.len - start };
 	pe |= is_pe_name(name) || is_pe_id(id);
 	n = name.len < MODULE_NAME_MAX ? name.len : MODULE_NAME_MAX;
 	if (n > cap - 1)
 		n = cap - 1;
 	/* never cut inside a UTF-8 sequence */
-	while (n < name.len && n > 0 && ((unsigned char)name.p[n] & 0xc0) == 0x80)
+	while (n < name.len && n > 0 && ((unsigned char)name.at[n] & 0xc0) == 0x80)
 		n--;
 	for (size_t i = 0; i < n; i++)
-		out[i] = pe ? lower(name.p[i]) : name.p[i];
+		out[i] = pe ? lower(name.at[i]) : name.at[i];
 	out[n] = '\0';
 	return n;
 }
@@ -159,7 +159,7 @@ signature_text(const struct signature_key *key, enum signature_rung rung, char o
 {
 	struct out o = { out, SIGNATURE_TEXT_MAX, 0 };
 	char name[MODULE_NAME_MAX + 1], id[MODULE_ID_MAX + 1];
-	struct text_view idv = { id, 0 };
+	struct text idv = { id, 0 };
 	size_t n;
 
 	put(&o, "faultline signature 1\n%s\n", signature_rung_name(rung));
@@ -271,7 +271,7 @@ signature_title(const struct signature_key *key, char *out, size_t cap)
 {
 	struct out o = { out, cap, 0 };
 	char name[MODULE_NAME_MAX + 1], id[MODULE_ID_MAX + 1];
-	struct text_view idv = { id, 0 };
+	struct text idv = { id, 0 };
 	size_t n;
 
 	if (cap == 0)
@@ -313,14 +313,14 @@ size_t
 signature_stop_text(const struct stop_key *key, char out[SIGNATURE_TEXT_MAX])
 {
 	struct out o = { out, SIGNATURE_TEXT_MAX, 0 };
-	size_t n = key->os_build.p == NULL ? 0 : key->os_build.len < 64 ? key->os_build.len : 64;
+	size_t n = key->os_build.at == NULL ? 0 : key->os_build.len < 64 ? key->os_build.len : 64;
 
 	put(&o, "faultline signature 1\n%s\ncode 0x%" PRIx64 "\nparameters", signature_rung_name(RUNG_STOP),
 	    key->code);
 	put_params(&o, key, " ");
 	put(&o, "\nos %zu:", n);
 	if (n != 0)
-		put_bytes(&o, key->os_build.p, n);
+		put_bytes(&o, key->os_build.at, n);
 	put(&o, "\n");
 	return o.len;
 }

@@ -6,11 +6,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/text.h"
+
 /* What a crash is counted under: one definition for clients, gates, ledger and
  * triage.  The algorithm with test vectors is docs/SIGNATURES.md.
  * Everything here is pure, allocates nothing and may run on any thread.
- * Texts are (pointer, length), need no NUL and may hold any bytes; a NULL pointer
- * is an empty text. */
+ * Texts may hold any bytes. */
 
 /* Part of the signature and of the database: append only. */
 enum reason_class {
@@ -45,16 +46,11 @@ const char *bugcheck_name(uint64_t code);
 #define MODULE_NAME_MAX 255	/* bytes of a normalised name, without a NUL */
 #define MODULE_ID_MAX	64	/* bytes of a normalised id, without a NUL */
 
-struct text_view {
-	const char *p;
-	size_t	    len;
-};
-
 /* A module and a place in it.  The functions below normalise what they are given,
  * so raw client claims and already normalised texts give the same ids. */
 struct signature_key {
-	struct text_view  module;	/* path or name; empty: no module is known */
-	struct text_view  module_id;	/* build id; empty when unknown */
+	struct text  module;	/* path or name; empty: no module is known */
+	struct text  module_id;	/* build id; empty when unknown */
 	uint64_t	  offset;	/* in the module; 0 when no module is known */
 	enum reason_class reason;
 };
@@ -62,10 +58,10 @@ struct signature_key {
 /* Base name; ASCII lower-case when the module is a PE image (by path, suffix or
  * shape of its id); " (deleted)" and "x.apk!" removed; cut at MODULE_NAME_MAX.
  * Writes at most cap bytes including a final NUL, cap > 0; returns the length. */
-size_t module_name_normalise(struct text_view name, struct text_view id, char *out, size_t cap);
+size_t module_name_normalise(struct text name, struct text id, char *out, size_t cap);
 
 /* Lower-case hex without dashes and braces; a UUID's trailing age 0 removed. */
-size_t module_id_normalise(struct text_view id, char *out, size_t cap);
+size_t module_id_normalise(struct text id, char *out, size_t cap);
 
 /* What a report votes for, most exact first.  Append only. */
 enum signature_rung {
@@ -104,7 +100,7 @@ struct stop_key {
 	uint64_t	 code;
 	size_t		 n_params;	/* at most 4 are used */
 	uint64_t	 params[4];
-	struct text_view os_build;
+	struct text os_build;
 };
 
 /* One word per parameter: "0", a literal below 0x1000 ("0x2"), an NTSTATUS

@@ -12,10 +12,10 @@
 
 #include "base/signature.h"
 
-#define V(s) ((struct text_view){ (s), sizeof(s) - 1 })
+#define V(s) TEXT(s)
 
 static void
-assert_name(struct text_view name, struct text_view id, const char *want)
+assert_name(struct text name, struct text id, const char *want)
 {
 	char out[MODULE_NAME_MAX + 1];
 	size_t n = module_name_normalise(name, id, out, sizeof(out));
@@ -23,7 +23,7 @@ assert_name(struct text_view name, struct text_view id, const char *want)
 	assert_string_equal(out, want);
 	assert_int_equal(n, strlen(want));
 	/* idempotent: a normalised name stays what it is */
-	module_name_normalise((struct text_view){ out, n }, id, out, sizeof(out));
+	module_name_normalise((struct text){ out, n }, id, out, sizeof(out));
 	assert_string_equal(out, want);
 }
 
@@ -45,14 +45,14 @@ test_module_name(void **state)
 	assert_name(V("dir/"), V(""), "");
 	memset(longname, 'a', sizeof(longname));
 	memcpy(longname + 254, "\xc3\xa4", 2);	/* would be cut in half */
-	assert_int_equal(module_name_normalise((struct text_view){ longname, sizeof(longname) }, V(""), out, sizeof(out)),
+	assert_int_equal(module_name_normalise((struct text){ longname, sizeof(longname) }, V(""), out, sizeof(out)),
 			 254);
 	assert_int_equal(module_name_normalise(V("libc.so.6"), V(""), tiny, sizeof(tiny)), 3);
 	assert_string_equal(tiny, "lib");
 }
 
 static void
-assert_id(struct text_view id, const char *want)
+assert_id(struct text id, const char *want)
 {
 	char out[MODULE_ID_MAX + 1];
 
