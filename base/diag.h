@@ -14,6 +14,8 @@ enum err {
 	ERR_UNSUPPORTED,	/* input is legal and we do not handle it */
 	ERR_ABSENT,		/* the dump does not contain that memory */
 	ERR_NOMEM,
+	ERR_TIMEOUT,		/* analysing it took too long */
+	ERR_CRASHED,		/* analysing it killed the worker */
 };
 
 /* First failure and where it happened. */
