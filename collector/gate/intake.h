@@ -10,15 +10,14 @@
 
 /* From gates to the log: collects the records of one event-loop turn into batches.
  *
- * One intake a loop, used on that loop's thread only.  The owner calls intake_flush()
- * once a turn and intake_dispatch() when intake_fd() is readable (intake_attach() in
- * gate.h does both).  A group is what is acknowledged together: a frame or a request. */
+ * One intake a loop, used on that loop's thread only.  The loop's owner (gate_thread.c)
+ * calls intake_flush() once a turn and intake_dispatch() when intake_fd() is readable.
+ * A group is what is acknowledged together: a frame or a request. */
 struct intake;
 
 enum intake_result {
 	INTAKE_OK,
 	INTAKE_BUSY,	/* too much in flight: stop reading; on_room() comes */
-	INTAKE_FULL,	/* disk full: refuse with DISCARD_disk_full */
 	INTAKE_BROKEN,	/* the log has stopped: refuse with DISCARD_log_unknown */
 	INTAKE_TOO_BIG,	/* the group does not fit INTAKE_PARTS batches: refuse with DISCARD_too_many_items */
 };
@@ -54,7 +53,7 @@ void intake_begin(struct intake *in, struct intake_group *g, enum log_class clas
 uint8_t *intake_add(struct intake *in, enum record_type type, uint16_t tenant, int64_t received_us,
 		    size_t payload_len, enum intake_result *why_out);
 
-/* Hand the group over.  An empty group is done at once, DURABLE. */
+/* Hand the group over.  done() may run inside: an empty group is done at once, DURABLE. */
 void intake_commit(struct intake *in);
 void intake_abandon(struct intake *in);		/* nothing of the group is logged; done() is not called */
 
@@ -65,7 +64,12 @@ uint64_t intake_position(const struct intake_group *g, uint32_t i);
 bool intake_ready(const struct intake *in);
 void intake_on_room(struct intake *in, void (*fn)(void *arg), void *arg);
 
-void intake_flush(struct intake *in);		/* submit what was collected */
+/* Why a group ended REFUSED: the disk is full (DISCARD_disk_full, try again later), or the
+ * log has stopped (DISCARD_log_unknown). */
+bool intake_full(const struct intake *in);
+bool intake_broken(const struct intake *in);
+
+void intake_flush(struct intake *in);		/* submit what was collected; every turn, at least each 50 ms */
 int  intake_fd(const struct intake *in);
 void intake_dispatch(struct intake *in);	/* run done() of everything decided */
 uint32_t intake_in_flight(const struct intake *in);	/* batches; 0 means drained */
