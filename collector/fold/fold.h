@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef COLLECTOR_FOLD_FOLD_H
+#define COLLECTOR_FOLD_FOLD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/mailbox.h"
+#include "collector/ledger/ledger.h"
+#include "collector/log/log.h"
+
+/* The ledger thread: loads the newest snapshot, folds the log from there for ever, takes
+ * snapshots, publishes what it knows and answers questions between batches. */
+struct fold;
+
+struct fold_options {
+	struct log *log;
+	const char *snapshot_dir;	/* must exist; NULL: no snapshots */
+	uint64_t    snapshot_interval_ms, snapshot_records;
+	/* Append an automatic Decision (halt) to the log: pack a log.Decision with basis pos.
+	 * On the ledger thread; must not block; texts are borrowed. */
+	void (*decide)(void *arg, uint16_t tenant, const char *deployment, const char *reason, uint64_t pos);
+	/* A new view was published with a changed verdict, or events were added.  On the
+	 * ledger thread; only post to your own loop. */
+	void (*changed)(void *arg);
+	void *arg;
+};
+
+/* Load and start the thread.  NULL with a sentence in err (a snapshot of a newer version,
+ * a log that does not reach back to the snapshot, ...). */
+struct fold *fold_start(const struct fold_options *o, char *err, size_t err_size);
+
+/* Take a last snapshot and stop.  Mail of fold_ask() still queued is answered. */
+void fold_stop(struct fold *f);
+
+/* New intervals after a reload. */
+void fold_configure(struct fold *f, uint64_t snapshot_interval_ms, uint64_t snapshot_records);
+
+/* Everything before this position is folded and visible.  Any thread. */
+uint64_t fold_position(const struct fold *f);
+/* The log as it was when fold_start() ran has been folded (readiness). */
+bool	 fold_caught_up(const struct fold *f);
+/* NULL, or why the thread stopped folding (an unknown record that may not be skipped,
+ * history changed, ...): verdicts are stale from then on. */
+const char *fold_failed(const struct fold *f);
+
+/* ---- views: immutable, any thread ---- */
+
+#define VIEW_TOP 100
+
+struct view_signature {
+	uint16_t tenant;
+	uint64_t id;
+	uint8_t	 rung, kinds;
+	uint32_t hosts, sites;
+	uint64_t crashes, trend;
+	int64_t	 first_us, last_us;
+	char	 title[VERDICT_TITLE_MAX];
+};
+struct view_deployment {
+	uint16_t tenant;
+	uint32_t no;
+	char	 id[129];
+	bool	 open;
+	struct verdict_view verdict;	/* evidence without the votes */
+};
+struct fold_view {
+	uint64_t position;
+	int64_t	 now_us;
+	struct ledger_stats stats;
+	uint32_t n_by_hosts, n_newest, n_by_trend, n_deployments;
+	struct view_signature by_hosts[VIEW_TOP], newest[VIEW_TOP], by_trend[VIEW_TOP];	/* tenant 0 */
+	struct view_deployment *deployments;	/* sorted by tenant, then id */
+};
+/* The newest view, never NULL; give it back.  Published at most every 100 ms, and at once
+ * when a verdict changes. */
+const struct fold_view *fold_view_get(struct fold *f);
+void			fold_view_put(struct fold *f, const struct fold_view *v);
+
+/* One deployment of a view; NULL if it is not there. */
+const struct view_deployment *fold_view_deployment(const struct fold_view *v, uint16_t tenant, struct text id);
+
+/* ---- questions: run on the ledger thread between batches ---- */
+
+struct fold_query {
+	struct mail mail;		/* link; also the answer's mail in `reply` */
+	void	  (*ask)(struct fold_query *q, const struct ledger *l);	/* on the ledger thread: copy out, be quick */
+	struct mailbox *reply;		/* posted here when answered */
+	void	   *arg;
+};
+/* The caller owns q and leaves it alone until it comes back through q->reply.  False when
+ * the queue is full or the thread has stopped: answer "busy". */
+bool fold_ask(struct fold *f, struct fold_query *q);
+
+/* Report status without a question: true once everything up to pos is folded. */
+static inline bool
+fold_has(const struct fold *f, uint64_t pos)
+{
+	return fold_position(f) > pos;
+}
+
+/* ---- events, for SSE: any thread ---- */
+
+enum fold_event_kind { EVENT_SIGNATURE, EVENT_VERDICT, EVENT_DEPLOYMENT };
+
+struct fold_event {
+	uint64_t id;			/* rises; survives no restart: starts at the log position */
+	enum fold_event_kind kind;
+	uint16_t tenant;
+	uint64_t pos;
+	uint64_t signature;		/* EVENT_SIGNATURE */
+	char	 deployment[129];	/* EVENT_VERDICT, EVENT_DEPLOYMENT */
+	enum verdict verdict;		/* EVENT_VERDICT */
+	enum verdict_state state;
+	char	 text[VERDICT_REASON_MAX];	/* title of the signature, or the reason */
+};
+/* Up to cap events after id `after`, oldest first; *missed_out says that older ones after
+ * `after` are gone from the ring of 1,024.  after = UINT64_MAX: only sets *last_out. */
+size_t fold_events_since(struct fold *f, uint64_t after, struct fold_event *out, size_t cap, bool *missed_out,
+			 uint64_t *last_out);
+
+/* ---- for gates: any thread ---- */
+
+/* One reader per gate thread. */
+struct host_map_reader *fold_host_map(struct fold *f);
+/* Are more dumps of that signature welcome?  Cheap, may lag. */
+bool fold_wants_dump(const struct fold *f, uint16_t tenant, uint64_t signature);
+
+#endif

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef COLLECTOR_LEDGER_LEDGER_H
+#define COLLECTOR_LEDGER_LEDGER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/diag.h"
+#include "base/text.h"
+#include "collector/ledger/verdict.h"
+#include "proto/batch.h"
+
+/* The ledger: folds the log into hosts, signatures, deployments and verdicts.
+ *
+ * Pure and deterministic: no I/O, no clock, no settings but those in records; the same
+ * log gives the same ledger_digest().  One thread.  Running out of memory ends the
+ * process: a half-folded record cannot be undone, and a restart folds it again. */
+struct ledger;
+
+/* ---- what happens while folding ---- */
+
+enum report_outcome { REPORT_COUNTED, REPORT_LATE, REPORT_RESENT };
+
+/* Called while folding; must not call back into the ledger.  Any entry may be NULL.
+ * Texts are borrowed for the call. */
+struct ledger_sink {
+	void *arg;
+	void (*signature_new)(void *arg, uint16_t tenant, uint64_t signature, const char *title, uint64_t pos);
+	void (*verdict_changed)(void *arg, uint16_t tenant, const char *deployment, const struct verdict_view *v);
+	void (*deployment_changed)(void *arg, uint16_t tenant, const char *deployment, uint64_t pos);
+	/* The rule halted it: append an automatic Decision (basis = pos) to the log. */
+	void (*decision_wanted)(void *arg, uint16_t tenant, const char *deployment, const char *reason, uint64_t pos);
+	/* A report was folded.  signature is 0 when none is known yet; first is the position
+	 * of the original for a resent one. */
+	void (*report)(void *arg, uint16_t tenant, uint64_t pos, enum report_outcome outcome, uint64_t signature,
+		       uint64_t first);
+	/* More dumps of that signature are welcome today (or, wanted false, no longer). */
+	void (*dumps_wanted)(void *arg, uint16_t tenant, uint64_t signature, bool wanted);
+	/* A recorded automatic Decision that this fold did not come to itself. */
+	void (*difference)(void *arg, uint16_t tenant, const char *deployment, uint64_t pos, const char *what);
+};
+
+struct ledger_options {
+	struct ledger_sink	     sink;
+	const struct verdict_engine *engine;	/* NULL: floor_rule */
+};
+
+struct ledger *ledger_new(const struct ledger_options *o);
+void	       ledger_free(struct ledger *l);	/* NULL is fine */
+
+/* Fold one batch.  Duplicate (producer, number) are dropped.  ERR_UNSUPPORTED: it holds a
+ * record that must not be skipped and is not known (nothing of the batch is folded);
+ * ERR_MALFORMED: damaged. */
+enum err ledger_fold(struct ledger *l, const struct batch_view *b);
+
+uint64_t ledger_position(const struct ledger *l);	/* read on from here */
+int64_t	 ledger_now_us(const struct ledger *l);	/* newest time in the log */
+
+/* SHA-256 over the canonical serialisation of everything. */
+void ledger_digest(struct ledger *l, uint8_t out[32]);
+
+struct ledger_stats {
+	uint64_t records, batches, duplicate_batches, stale_batches, gaps, unknown_records, bad_records;
+	uint64_t reports, reports_late, reports_resent, heartbeats, presence_hosts, presence_unknown;
+	uint64_t hosts, hosts_cloned, hosts_recent, sites, strata;
+	uint64_t signatures, keys, fingerprints, signatures_over_cap;
+	uint64_t deployments, deployments_open, deployments_halted;
+	uint64_t receipts, decisions, triage_results, refused_changes;
+	uint64_t bytes_hosts, bytes_keys;
+};
+void ledger_stats(const struct ledger *l, struct ledger_stats *out);
+
+/* ---- questions (same thread as the fold) ---- */
+
+struct host_view {
+	uint32_t host_no;
+	uint16_t tenant;
+	uint64_t hash;
+	int64_t	 first_seen_us, last_seen_us;	/* whole seconds; 0: never heard, only served */
+	uint32_t boots;			/* boot ids seen */
+	uint32_t interval_s;
+	bool	 goodbye, cloned;
+	uint64_t reports;		/* counted */
+	int64_t	 last_report_us;
+	uint64_t last_signature;	/* of its last report; 0 if none */
+	struct text site, product, os_build, hw_class, content, labels;	/* borrowed until the next fold */
+};
+bool ledger_host(const struct ledger *l, uint16_t tenant, uint64_t hash, struct host_view *out);
+bool ledger_host_by_number(const struct ledger *l, uint32_t host_no, struct host_view *out);
+
+/* Hosts silent for longer than k of their intervals, goodbyes left out; up to cap
+ * numbers into out (which may be NULL).  Returns how many there are. */
+uint64_t ledger_dark_hosts(const struct ledger *l, uint32_t k, uint32_t *out, size_t cap);
+
+#define KEY_VERSIONS 4
+#define KEY_TREND    24
+
+struct key_view {
+	uint32_t key_no;
+	uint64_t id;
+	uint16_t tenant;
+	uint8_t	 rung;			/* enum signature_rung */
+	uint8_t	 reason_class;
+	uint8_t	 kinds;			/* bit (1 << enum report_kind) */
+	uint64_t offset;
+	uint64_t reports, crashes;	/* reports, and the sum of their counts */
+	uint32_t hosts, sites;		/* distinct */
+	uint32_t dumps;			/* stored, ever */
+	uint64_t first_pos, last_pos;
+	int64_t	 first_us, last_us;
+	uint64_t trend;			/* crashes in the running and the last full hour */
+	uint32_t hours[KEY_TREND];	/* crashes per hour, the running one first */
+	bool	 confirmed;		/* triage computed it from a dump */
+	uint64_t alias;			/* triage files it under this signature; 0: none */
+	uint64_t module_key;		/* id of its module's key; 0: none */
+	char	 title[VERDICT_TITLE_MAX];
+	struct text module, module_id, reason;	/* borrowed until the next fold */
+	struct text versions[KEY_VERSIONS];
+	uint32_t n_versions;
+};
+bool ledger_key(const struct ledger *l, uint16_t tenant, uint8_t rung, uint64_t id, struct key_view *out);
+bool ledger_key_by_number(const struct ledger *l, uint32_t key_no, struct key_view *out);
+/* The signature with that id: exact, else provisional, else any rung. */
+bool ledger_signature(const struct ledger *l, uint16_t tenant, uint64_t id, struct key_view *out);
+
+enum key_sort { KEYS_BY_HOSTS, KEYS_NEWEST, KEYS_BY_TREND };
+
+struct key_query {
+	uint16_t      tenant;
+	enum key_sort sort;
+	struct text   module;		/* normalised name; empty: any */
+	uint8_t	      kinds;		/* 0: any; else those bits */
+	int64_t	      new_since_us;	/* first seen at or after; 0: any */
+	struct text   deployment;	/* only signatures with an exposed host; empty: any */
+	bool	      rungs;		/* build, module and class rungs too */
+	/* continue after this entry of the same sort; value 0 and key_no 0: from the start */
+	uint64_t      after_value;
+	uint32_t      after_key_no;
+	bool	      after;
+};
+/* Up to cap key numbers in order; *values_out (may be NULL) the sort value of each. */
+size_t ledger_keys(const struct ledger *l, const struct key_query *q, uint32_t *out, uint64_t *values_out, size_t cap);
+
+struct ring_view {
+	struct text name;
+	uint64_t    size;	/* planned; of a percentage, of the eligible hosts now */
+};
+#define DEPLOYMENT_MAX_RINGS   32
+#define DEPLOYMENT_MAX_MODULES 64
+struct deployment_view {
+	uint16_t tenant;
+	struct text id, artefact, version, assignment, actor;	/* borrowed until the next fold */
+	struct text modules[DEPLOYMENT_MAX_MODULES];
+	uint32_t n_modules;
+	struct ring_view rings[DEPLOYMENT_MAX_RINGS];
+	uint32_t n_rings;
+	uint64_t salt, bake_ms, close_ms;
+	bool	 shadow;
+	uint64_t begin_pos;
+	int64_t	 begin_us, first_receipt_us, last_receipt_us;
+	bool	 open;			/* neither closed nor deleted */
+	/* the whole message as first logged, changed by later ones (log.Deployment) */
+	struct text packed;
+};
+uint32_t ledger_deployments(const struct ledger *l);	/* numbers 0 .. n-1; deleted ones included */
+bool ledger_deployment(const struct ledger *l, uint32_t no, struct deployment_view *out);
+bool ledger_deployment_find(const struct ledger *l, uint16_t tenant, struct text id, uint32_t *no_out);
+bool ledger_verdict(const struct ledger *l, uint32_t no, struct verdict_view *out);
+
+/* When was the host served, in whole minutes since the deployment began; -1: not served. */
+int32_t ledger_served_minute(const struct ledger *l, uint32_t deployment, uint32_t host_no);
+
+/* Would the log accept that change now?  NULL, or the error code the API answers with:
+ * "not_found", "halted" (delete needs force), "frozen" (manifest, eligibility, salt after
+ * the first receipt), "closed", "reason_missing". */
+const char *ledger_refuses_decision(const struct ledger *l, uint16_t tenant, struct text id, uint32_t action,
+				    bool forced, struct text reason);
+const char *ledger_refuses_deployment(const struct ledger *l, uint16_t tenant, const void *packed, size_t len);
+
+/* A report whose dump is awaited or was triaged (kept for 7 days). */
+enum dump_stage { DUMP_NONE, DUMP_STORED, DUMP_TRIAGED, DUMP_UNREADABLE };
+struct report_view {
+	uint64_t	pos;
+	enum report_outcome outcome;
+	uint64_t	first;		/* original of a resent one */
+	uint32_t	host_no;
+	uint64_t	claimed;	/* signature of the client's claim; 0: none */
+	uint64_t	computed;	/* signature the server computed; 0: none yet */
+	enum dump_stage stage;
+	uint8_t		sha256[32];
+	bool		has_sha256;
+};
+bool ledger_report(const struct ledger *l, uint64_t pos, struct report_view *out);
+
+/* Enough dumps of that signature today? */
+bool ledger_has_enough_dumps(const struct ledger *l, uint16_t tenant, uint64_t signature);
+
+/* Halts that the rule made and whose Decision is not in the log yet: call after catching up. */
+void ledger_pending_decisions(const struct ledger *l, const struct ledger_sink *sink);
+
+/* ---- other threads: the append-only host map ---- */
+
+/* One per reading thread; the only functions of this header that may run beside a fold. */
+struct host_map_reader;
+struct host_map_reader *host_map_reader_new(struct ledger *l);
+void			host_map_reader_free(struct host_map_reader *r);
+/* Number and last heartbeat_fingerprint() (0: none yet) of a host. */
+bool host_map_find(struct host_map_reader *r, uint16_t tenant, uint64_t hash, uint32_t *host_no_out,
+		   uint32_t *fingerprint_out);
+
+/* ---- snapshots ---- */
+
+/* State is split into chunks that are serialised alone; chunk ids are opaque.  An empty
+ * chunk (len 0) says that the chunk is gone. */
+typedef void ledger_chunk_fn(void *arg, uint64_t chunk, const void *bytes, size_t len);
+
+#define LEDGER_SNAPSHOT_VERSION 1u
+
+/* Start a snapshot at ledger_position(): chunks changed since the last one that ended well
+ * (all, when full) will be given to fn by step(), and by ledger_fold() for chunks about to
+ * change.  One at a time. */
+void ledger_snapshot_begin(struct ledger *l, bool full, ledger_chunk_fn *fn, void *arg);
+/* Serialise about budget bytes; true when nothing is left. */
+bool ledger_snapshot_step(struct ledger *l, size_t budget);
+/* ok false: it was not stored; its chunks will be in the next one. */
+void ledger_snapshot_end(struct ledger *l, bool ok);
+
+/* Load into a fresh ledger: any order of chunks, each once. */
+enum err ledger_load_chunk(struct ledger *l, uint64_t chunk, const void *bytes, size_t len);
+/* Rebuild indexes; the ledger may be folded into after ERR_OK. */
+enum err ledger_load_end(struct ledger *l);
+
+#endif
