@@ -14,8 +14,20 @@
  * snapshots, publishes what it knows and answers questions between batches. */
 struct fold;
 
+/* Who else needs to know what was decided about reports: in production the side file
+ * that the projector reads (collector/store/outcomes.h has the contract of each; bits are
+ * OUTCOME_*).  All on the ledger thread. */
+struct fold_outcomes {
+	void *arg;
+	void (*rewind)(void *arg, uint64_t from);	/* once, before the first batch */
+	void (*put)(void *arg, uint64_t pos, uint32_t bits);	/* a report not simply counted; a whole duplicate batch */
+	void (*decided)(void *arg, uint64_t next);	/* after each batch */
+	int  (*sync)(void *arg);	/* before a snapshot becomes valid; -1: it must not */
+};
+
 struct fold_options {
 	struct log *log;
+	const struct fold_outcomes *outcomes;	/* NULL: nobody */
 	const char *snapshot_dir;	/* must exist; NULL: no snapshots */
 	uint64_t    snapshot_interval_ms, snapshot_records;
 	/* Append an automatic Decision (halt) to the log: pack a log.Decision with basis pos.
