@@ -104,7 +104,8 @@ enum log_read log_read(struct log_reader *r, struct batch_view *out, int timeout
 /* Wake a reader that waits in log_read(), from any thread (for a clean stop). */
 void log_reader_wake(struct log_reader *r);
 
-/* Oldest position kept and the position that the next batch will be at or after. */
+/* Where a reader of everything kept begins, and the position that the next batch will be
+ * at or after. */
 void log_bounds(struct log *l, uint64_t *first_out, uint64_t *end_out, struct log_id *id_out);
 
 /* Who holds on to old positions.  A hard floor is never crossed: the log grows and in the
