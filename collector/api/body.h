@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef COLLECTOR_API_BODY_H
+#define COLLECTOR_API_BODY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/counters.h"
+#include "base/text.h"
+#include "proto/log.pb-c.h"
+
+struct arena;
+
+/* Bodies of API writes: JSON into log messages.  Strict: a wrong type, a value out of
+ * range or a field that does not exist is refused, and the error names it.  Pure. */
+
+#define BODY_MAX_HOSTS	 100000u	/* a receipt request */
+#define BODY_MAX_LISTED	 20000u		/* hosts of a selector */
+#define BODY_MAX_MODULES 256u
+#define BODY_MAX_CHOICES 256u		/* products, os_builds, sites, hw_classes, each */
+#define BODY_MAX_RINGS	 64u
+#define BODY_REASON_MAX	 500u
+
+struct body_error {
+	enum discard code;
+	char	     field[96];		/* "rings[2].percent"; "" for the whole body */
+	char	     message[160];
+};
+
+/* Host id -> hash (identity_api_host()). */
+struct body_hosts {
+	uint64_t (*hash)(void *arg, struct text host);
+	void	  *arg;
+};
+
+/* All fill *out with texts and arrays of the arena and return 0, or -1 with *err. */
+
+/* `has_salt_out`: the body names a salt; else out->salt is 0 and the caller's to choose. */
+int body_deployment(const void *data, size_t len, const char *id, const struct body_hosts *hosts, struct arena *a,
+		    Faultline__Log__Deployment *out, bool *has_salt_out, struct body_error *err);
+
+/* "hosts" or "ring", never both; "count" goes with "ring" alone. */
+int body_receipt(const void *data, size_t len, const char *id, int64_t now_us, const struct body_hosts *hosts,
+		 struct arena *a, Faultline__Log__Receipt *out, struct body_error *err);
+
+/* {"reason", "actor"?} for halt, resume, pause and delete. */
+int body_decision(const void *data, size_t len, const char *id, Faultline__Log__Action action, struct arena *a,
+		  Faultline__Log__Decision *out, struct body_error *err);
+
+#endif
