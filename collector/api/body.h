@@ -17,9 +17,9 @@ struct arena;
 
 #define BODY_MAX_HOSTS	 100000u	/* a receipt request */
 #define BODY_MAX_LISTED	 20000u		/* hosts of a selector */
-#define BODY_MAX_MODULES 256u
+#define BODY_MAX_MODULES 64u
 #define BODY_MAX_CHOICES 256u		/* products, os_builds, sites, hw_classes, each */
-#define BODY_MAX_RINGS	 64u
+#define BODY_MAX_RINGS	 32u
 #define BODY_REASON_MAX	 500u
 
 struct body_error {
