@@ -38,9 +38,6 @@ struct gate_env {
 
 	/* Known-fix text for a signature, or an empty text. */
 	struct text (*advice)(void *arg, uint16_t tenant, uint64_t signature);
-
-	/* Hosts numbered since *cursor (starts at 0): at most max pairs into the arrays. */
-	size_t (*hosts_since)(void *arg, uint64_t *cursor, uint64_t *hashes_out, uint32_t *numbers_out, size_t max);
 };
 
 /* A gate: one thread, one event loop, its intake and roster, and the listeners on it. */

@@ -4,45 +4,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/counters.h"
-#include "base/hash.h"
 #include "collector/gate/intake.h"
 #include "collector/gate/roster.h"
 #include "proto/presence.h"
 
-#define NO_NUMBER UINT32_MAX
-
-/* Open addressing, linear probing, power of two, at most 3/4 full; hash 0 is a free slot. */
-struct slot {
-	uint64_t hash;
-	uint32_t number;	/* NO_NUMBER until the ledger gives one */
-	uint32_t fingerprint;	/* of the last full record known to be durable */
-};
-
 struct roster {
 	uint32_t     gate;
-	uint64_t     seed;
-	struct slot *slots;
-	size_t	     cap, used;
+	roster_find *find;
+	void	    *arg;
 	uint32_t    *heard;	/* this second's host numbers, unsorted, repeated ones too */
 	size_t	     n_heard, cap_heard;
 };
 
 struct roster *
-roster_new(uint32_t gate, uint64_t seed)
+roster_new(uint32_t gate, roster_find *find, void *arg)
 {
 	struct roster *r = calloc(1, sizeof(*r));
 
-	if (r == NULL)
-		return NULL;
-	r->gate = gate;
-	r->seed = seed;
-	r->cap = 1024;
-	r->slots = calloc(r->cap, sizeof(*r->slots));
-	if (r->slots == NULL) {
-		free(r);
-		return NULL;
-	}
+	if (r != NULL)
+		*r = (struct roster){ .gate = gate, .find = find, .arg = arg };
 	return r;
 }
 
@@ -51,62 +31,8 @@ roster_free(struct roster *r)
 {
 	if (r == NULL)
 		return;
-	free(r->slots);
 	free(r->heard);
 	free(r);
-}
-
-static struct slot *
-find(struct slot *slots, size_t cap, uint64_t seed, uint64_t hash)
-{
-	size_t i = (size_t)hash_mix(hash ^ seed) & (cap - 1);
-
-	while (slots[i].hash != 0 && slots[i].hash != hash)
-		i = (i + 1) & (cap - 1);
-	return &slots[i];
-}
-
-static int
-grow(struct roster *r)
-{
-	struct slot *bigger = calloc(r->cap * 2, sizeof(*bigger));
-
-	if (bigger == NULL)
-		return -1;
-	for (size_t i = 0; i < r->cap; i++)
-		if (r->slots[i].hash != 0)
-			*find(bigger, r->cap * 2, r->seed, r->slots[i].hash) = r->slots[i];
-	free(r->slots);
-	r->slots = bigger;
-	r->cap *= 2;
-	return 0;
-}
-
-/* NULL when out of memory: the heartbeat is then simply logged in full. */
-static struct slot *
-take(struct roster *r, uint64_t hash)
-{
-	struct slot *s = find(r->slots, r->cap, r->seed, hash);
-
-	if (s->hash != 0)
-		return s;
-	if ((r->used + 1) * 4 > r->cap * 3) {
-		if (grow(r) == -1)
-			return NULL;
-		s = find(r->slots, r->cap, r->seed, hash);
-	}
-	*s = (struct slot){ hash, NO_NUMBER, 0 };
-	r->used++;
-	return s;
-}
-
-void
-roster_learn(struct roster *r, uint64_t host_hash, uint32_t host_no)
-{
-	struct slot *s = take(r, host_hash);
-
-	if (s != NULL)
-		s->number = host_no;
 }
 
 static bool
@@ -126,22 +52,13 @@ hear(struct roster *r, uint32_t number)
 }
 
 bool
-roster_beat(struct roster *r, uint64_t host_hash, uint32_t fingerprint)
+roster_beat(struct roster *r, uint16_t tenant, uint64_t host_hash, uint32_t fingerprint)
 {
-	struct slot *s = find(r->slots, r->cap, r->seed, host_hash);
+	uint32_t number, known;
 
-	if (s->hash == 0 || s->number == NO_NUMBER || s->fingerprint != fingerprint)
+	if (!r->find(r->arg, tenant, host_hash, &number, &known) || known != fingerprint)
 		return true;
-	return !hear(r, s->number);
-}
-
-void
-roster_told(struct roster *r, uint64_t host_hash, uint32_t fingerprint)
-{
-	struct slot *s = take(r, host_hash);
-
-	if (s != NULL)
-		s->fingerprint = fingerprint;
+	return !hear(r, number);
 }
 
 static int
@@ -218,10 +135,4 @@ roster_flush(struct roster *r, struct intake *in, int64_t now_us, bool thin)
 	/* What did not fit waits for the next second; it is sorted in again then. */
 	memmove(r->heard, r->heard + at, (r->n_heard - at) * sizeof(r->heard[0]));
 	r->n_heard -= at;
-}
-
-size_t
-roster_bytes(const struct roster *r)
-{
-	return sizeof(*r) + r->cap * sizeof(*r->slots) + r->cap_heard * sizeof(*r->heard);
 }
