@@ -8,6 +8,7 @@
 
 #include "base/counters.h"
 #include "base/diag.h"
+#include "base/signature.h"	/* MODULE_ID_MAX */
 #include "base/text.h"
 
 /* A crash report (faultline.Report), flat: views into the bytes it was decoded from.
@@ -17,7 +18,6 @@
 #define HOST_ID_MAX	  64u
 #define BOOT_ID_MAX	  64u
 #define MODULE_MAX	  1024u	/* as sent: a path */
-#define MODULE_ID_MAX	  64u
 #define VERSION_MAX	  64u
 #define REASON_MAX	  128u
 #define TEXT_NAME_MAX 128u	/* product, os, os_build, arch, hw_class, site, label and content names */
