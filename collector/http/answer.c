@@ -354,14 +354,19 @@ http_refuse(struct http_request *pub, enum discard why, const char *field, const
 void
 conn_refuse(struct http_conn *c, enum discard why)
 {
+	const char *type = "application/json";
+	struct request *r = c->req;
 	char body[512];
 	size_t len;
 
 	discard_count(why);
+	if (r != NULL && r->begun && r->route->ops->explain != NULL)
+		len = r->route->ops->explain(&r->pub, why, body, sizeof(body), &type);
+	else
+		len = http_error_json(body, sizeof(body), discard_code(why), NULL, discard_help(why));
 	conn_release_request(c, HTTP_END_LOST);
 	c->closing = c->linger = true;
-	len = http_error_json(body, sizeof(body), discard_code(why), NULL, discard_help(why));
-	answer(c, NULL, discard_status(why), "application/json", body, len, NULL);
+	answer(c, NULL, discard_status(why), type, body, len, NULL);
 }
 
 bool

@@ -60,6 +60,9 @@ struct http_ops {
 	/* Once for every begin, last: free ctx here.  Runs inside http_answer*() at times,
 	 * so answering is the last thing a handler does with r and ctx.  NULL is fine. */
 	void (*end)(struct http_request *r, enum http_end how);
+	/* Words an error that the core itself answers, for clients that do not read JSON: text
+	 * into buf, returns its length, sets *type_out (a literal).  May be NULL. */
+	size_t (*explain)(struct http_request *r, enum discard why, char *buf, size_t size, const char **type_out);
 };
 
 /* pattern: literal path, with one {} standing for a non-empty segment, or ending in '*'
@@ -80,7 +83,10 @@ struct http_options {
 	uint64_t header_timeout_ms, request_timeout_ms, idle_timeout_ms;
 	uint64_t max_output;		/* bytes a streaming answer may queue; 0: 1 MiB */
 	enum counter connections;	/* gauge of open connections */
-	const struct tokens *tokens;	/* NULL: none are configured.  Borrowed. */
+	/* The tokens of now, or NULL when none are configured; asked anew for each request that
+	 * wants to know, so a reload may swap them.  The function may be NULL. */
+	const struct tokens *(*tokens)(void *arg);
+	void *tokens_arg;
 };
 
 /* Routes are copied, patterns and ops borrowed.  NULL when out of memory. */

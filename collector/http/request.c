@@ -474,17 +474,25 @@ http_peer(const struct http_request *pub)
 	return &((const struct request *)pub)->conn->peer.any;
 }
 
+static const struct tokens *
+current_tokens(const struct http_request *pub)
+{
+	const struct http_options *o = &((const struct request *)pub)->conn->server->options;
+
+	return o->tokens != NULL ? o->tokens(o->tokens_arg) : NULL;
+}
+
 bool
 http_tokens_configured(const struct http_request *pub)
 {
-	return ((const struct request *)pub)->conn->server->options.tokens != NULL;
+	return current_tokens(pub) != NULL;
 }
 
 bool
 http_authenticated(struct http_request *pub)
 {
 	struct request *r = request_of(pub);
-	const struct tokens *t = r->conn->server->options.tokens;
+	const struct tokens *t = current_tokens(pub);
 	const char *value;
 
 	if (!r->auth_checked) {

@@ -192,7 +192,8 @@ begin_request(struct http_conn *c, struct request *r)
 
 	if (why == DISCARD_none && s->draining)
 		why = DISCARD_draining;
-	if (why == DISCARD_none && r->route->token && s->options.tokens != NULL && !http_authenticated(&r->pub))
+	if (why == DISCARD_none && r->route->token && http_tokens_configured(&r->pub) &&
+	    !http_authenticated(&r->pub))
 		why = DISCARD_unauthorized;
 	if (why == DISCARD_none)
 		why = start_decoder(s, r);

@@ -118,12 +118,12 @@ stream_complete(struct http_request *r)
 	http_stream_begin(r, "text/event-stream");
 }
 
-static const struct http_ops sum_ops = { sum_begin, sum_body, sum_complete, sum_end };
-static const struct http_ops pause_ops = { sum_begin, pause_body, sum_complete, sum_end };
-static const struct http_ops hold_ops = { sum_begin, NULL, hold_complete, hold_end };
-static const struct http_ops refuse_ops = { refuse_begin, sum_body, sum_complete, sum_end };
-static const struct http_ops tag_ops = { sum_begin, NULL, tag_complete, sum_end };
-static const struct http_ops stream_ops = { sum_begin, NULL, stream_complete, hold_end };
+static const struct http_ops sum_ops = { sum_begin, sum_body, sum_complete, sum_end, NULL };
+static const struct http_ops pause_ops = { sum_begin, pause_body, sum_complete, sum_end, NULL };
+static const struct http_ops hold_ops = { sum_begin, NULL, hold_complete, hold_end, NULL };
+static const struct http_ops refuse_ops = { refuse_begin, sum_body, sum_complete, sum_end, NULL };
+static const struct http_ops tag_ops = { sum_begin, NULL, tag_complete, sum_end, NULL };
+static const struct http_ops stream_ops = { sum_begin, NULL, stream_complete, hold_end, NULL };
 
 static const struct http_route routes[] = {
 	{ HTTP_METHOD_GET, "/sum", &sum_ops, NULL, 0, 0, false },
@@ -740,6 +740,12 @@ test_drain(void **state)
 	http_peer_free(busy);
 }
 
+static const struct tokens *
+the_tokens(void *arg)
+{
+	return arg;
+}
+
 static void
 test_token(void **state)
 {
@@ -755,7 +761,8 @@ test_token(void **state)
 	close(fd);
 	assert_non_null(t);
 	check("GET /secret HTTP/1.1\r\n" HOST "\r\n", "HTTP/1.1 200 ");	/* none configured */
-	o.tokens = t;
+	o.tokens = the_tokens;
+	o.tokens_arg = t;
 	http_server_configure(server, &o);
 	check_refused("GET /secret HTTP/1.1\r\n" HOST "\r\n", 401, DISCARD_unauthorized);
 	check_refused("GET /secret HTTP/1.1\r\n" HOST "Authorization: Bearer 0123456789abcdeX\r\n\r\n", 401,
