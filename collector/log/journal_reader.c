@@ -347,10 +347,10 @@ wait_for_more(struct reader_state *r, int timeout_ms)
 		    (timeout_ms > 0 ? pthread_cond_timedwait(&j->appended, &j->lock, &t)
 				    : pthread_cond_wait(&j->appended, &j->lock)) != 0) {
 			rc = LOG_WAIT;
+			r->woken = false;
 			break;
 		}
 	}
-	r->woken = false;
 	pthread_mutex_unlock(&j->lock);
 	return rc;
 }

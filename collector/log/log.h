@@ -97,11 +97,12 @@ void		   log_reader_free(struct log_reader *r);
 /* Read on from another position, as if new: for look-ups by report id. */
 void log_reader_seek(struct log_reader *r, uint64_t from);
 
-/* The next batch, waiting up to timeout_ms (0: do not wait).  The view is valid until
+/* The next batch, waiting up to timeout_ms (0: do not wait; -1: for ever).  The view is valid until
  * the next call on this reader.  Only durable batches are ever shown. */
 enum log_read log_read(struct log_reader *r, struct batch_view *out, int timeout_ms);
 
-/* Wake a reader that waits in log_read(), from any thread (for a clean stop). */
+/* Make the reader's next wait, or the one it is in, end with LOG_WAIT at once; not lost if
+ * there are batches to return first.  Any thread. */
 void log_reader_wake(struct log_reader *r);
 
 /* Where a reader of everything kept begins, and the position that the next batch will be
