@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include <string.h>
+
+#include "triage/blame.h"
+
+#define BLAME_DEPTH 32	/* messengers nest no deeper; also what a wire result always keeps */
+
+static const struct messenger {
+	enum reason_class class;
+	const char	 *module;
+	const char	 *rule;
+} messengers[] = {
+#define MESSENGER(class, module) { REASON_##class, module, "messenger: " module },
+#include "triage/messengers.def"
+};
+
+static bool
+matches(const char *pattern, const char *name)
+{
+	size_t n = strlen(pattern);
+
+	if (n > 0 && pattern[n - 1] == '*')
+		return strncmp(pattern, name, n - 1) == 0;
+	return strcmp(pattern, name) == 0;
+}
+
+/* The rule by which frame f is a messenger, NULL when it is none. */
+static const char *
+messenger_rule(const struct triage_result *res, const struct triage_frame *f, enum reason_class class)
+{
+	const struct triage_module *m;
+	char name[MODULE_NAME_MAX + 1];
+
+	if (f->module < 0)
+		return NULL;
+	m = &res->modules[f->module];
+	module_name_normalise(text_of(m->path), text_of(m->id), name, sizeof(name));
+	for (size_t i = 0; i < sizeof(messengers) / sizeof(messengers[0]); i++)
+		if (messengers[i].class == class && matches(messengers[i].module, name))
+			return messengers[i].rule;
+	return NULL;
+}
+
+/* Called through a bad pointer: who called.  -1: no frame is in a module. */
+static int32_t
+first_in_module(const struct triage_result *res, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (res->frames[i].module >= 0)
+			return (int32_t)i;
+		if (res->frames[i].trust == TRIAGE_TRUST_SCAN)
+			break;
+	}
+	return -1;
+}
+
+void
+blame_choose(struct triage_result *res)
+{
+	enum reason_class class = reason_class_of(res->reason, strlen(res->reason));
+	size_t n = res->n_frames < BLAME_DEPTH ? res->n_frames : BLAME_DEPTH;
+	const char *rule, *last = NULL;
+
+	res->blamed = -1;
+	res->blame_rule = "none";
+	if (n == 0)
+		return;
+	if (res->frames[0].module < 0) {
+		res->blamed = first_in_module(res, n);
+		res->blame_rule = res->blamed >= 0 ? "no-module" : "none";
+		return;
+	}
+	res->blamed = 0;
+	res->blame_rule = "context";
+	for (size_t i = 0; i < n; i++) {
+		if (res->frames[i].module < 0 || res->frames[i].trust < TRIAGE_TRUST_FRAME_POINTER)
+			return;
+		if ((rule = messenger_rule(res, &res->frames[i], class)) == NULL) {
+			res->blamed = (int32_t)i;
+			res->blame_rule = last != NULL ? last : "context";
+			return;
+		}
+		last = rule;
+	}
+}
+
+static const char *
+copy_text(struct arena *a, const char *s, size_t len)
+{
+	char *p = arena_calloc(a, len + 1, 1);
+
+	if (p != NULL)
+		memcpy(p, s, len);
+	return p;
+}
+
+enum err
+blame_sign(struct arena *a, struct triage_result *res)
+{
+	struct signature_key key = { .module = TEXT(""), .module_id = TEXT("") };
+	char id[MODULE_ID_MAX + 1], name[MODULE_NAME_MAX + 1], title[MODULE_NAME_MAX + 32];
+	struct text idv = { id, 0 };
+	size_t n;
+
+	if (res->blamed >= 0) {
+		const struct triage_frame *f = &res->frames[res->blamed];
+
+		if (f->module >= 0) {
+			key.module = text_of(res->modules[f->module].path);
+			key.module_id = text_of(res->modules[f->module].id);
+			key.offset = f->offset;
+		}
+	}
+	key.reason = reason_class_of(res->reason, strlen(res->reason));
+	idv.len = module_id_normalise(key.module_id, id, sizeof(id));
+	n = module_name_normalise(key.module, idv, name, sizeof(name));
+	res->class = key.reason;
+	res->module = copy_text(a, name, n);
+	res->module_id = copy_text(a, id, idv.len);
+	res->offset = key.offset;
+	res->signature = signature_hash(&key, RUNG_KEY);
+	n = signature_title(&key, title, sizeof(title));
+	res->title = copy_text(a, title, n);
+	return res->module != NULL && res->module_id != NULL && res->title != NULL ? ERR_OK : ERR_LIMIT;
+}

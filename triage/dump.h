@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TRIAGE_DUMP_H
+#define TRIAGE_DUMP_H
+
+#include "triage/mem.h"
+#include "triage/triage.h"
+
+/* Neutral crash model: what the format readers fill and the walker reads.
+ * Everything lives in the arena of the dump or points into its image. */
+
+struct dump_regs {
+	bool	 valid;
+	uint64_t pc, sp, fp, lr;
+};
+
+struct dump_thread {
+	uint32_t	  tid;
+	struct mem_region stack;	/* size 0: not given with the thread */
+	uint64_t	  stack_addr;	/* where it would be, 0 unknown */
+	uint64_t	  context_at, context_size;	/* in the image */
+};
+
+struct dump {
+	enum triage_format format;
+	enum triage_os	   os;
+	enum triage_arch   arch;
+	bool		   big_endian;
+	const char	  *os_version;	/* the texts are never NULL after a reader succeeded */
+
+	bool	    has_exception;
+	const char *reason;
+	uint32_t    code, subcode;
+	bool	    has_address;
+	uint64_t    address;
+
+	struct dump_thread *threads;
+	size_t		    n_threads;
+	int32_t		    crashing_thread;
+	uint32_t	    crashing_tid;
+	uint32_t	    process_id;
+	int64_t		    dump_time;
+	struct dump_regs    regs;	/* where it crashed; the walk starts here */
+
+	struct triage_module *modules;
+	size_t		      n_modules;
+	struct mem	      mem;
+
+	struct triage_annotation annotations[TRIAGE_MAX_ANNOTATIONS];
+	size_t			 n_annotations;
+
+	bool	    partial;
+	const char *partial_what;	/* first reason, "" */
+};
+
+/* Note that something of the dump could not be read; only the first is kept. */
+static inline void
+dump_partial(struct dump *d, const char *what)
+{
+	if (!d->partial)
+		d->partial_what = what;
+	d->partial = true;
+}
+
+/* Bytes of a pointer. */
+static inline unsigned
+dump_pointer_width(const struct dump *d)
+{
+	switch (d->arch) {
+	case TRIAGE_ARCH_X86:
+	case TRIAGE_ARCH_ARM:
+	case TRIAGE_ARCH_PPC:
+	case TRIAGE_ARCH_MIPS:
+	case TRIAGE_ARCH_SPARC:
+	case TRIAGE_ARCH_RISCV:
+		return 4;
+	default:
+		return 8;
+	}
+}
+
+/* Readers.  ERR_OK fills *out; else *diag (not NULL) says why. */
+enum err minidump_read(struct arena *a, const void *image, size_t size, struct dump *out, struct diag *diag);
+enum err elfcore_read(struct arena *a, const void *image, size_t size, struct dump *out, struct diag *diag);
+
+#endif

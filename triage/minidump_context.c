@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "triage/minidump.h"
+
+/* Context records.  Which layout it is follows from the processor of the dump; the
+ * flags, wherever that layout has them, must agree.  Offsets are those of the
+ * documented CONTEXT structures and of Breakpad's for systems without one. */
+
+static uint64_t
+at32(struct reader *r, size_t offset)
+{
+	r->pos = offset <= r->size ? offset : r->size;
+	return reader_u32(r);
+}
+
+static uint64_t
+at64(struct reader *r, size_t offset)
+{
+	r->pos = offset <= r->size ? offset : r->size;
+	return reader_u64(r);
+}
+
+static void
+read_x86(struct reader *r, struct dump_regs *out)
+{
+	if (!(at32(r, 0) & 0x10000))
+		return;
+	*out = (struct dump_regs){ .fp = at32(r, 180), .pc = at32(r, 184), .sp = at32(r, 196), .valid = true };
+}
+
+static void
+read_x64(struct reader *r, struct dump_regs *out)
+{
+	if (!(at32(r, 48) & 0x100000))
+		return;
+	*out = (struct dump_regs){ .sp = at64(r, 152), .fp = at64(r, 160), .pc = at64(r, 248), .valid = true };
+}
+
+static void
+read_arm(struct reader *r, enum triage_os os, struct dump_regs *out)
+{
+	uint32_t flags = (uint32_t)at32(r, 0);
+	unsigned fp = os == TRIAGE_OS_IOS ? 7 : 11;
+
+	/* Breakpad's bit, Microsoft's bit */
+	if (!(flags & 0x40000000) && !(flags & 0x200000))
+		return;
+	*out = (struct dump_regs){ .fp = at32(r, 4 + 4 * fp),
+				   .sp = at32(r, 4 + 4 * 13),
+				   .lr = at32(r, 4 + 4 * 14),
+				   .pc = at32(r, 4 + 4 * 15),
+				   .valid = true };
+}
+
+static void
+read_arm64(struct reader *r, struct dump_regs *out)
+{
+	uint32_t flags = (uint32_t)at32(r, 0);
+
+	/* Microsoft's layout has 32 bits of flags, then cpsr; Breakpad's older one has
+	 * 64 bits of flags and cpsr behind pc.  The registers stand at the same place. */
+	if (!(flags & 0x400000) && !(flags & 0x80000000))
+		return;
+	*out = (struct dump_regs){ .fp = at64(r, 8 + 8 * 29),
+				   .lr = at64(r, 8 + 8 * 30),
+				   .sp = at64(r, 8 + 8 * 31),
+				   .pc = at64(r, 8 + 8 * 32),
+				   .valid = true };
+}
+
+void
+minidump_read_context(struct md *m, uint64_t at, uint64_t size, struct dump_regs *out)
+{
+	struct reader r;
+
+	*out = (struct dump_regs){ 0 };
+	if (at == 0 || size == 0)
+		return;
+	r = md_at(m, at, size);
+	if (reader_failed(&r))
+		return;
+	switch (m->d->arch) {
+	case TRIAGE_ARCH_X86:
+		read_x86(&r, out);
+		break;
+	case TRIAGE_ARCH_X64:
+		read_x64(&r, out);
+		break;
+	case TRIAGE_ARCH_ARM:
+		read_arm(&r, m->d->os, out);
+		break;
+	case TRIAGE_ARCH_ARM64:
+		read_arm64(&r, out);
+		break;
+	default:
+		return;
+	}
+	if (!out->valid || reader_failed(&r)) {
+		*out = (struct dump_regs){ 0 };
+		dump_partial(m->d, "the context of the crashing thread is damaged");
+	}
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include <string.h>
+
+#include "triage/blame.h"
+#include "triage/dump.h"
+#include "triage/module.h"
+#include "triage/walk.h"
+
+static const char *const formats[TRIAGE_N_FORMATS] = { "unknown", "minidump", "elf-core" };
+static const char *const systems[TRIAGE_N_OS] = { "unknown", "windows", "linux", "android", "macos", "ios",
+						  "solaris", "ps3", "nacl", "fuchsia", "freebsd", "netbsd" };
+static const char *const processors[TRIAGE_N_ARCH] = { "unknown", "x86", "x64", "arm", "arm64", "ppc", "ppc64",
+						       "mips", "mips64", "sparc", "ia64", "riscv", "riscv64" };
+static const char *const trusts[TRIAGE_N_TRUSTS] = { "none", "scan", "frame_pointer", "cfi", "context" };
+
+const char *
+triage_format_name(enum triage_format f)
+{
+	return (unsigned)f < TRIAGE_N_FORMATS ? formats[f] : "unknown";
+}
+
+const char *
+triage_os_name(enum triage_os os)
+{
+	return (unsigned)os < TRIAGE_N_OS ? systems[os] : "unknown";
+}
+
+const char *
+triage_arch_name(enum triage_arch arch)
+{
+	return (unsigned)arch < TRIAGE_N_ARCH ? processors[arch] : "unknown";
+}
+
+const char *
+triage_trust_name(enum triage_trust t)
+{
+	return (unsigned)t < TRIAGE_N_TRUSTS ? trusts[t] : "unknown";
+}
+
+static enum err
+read_dump(struct arena *a, const void *image, size_t size, struct dump *d, struct diag *diag)
+{
+	static const uint8_t mdmp[4] = { 'M', 'D', 'M', 'P' }, pmdm[4] = { 'P', 'M', 'D', 'M' };
+	static const uint8_t elf[4] = { 0x7f, 'E', 'L', 'F' };
+
+	if (size >= 4 && (memcmp(image, mdmp, 4) == 0 || memcmp(image, pmdm, 4) == 0))
+		return minidump_read(a, image, size, d, diag);
+	if (size >= 4 && memcmp(image, elf, 4) == 0)
+		return elfcore_read(a, image, size, d, diag);
+	*diag = (struct diag){ ERR_UNSUPPORTED, "not a dump format we know", 0 };
+	if (size == 0)
+		*diag = (struct diag){ ERR_TRUNCATED, "the file is empty", 0 };
+	else if (triage_container_of(image, size) != TRIAGE_CONTAINER_NONE)
+		diag->what = "compressed: expand it first";
+	return diag->code;
+}
+
+static void
+fill(struct triage_result *r, const struct dump *d)
+{
+	*r = (struct triage_result){
+		.format = d->format,
+		.os = d->os,
+		.arch = d->arch,
+		.os_version = d->os_version,
+		.reason = d->reason,
+		.code = d->code,
+		.subcode = d->subcode,
+		.has_address = d->has_address,
+		.address = d->address,
+		.crashing_thread = d->crashing_thread,
+		.crashing_tid = d->crashing_tid,
+		.thread_count = (uint32_t)d->n_threads,
+		.module_count = (uint32_t)d->n_modules,
+		.process_id = d->process_id,
+		.dump_time = d->dump_time,
+		.modules = d->modules,
+		.n_modules = d->n_modules,
+		.annotations = d->annotations,
+		.n_annotations = d->n_annotations,
+		.has_signature = d->has_exception,
+		.blamed = -1,
+		.blame_rule = "none",
+		.module = "",
+		.module_id = "",
+		.title = "",
+		.partial = d->partial,
+		.partial_what = d->partial_what,
+	};
+}
+
+enum err
+triage_run(struct arena *a, const void *image, size_t size, const struct triage_options *opt,
+	   struct triage_result *out, struct diag *diag)
+{
+	struct dump *d = ARENA_NEW(a, struct dump);
+	struct module_index modules;
+	struct triage_frame *frames;
+	struct triage_result r;
+	enum err e;
+
+	if (d == NULL)
+		goto limit;
+	if ((e = read_dump(a, image, size, d, diag)) != ERR_OK)
+		return e;
+	fill(&r, d);
+	if (module_index_build(a, d->modules, d->n_modules, &modules) != ERR_OK ||
+	    walk_crashing_thread(a, d, &modules, opt != NULL ? opt->max_frames : 0, &frames, &r.n_frames) != ERR_OK)
+		goto limit;
+	r.frames = frames;
+	if (r.has_signature) {
+		blame_choose(&r);
+		if (blame_sign(a, &r) != ERR_OK)
+			goto limit;
+	}
+	*out = r;
+	return ERR_OK;
+limit:
+	*diag = (struct diag){ ERR_LIMIT, "the dump needs more memory than it is given", 0 };
+	return ERR_LIMIT;
+}
