@@ -287,13 +287,12 @@ print_line(const char *file, const struct triage_result *r)
 }
 
 struct triage_command {
-	bool	json, modules;
-	json_t *list;
+	bool json, modules;
 };
 
 /* Returns whether the file could be read. */
 static bool
-triage_file(struct triage_command *cmd, const char *path)
+triage_file(const struct triage_command *cmd, const char *path)
 {
 	struct arena *a = arena_new(TRIAGE_ARENA_BYTES);
 	json_t *o = cmd->json ? json_object() : NULL;
@@ -317,7 +316,9 @@ triage_file(struct triage_command *cmd, const char *path)
 			add_result(o, &r, cmd->modules);
 		else
 			json_object_set_new(o, "error", json_string(why));
-		json_array_append_new(cmd->list, o);
+		json_dumpf(o, stdout, JSON_COMPACT);
+		putchar('\n');
+		json_decref(o);
 	} else if (why == NULL) {
 		print_line(path, &r);
 	} else {
@@ -333,7 +334,7 @@ usage(FILE *f)
 {
 	fputs("usage: faultline triage [--json] [--modules] FILE...\n"
 	      "Say what crashed: minidumps and ELF cores, also gzip or zstd compressed; - reads standard input.\n"
-	      "  --json      one object per file (an array when there are several)\n"
+	      "  --json      one JSON object per file, each on its line\n"
 	      "  --modules   with --json, list every module\n"
 	      "Exit status: 0 all files were read, 1 one was not, 2 wrong usage.\n",
 	      f);
@@ -371,16 +372,8 @@ cmd_triage(int argc, char **argv)
 		usage(stderr);
 		return 2;
 	}
-	cmd.list = json_array();
 	for (int i = optind; i < argc; i++)
 		all &= triage_file(&cmd, argv[i]);
-	if (cmd.json) {
-		json_t *out = json_array_size(cmd.list) == 1 ? json_array_get(cmd.list, 0) : cmd.list;
-
-		json_dumpf(out, stdout, JSON_INDENT(1));
-		putchar('\n');
-	}
-	json_decref(cmd.list);
 	if (fflush(stdout) != 0)
 		return 1;
 	return all ? 0 : 1;
