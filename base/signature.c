@@ -89,7 +89,7 @@ module_name_normalise(struct text name, struct text id, char *out, size_t cap)
 	bool pe = false;
 
 	if (name.at == NULL)
-		name.len = 0;
+		name = TEXT("");
 	if (ends_with(name, deleted))
 		name.len -= sizeof(deleted) - 1;
 	for (size_t i = 0; i < name.len; i++) {
@@ -233,30 +233,12 @@ signature_id_parse(const char *s, size_t len, uint64_t *hash_out)
 
 /* ---- title ---- */
 
-/* Length of the valid UTF-8 sequence at p, 0 if there is none. */
-static size_t
-utf8_len(const unsigned char *p, size_t n)
-{
-	size_t want = p[0] < 0x80 ? 1 : p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : (p[0] & 0xf0) == 0xe0 ? 3 :
-		      p[0] >= 0xf0 && p[0] < 0xf5 ? 4 : 0;
-
-	if (want == 0 || want > n)
-		return 0;
-	for (size_t i = 1; i < want; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
-	    (p[0] == 0xf4 && p[1] > 0x8f))
-		return 0;
-	return want;
-}
-
 static void
 put_safe(struct out *o, const char *p, size_t len)
 {
 	for (size_t i = 0; i < len;) {
 		const unsigned char *u = (const unsigned char *)p + i;
-		size_t n = utf8_len(u, len - i);
+		size_t n = text_utf8_sequence(u, len - i);
 
 		if (n == 0 || *u < ' ' || *u == 0x7f || (*u == 0xc2 && n == 2 && u[1] < 0xa0))
 			put_bytes(o, "?", 1);

@@ -3,13 +3,16 @@
 
 #include "base/text.h"
 
-/* Length of the multi-byte sequence at p (n bytes left), 0 if ill-formed.  Unicode 15, table 3-7. */
-static size_t
-sequence(const unsigned char *p, size_t n)
+/* Unicode 15, table 3-7. */
+size_t
+text_utf8_sequence(const void *bytes, size_t n)
 {
+	const unsigned char *p = bytes;
 	unsigned char lo = 0x80, hi = 0xbf;
 	size_t len = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
 
+	if (p[0] < 0x80)
+		return 1;
 	if (p[0] < 0xc2 || p[0] > 0xf4 || n < len)
 		return 0;
 	if (p[0] == 0xe0)
@@ -34,9 +37,9 @@ text_is_utf8(struct text t)
 	const unsigned char *p = (const unsigned char *)t.at;
 
 	for (size_t i = 0; i < t.len;) {
-		size_t n = 1;
+		size_t n = text_utf8_sequence(p + i, t.len - i);
 
-		if (p[i] == 0 || (p[i] >= 0x80 && (n = sequence(p + i, t.len - i)) == 0))
+		if (p[i] == 0 || n == 0)
 			return false;
 		i += n;
 	}

@@ -27,6 +27,10 @@ text_equal(struct text a, struct text b)
 	return a.len == b.len && (a.len == 0 || memcmp(a.at, b.at, a.len) == 0);
 }
 
+/* Length of the well-formed UTF-8 sequence at p (n > 0 bytes left; a NUL is one), 0 if
+ * it is ill-formed. */
+size_t text_utf8_sequence(const void *p, size_t n);
+
 /* Well-formed UTF-8 (no surrogates, no overlong forms, at most U+10FFFF); NUL is refused. */
 bool text_is_utf8(struct text t);
 

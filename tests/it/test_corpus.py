@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The golden corpus: real dumps whose answers two other stack walkers agree on.
+
+The dumps keep their own licences and are not part of this tree: FAULTLINE_CORPUS names
+the folder (default: ../shared/corpus beside the source tree).  Without it the tests
+are skipped.  Every case in which Faultline decides otherwise is listed in DIFFERENT,
+with the reason, and explained in docs/FORMATS.md.
+"""
+import json
+import os
+import subprocess
+
+import pytest
+
+SRCDIR = os.path.abspath(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")))
+BUILDDIR = os.path.abspath(os.environ.get("builddir", os.path.join(SRCDIR, "build")))
+FAULTLINE = os.environ.get("FAULTLINE", os.path.join(BUILDDIR, "cli", "faultline"))
+CORPUS = os.environ.get("FAULTLINE_CORPUS", os.path.join(SRCDIR, "..", "shared", "corpus"))
+EXPECTED = os.path.join(CORPUS, "minidump-expected.json")
+
+pytestmark = pytest.mark.skipif(
+    not os.path.exists(EXPECTED), reason=f"GOLDEN CORPUS NOT CHECKED: no {EXPECTED}; set FAULTLINE_CORPUS")
+
+OS = {"Windows NT": "windows", "Linux": "linux", "Mac OS X": "macos", "iOS": "ios", "Android": "android"}
+CPU = {"amd64": "x64", "x86": "x86", "arm64": "arm64", "arm": "arm"}
+RETURN_SIZE = {"x64": 1, "x86": 1, "arm64": 4, "arm": 2}
+
+# dump -> (field, reason for deciding otherwise)
+DIFFERENT = {}
+
+
+def cases():
+    if not os.path.exists(EXPECTED):
+        return []
+    with open(EXPECTED, encoding="utf-8") as f:
+        return json.load(f)
+
+
+def run(*paths):
+    p = subprocess.run([FAULTLINE, "triage", "--json", "--modules", *paths], capture_output=True, timeout=120, check=False)
+    return p, [json.loads(line) for line in p.stdout.splitlines()]
+
+
+def number(text):
+    return None if text in (None, "") else int(text, 0)
+
+
+def name(module):
+    return module.lower() if module else None
+
+
+def agreed_frames(case, arch):
+    """Frames up to and including the first scanned one, as far as both walkers agree."""
+    ours = []
+    for mine, theirs in zip(case.get("frames") or [], case.get("breakpad_frames") or []):
+        offset, other = number(mine.get("module_offset")), number(theirs.get("offset"))
+        if ours and other is not None and theirs.get("module"):
+            other -= RETURN_SIZE[arch]
+        if name(mine.get("module")) != name(theirs.get("module")) or (mine.get("module") and offset != other):
+            break
+        ours.append((name(mine.get("module")), offset if mine.get("module") else None, mine["trust"]))
+        if mine["trust"] == "scan":
+            break
+    return ours
+
+
+@pytest.mark.parametrize("case", cases(), ids=lambda c: c["dump"])
+def test_minidump(case):
+    path = os.path.join(CORPUS, case["dump"])
+    process, (got,) = run(path)
+    if case.get("rust_minidump") == "refused":
+        assert process.returncode == 1 and got["error"]
+        return
+    assert process.returncode == 0, got
+    arch = CPU[case["cpu"]]
+    want = {
+        "os": OS[case["os"]],
+        "arch": arch,
+        "reason": case["reason"],
+        "address": number(case["address"]),
+        "crashing_thread": case["crashing_thread"],
+        "thread_count": case["threads"],
+        "module_count": case["modules"],
+    }
+    if case["crashing_thread"] is None or case["reason"] is None:
+        want["crashing_thread"] = case["crashing_thread"]
+    got["address"] = number(got["address"])
+    for field, value in want.items():
+        if case["dump"] in DIFFERENT and DIFFERENT[case["dump"]][0] == field:
+            continue
+        assert got[field] == value, field
+    frames = agreed_frames(case, arch)
+    have = [(name(f["module"]), number(f["module_offset"]), f["trust"]) for f in got["frames"]]
+    assert have[:len(frames)] == frames
+    if case.get("module_debug_id"):
+        module = got["faulting_module"]
+        nothing = set(case["module_debug_id"]) == {"0"}
+        assert (module["debug_id"] or "") == ("" if nothing else case["module_debug_id"])
+        assert (module["code_id"] or "").lower() == (case["module_code_id"] or "").lower()
+        assert module["version"] == case["module_version"]
+        if got["signature"]["frame"] == 0:
+            assert got["signature"]["title"] == f"{got['signature']['module']}+{got['frames'][0]['module_offset']}"
+
+
+def test_frames_compared():
+    """The comparison above must not be empty: most dumps agree beyond the top frame."""
+    lengths = [len(agreed_frames(c, CPU[c["cpu"]])) for c in cases() if c.get("cpu")]
+    assert sum(n >= 1 for n in lengths) >= 50
+    assert sum(n >= 2 for n in lengths) >= 25
+
+
+def test_every_minidump_is_harmless():
+    """Each minidump of the corpus, the fuzzers' included, is answered: a result or an error."""
+    paths = []
+    for folder, _, files in os.walk(CORPUS):
+        for file in files:
+            path = os.path.join(folder, file)
+            with open(path, "rb") as f:
+                if f.read(4) in (b"MDMP", b"PMDM"):
+                    paths.append(path)
+    assert len(paths) > 50
+    process, results = run(*sorted(paths))
+    assert process.returncode in (0, 1)
+    assert [r["file"] for r in results] == sorted(paths)
+    for r in results:
+        assert ("error" in r) != ("frames" in r)
