@@ -111,8 +111,8 @@ send_all(void *arg)
 	while (done < s->count) {
 		for (unsigned i = 0; i < 16 && sent < s->count; i++)
 			if (flight[i] == NULL) {
-				flight[i] = test_batch_new(s->producer, sent++, 1 + (uint32_t)i % 3, s->len, LOG_CLASS_NORMAL,
-							   s->reply);
+				flight[i] = test_batch_new(s->producer, sent++, s->len < 1000 ? 1 + i % 3 : 1, s->len,
+							   LOG_CLASS_NORMAL, s->reply);
 				append_or_wait(s, flight[i]);
 			}
 		assert_true(mailbox_wait(s->reply, 20000));
