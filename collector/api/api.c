@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+#include "base/clock.h"
+#include "base/settings.h"
+#include "collector/api/call.h"
+
+#define API_MAX_OUTPUT ((uint64_t)4 * 1024 * 1024)	/* a stream may lag by this much */
+
+static const struct {
+	enum http_method       method;
+	const char	      *pattern;
+	const struct http_ops *ops;
+	enum { OPEN, READ, WRITE } access;
+} routes[] = {
+	{ HTTP_METHOD_GET, "/healthz", &healthz_ops, OPEN },
+	{ HTTP_METHOD_GET, "/readyz", &readyz_ops, OPEN },
+	{ HTTP_METHOD_GET, "/version", &version_ops, OPEN },
+	{ HTTP_METHOD_GET, "/metrics", &metrics_ops, READ },
+	{ HTTP_METHOD_GET, "/v1/now", &now_ops, READ },
+	{ HTTP_METHOD_GET, "/v1/stream", &stream_ops, READ },
+	{ HTTP_METHOD_GET, "/v1/signatures", &signatures_list_ops, READ },
+	{ HTTP_METHOD_GET, "/v1/signatures/{}", &signature_ops, READ },
+	{ HTTP_METHOD_GET, "/v1/reports/{}", &report_ops, READ },
+	{ HTTP_METHOD_GET, "/v1/hosts/{}", &host_ops, READ },
+	{ HTTP_METHOD_GET, "/v1/deployments", &deployments_list_ops, READ },
+	{ HTTP_METHOD_GET, "/v1/deployments/{}", &deployment_ops, READ },
+	{ HTTP_METHOD_PUT, "/v1/deployments/{}", &deployment_put_ops, WRITE },
+	{ HTTP_METHOD_DELETE, "/v1/deployments/{}", &deployment_delete_ops, WRITE },
+	{ HTTP_METHOD_POST, "/v1/deployments/{}/receipts", &receipts_ops, WRITE },
+	{ HTTP_METHOD_POST, "/v1/deployments/{}/halt", &halt_ops, WRITE },
+	{ HTTP_METHOD_POST, "/v1/deployments/{}/resume", &resume_ops, WRITE },
+	{ HTTP_METHOD_POST, "/v1/deployments/{}/pause", &pause_ops, WRITE },
+	{ HTTP_METHOD_GET, "/v1/deployments/{}/verdict", &verdict_ops, READ },
+	{ HTTP_METHOD_GET, "/*", &asset_ops, OPEN },
+};
+#define N_ROUTES (sizeof(routes) / sizeof(routes[0]))
+
+static struct http_options
+options(const struct api *a)
+{
+	const struct settings *s = a->env.settings(a->env.arg);
+
+	return (struct http_options){
+		.max_connections = s->max_connections,
+		.max_header = s->max_header,
+		.header_timeout_ms = s->header_timeout,
+		.request_timeout_ms = s->request_timeout,
+		.idle_timeout_ms = s->idle_timeout,
+		.max_output = API_MAX_OUTPUT,
+		.connections = COUNTER_connections_api,
+		.tokens = a->env.tokens,
+		.tokens_arg = a->env.arg,
+	};
+}
+
+static struct http_server *
+make_server(struct api *a)
+{
+	struct http_route table[N_ROUTES];
+	struct http_options o = options(a);
+
+	memset(table, 0, sizeof(table));
+	for (size_t i = 0; i < N_ROUTES; i++) {
+		table[i].method = routes[i].method;
+		table[i].pattern = routes[i].pattern;
+		table[i].ops = routes[i].ops;
+		table[i].arg = a;
+		table[i].max_raw = table[i].max_body = routes[i].access == WRITE ? API_MAX_BODY : 0;
+		table[i].token = routes[i].access == WRITE || (routes[i].access == READ && !a->env.open_reads);
+	}
+	return http_server_new(a->base, table, N_ROUTES, &o);
+}
+
+/* ---- what wakes the loop ---- */
+
+static void
+on_replies(evutil_socket_t fd, short what, void *arg)
+{
+	struct api *a = arg;
+	struct mail *m = mailbox_take(a->replies), *next;
+
+	(void)fd;
+	(void)what;
+	for (; m != NULL; m = next) {
+		next = m->next;
+		call_answered(m);
+	}
+}
+
+static void
+on_logged(evutil_socket_t fd, short what, void *arg)
+{
+	struct api *a = arg;
+
+	(void)fd;
+	(void)what;
+	intake_dispatch(a->intake);
+}
+
+static void
+on_woken(evutil_socket_t fd, short what, void *arg)
+{
+	struct api *a = arg;
+	uint64_t n;
+
+	(void)what;
+	if (read(fd, &n, sizeof(n)) == sizeof(n)) {
+		verdict_wake(a);
+		hub_events(a->hub);
+	}
+}
+
+static void
+on_second(evutil_socket_t fd, short what, void *arg)
+{
+	struct api *a = arg;
+
+	(void)fd;
+	(void)what;
+	now_second(a);
+	hub_second(a->hub);
+}
+
+void
+api_wake(struct api *a)
+{
+	const uint64_t one = 1;
+	ssize_t n = write(a->wake_fd, &one, sizeof(one));
+
+	(void)n;	/* a full counter wakes as well */
+}
+
+/* ---- life ---- */
+
+static bool
+watch(struct api *a)
+{
+	static const struct timeval second = { 1, 0 };
+
+	a->replied = event_new(a->base, mailbox_fd(a->replies), EV_READ | EV_PERSIST, on_replies, a);
+	a->logged = event_new(a->base, intake_fd(a->intake), EV_READ | EV_PERSIST, on_logged, a);
+	a->woken = event_new(a->base, a->wake_fd, EV_READ | EV_PERSIST, on_woken, a);
+	a->second = event_new(a->base, -1, EV_PERSIST, on_second, a);
+	return a->replied != NULL && a->logged != NULL && a->woken != NULL && a->second != NULL &&
+	       event_add(a->replied, NULL) == 0 && event_add(a->logged, NULL) == 0 && event_add(a->woken, NULL) == 0 &&
+	       event_add(a->second, &second) == 0;
+}
+
+struct api *
+api_new(struct event_base *base, const struct api_env *env, char *err, size_t err_size)
+{
+	struct api *a = calloc(1, sizeof(*a));
+
+	if (a == NULL) {
+		snprintf(err, err_size, "out of memory");
+		return NULL;
+	}
+	a->env = *env;
+	a->base = base;
+	a->started_us = clock_boot_us();
+	a->reports_before = counter_get(COUNTER_reports);
+	TAILQ_INIT(&a->waiters);
+	if ((a->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) == -1 || (a->replies = mailbox_new()) == NULL ||
+	    (a->intake = intake_new(env->log)) == NULL || (a->reader = log_reader_new(env->log, 0)) == NULL ||
+	    (a->hub = hub_new(a)) == NULL || (a->http = make_server(a)) == NULL || !watch(a)) {
+		snprintf(err, err_size, "cannot start the API: out of memory or descriptors");
+		api_free(a);
+		return NULL;
+	}
+	return a;
+}
+
+int
+api_listen(struct api *a, int fd)
+{
+	return http_server_listen(a->http, fd);
+}
+
+uint16_t
+api_port(const struct api *a)
+{
+	return http_server_port(a->http);
+}
+
+void
+api_reload(struct api *a)
+{
+	struct http_options o = options(a);
+
+	http_server_configure(a->http, &o);
+}
+
+void
+api_drain(struct api *a)
+{
+	a->draining = true;
+	http_server_drain(a->http);
+	verdict_drain(a);
+}
+
+bool
+api_drained(const struct api *a)
+{
+	return http_server_connections(a->http) == 0 && a->n_calls == 0 && intake_in_flight(a->intake) == 0;
+}
+
+/* What the ledger and the log still hold comes back soon: both answer everything. */
+static void
+wait_for_calls(struct api *a)
+{
+	while (a->n_calls > 0 || (a->intake != NULL && intake_in_flight(a->intake) > 0))
+		if (event_base_loop(a->base, EVLOOP_ONCE) != 0)
+			break;
+}
+
+void
+api_free(struct api *a)
+{
+	struct event *events[4];
+
+	if (a == NULL)
+		return;
+	a->draining = true;
+	http_server_free(a->http);	/* every open call ends; busy ones stay */
+	wait_for_calls(a);
+	events[0] = a->replied;
+	events[1] = a->logged;
+	events[2] = a->woken;
+	events[3] = a->second;
+	for (size_t i = 0; i < 4; i++)
+		if (events[i] != NULL)
+			event_free(events[i]);
+	hub_free(a->hub);
+	if (a->reader != NULL)
+		log_reader_free(a->reader);
+	if (a->intake != NULL)
+		intake_free(a->intake);
+	if (a->replies != NULL)
+		mailbox_free(a->replies);
+	if (a->wake_fd > 0)
+		close(a->wake_fd);
+	free(a);
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/counters.h"
+#include "collector/api/counts.h"
+#include "collector/fold/fold.h"
+
+#define METRIC_DEPLOYMENTS 256u		/* open ones with a series of their own */
+
+void
+counts_json(struct jsonout *j)
+{
+	for (unsigned c = 0; c < COUNTER_N; c++)
+		jsonout_u64(j, counter_name(c), counter_get(c));
+}
+
+__attribute__((format(printf, 2, 3))) static void
+line(struct jsonout *out, const char *fmt, ...)
+{
+	char buf[1024];
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(buf, sizeof(buf), fmt, ap);
+	va_end(ap);
+	if (n > 0)
+		jsonout_raw(out, buf, (size_t)n < sizeof(buf) ? (size_t)n : sizeof(buf) - 1);
+}
+
+static void
+family(struct jsonout *out, const char *name, const char *type, const char *help)
+{
+	line(out, "# HELP faultline_%s %s\n# TYPE faultline_%s %s\n", name, help, name, type);
+}
+
+/* Base units: a gauge in microseconds leaves in seconds. */
+static void
+gauge(struct jsonout *out, const char *name, const char *help, uint64_t value)
+{
+	static const char micro[] = "_microseconds";
+	size_t n = strlen(name), m = sizeof(micro) - 1;
+	char base[64];
+
+	if (n > m && strcmp(name + n - m, micro) == 0) {
+		snprintf(base, sizeof(base), "%.*s_seconds", (int)(n - m), name);
+		family(out, base, "gauge", help);
+		line(out, "faultline_%s %.6f\n", base, (double)(int64_t)value / 1e6);
+		return;
+	}
+	family(out, name, "gauge", help);
+	line(out, "faultline_%s %" PRIu64 "\n", name, value);
+}
+
+static void
+table(struct jsonout *out)
+{
+	char total[64];
+
+	for (unsigned c = 0; c < COUNTER_N; c++) {
+		if (counter_is_gauge(c)) {
+			gauge(out, counter_name(c), counter_help(c), counter_get(c));
+			continue;
+		}
+		snprintf(total, sizeof(total), "%s_total", counter_name(c));
+		family(out, total, "counter", counter_help(c));
+		line(out, "faultline_%s %" PRIu64 "\n", total, counter_get(c));
+	}
+	family(out, "discards_total", "counter", "What was refused, by stable code");
+	for (unsigned d = 1; d < DISCARD_N; d++)
+		line(out, "faultline_discards_total{code=\"%s\"} %" PRIu64 "\n", discard_code(d), discard_get(d));
+}
+
+static void
+deployments(struct jsonout *out, const struct fold_view *v)
+{
+	uint64_t states[STATE_N] = { 0 };
+	uint32_t told = 0;
+
+	for (uint32_t i = 0; i < v->n_deployments; i++)
+		if (v->deployments[i].verdict.state < STATE_N)
+			states[v->deployments[i].verdict.state]++;
+	family(out, "deployments", "gauge", "Deployments by the state of their verdict");
+	for (unsigned s = 0; s < STATE_N; s++)
+		line(out, "faultline_deployments{state=\"%s\"} %" PRIu64 "\n", verdict_state_name((enum verdict_state)s),
+		     states[s]);
+	family(out, "deployment_halted", "gauge", "1 if the open deployment is halted; at most 256 deployments");
+	for (uint32_t i = 0; i < v->n_deployments && told < METRIC_DEPLOYMENTS; i++) {
+		const struct view_deployment *d = &v->deployments[i];
+
+		if (!d->open || d->tenant != 0)
+			continue;
+		told++;
+		/* ids are of A-Z a-z 0-9 . _ : - and need no escape */
+		line(out, "faultline_deployment_halted{deployment=\"%s\"} %d\n", d->id, d->verdict.verdict == VERDICT_HALT);
+	}
+}
+
+void
+counts_metrics(struct jsonout *out, const struct fold_view *view, int64_t started_wall_us)
+{
+	family(out, "build_info", "gauge", "The version that runs");
+	line(out, "faultline_build_info{version=\"%s\"} 1\n", PACKAGE_VERSION);
+	family(out, "start_time_seconds", "gauge", "When the API started, since 1970 UTC");
+	line(out, "faultline_start_time_seconds %.3f\n", (double)started_wall_us / 1e6);
+	table(out);
+	if (view != NULL)
+		deployments(out, view);
+}

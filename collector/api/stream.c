@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* GET /v1/stream: server-sent events.  `signature`, `verdict` and `deployment` carry ids
+ * and can be resumed with Last-Event-ID; `counters` come each second and cannot. */
+#include "config.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "collector/api/call.h"
+#include "collector/api/counts.h"
+#include "collector/api/words.h"
+
+#define STREAMS_MAX    1000u
+#define KEEP_ALIVE_S   15u
+#define EVENTS_AT_ONCE 64u
+
+struct hub {
+	struct api     *api;
+	struct call_list streams;
+	size_t		n_streams;
+	uint64_t	last;		/* newest event told to everybody */
+	uint64_t	seconds;
+	struct fold_event events[EVENTS_AT_ONCE];
+};
+
+struct hub *
+hub_new(struct api *a)
+{
+	struct hub *h = calloc(1, sizeof(*h));
+	bool missed;
+
+	if (h == NULL)
+		return NULL;
+	h->api = a;
+	TAILQ_INIT(&h->streams);
+	fold_events_since(a->env.fold, UINT64_MAX, NULL, 0, &missed, &h->last);
+	return h;
+}
+
+void
+hub_free(struct hub *h)
+{
+	free(h);
+}
+
+/* ---- frames ---- */
+
+static void
+frame_open(struct jsonout *j, const char *event, uint64_t id)
+{
+	char head[80];
+	int n = id != 0 ? snprintf(head, sizeof(head), "id: %" PRIu64 "\nevent: %s\ndata: ", id, event)
+			: snprintf(head, sizeof(head), "event: %s\ndata: ", event);
+
+	j->comma = false;
+	jsonout_raw(j, head, (size_t)n);
+}
+
+static void
+frame_close(struct jsonout *j)
+{
+	jsonout_raw(j, "\n\n", 2);
+}
+
+static void
+event_frame(struct jsonout *j, const struct api *a, const struct fold_event *e)
+{
+	static const char *const names[] = {
+		[EVENT_SIGNATURE] = "signature", [EVENT_VERDICT] = "verdict", [EVENT_DEPLOYMENT] = "deployment",
+	};
+
+	frame_open(j, names[e->kind], e->id);
+	jsonout_open(j, NULL, '{');
+	if (e->kind == EVENT_SIGNATURE) {
+		words_signature_id(j, "id", e->signature);
+		jsonout_string(j, "title", e->text);
+	} else
+		jsonout_string(j, "deployment", e->deployment);
+	if (e->kind == EVENT_VERDICT) {
+		const struct fold_view *v = fold_view_get(a->env.fold);
+		const char *doubt = e->verdict == VERDICT_PROCEED ? call_not_fresh(a, v->now_us) : NULL;
+
+		jsonout_string(j, "verdict", verdict_name(doubt != NULL ? VERDICT_HOLD : e->verdict));
+		jsonout_string(j, "state", doubt != NULL ? "not_fresh" : verdict_state_name(e->state));
+		jsonout_string(j, "reason", doubt != NULL ? doubt : e->text);
+		fold_view_put(a->env.fold, v);
+	}
+	jsonout_position(j, "position", e->pos);
+	jsonout_close(j, '}');
+	frame_close(j);
+}
+
+/* ---- to everybody ---- */
+
+static void
+broadcast(struct hub *h, const struct jsonout *j)
+{
+	struct http_blob *b = j->failed ? NULL : http_blob_new(j->at, j->len);
+	struct call *c, *next;
+
+	if (b == NULL)
+		return;
+	for (c = TAILQ_FIRST(&h->streams); c != NULL; c = next) {
+		next = TAILQ_NEXT(c, entry);
+		http_stream_send_blob(c->req, b);	/* a slow one is cut by the server */
+	}
+	http_blob_unref(b);
+}
+
+void
+hub_events(struct hub *h)
+{
+	struct jsonout j;
+	bool missed;
+	uint64_t last;
+	size_t n;
+
+	jsonout_init(&j);
+	do {
+		n = fold_events_since(h->api->env.fold, h->last, h->events, EVENTS_AT_ONCE, &missed, &last);
+		jsonout_reset(&j);
+		if (missed) {
+			frame_open(&j, "reset", 0);
+			jsonout_raw(&j, "{}", 2);
+			frame_close(&j);
+		}
+		for (size_t i = 0; i < n; i++)
+			if (h->events[i].tenant == API_TENANT)
+				event_frame(&j, h->api, &h->events[i]);
+		if (n > 0)
+			h->last = h->events[n - 1].id;
+		else if (missed)
+			h->last = last;
+		if (j.len > 0 && !TAILQ_EMPTY(&h->streams))
+			broadcast(h, &j);
+	} while (n == EVENTS_AT_ONCE);
+	jsonout_fini(&j);
+}
+
+static void
+counters_frame(struct jsonout *j, struct api *a)
+{
+	const struct fold_view *v = fold_view_get(a->env.fold);
+
+	frame_open(j, "counters", 0);
+	jsonout_open(j, NULL, '{');
+	jsonout_time(j, "time", clock_wall_us());
+	call_freshness(j, a->env.fold, v->position, v->now_us);
+	jsonout_u64(j, "arrivals", a->seconds > 0 ? a->arrivals[(a->seconds - 1) % API_ARRIVALS] : 0);
+	jsonout_u64(j, "hosts", v->stats.hosts);
+	jsonout_u64(j, "hosts_recent", v->stats.hosts_recent);
+	jsonout_u64(j, "signatures", v->stats.signatures);
+	jsonout_open(j, "counters", '{');
+	counts_json(j);
+	jsonout_close(j, '}');
+	jsonout_close(j, '}');
+	frame_close(j);
+	fold_view_put(a->env.fold, v);
+}
+
+void
+hub_second(struct hub *h)
+{
+	struct jsonout j;
+
+	h->seconds++;
+	hub_events(h);
+	if (TAILQ_EMPTY(&h->streams))
+		return;
+	jsonout_init(&j);
+	if (h->seconds % KEEP_ALIVE_S == 0)
+		jsonout_raw(&j, ":\n\n", 3);
+	counters_frame(&j, h->api);
+	broadcast(h, &j);
+	jsonout_fini(&j);
+}
+
+/* ---- one client ---- */
+
+/* What the client missed, or "reset" when that is gone. */
+static void
+catch_up(struct hub *h, struct jsonout *j, uint64_t after)
+{
+	struct fold_event *events = calloc(EVENTS_AT_ONCE, sizeof(*events));
+	bool missed = false, gap = after > h->last;
+	uint64_t last;
+	size_t n = 0;
+
+	while (events != NULL && !gap && after < h->last) {
+		n = fold_events_since(h->api->env.fold, after, events, EVENTS_AT_ONCE, &missed, &last);
+		gap = missed;
+		for (size_t i = 0; i < n && events[i].id <= h->last; i++)
+			if (events[i].tenant == API_TENANT)
+				event_frame(j, h->api, &events[i]);
+		if (n == 0)
+			break;
+		after = events[n - 1].id;
+	}
+	if (gap) {
+		jsonout_reset(j);
+		frame_open(j, "reset", h->last);
+		jsonout_raw(j, "{}", 2);
+		frame_close(j);
+	}
+	free(events);
+}
+
+static void
+stream_begin(struct http_request *r)
+{
+	struct call *c = call_new(r);
+	struct hub *h;
+	struct http_blob *first;
+	const char *resume;
+	uint64_t after = 0;
+	size_t n;
+
+	if (c == NULL)
+		return;
+	h = c->api->hub;
+	if (h->n_streams >= STREAMS_MAX) {
+		call_refuse(c, DISCARD_too_many_waiters, NULL, NULL);
+		return;
+	}
+	resume = http_header(r, "last-event-id");
+	hub_events(h);		/* so that h->last is what a view read from now on includes */
+	jsonout_raw(&c->out, "retry: 3000\n\n", 13);
+	if (resume != NULL && *resume != '\0') {
+		if (params_count(resume, 0, UINT64_MAX, &after) != 0) {
+			call_refuse(c, DISCARD_invalid_parameter, "Last-Event-ID", "is not an id of this stream");
+			return;
+		}
+		catch_up(h, &c->out, after);
+	} else {
+		frame_open(&c->out, "hello", h->last);
+		jsonout_raw(&c->out, "{}", 2);
+		frame_close(&c->out);
+	}
+	counters_frame(&c->out, c->api);
+	first = c->out.failed ? NULL : http_blob_new(c->out.at, c->out.len);
+	jsonout_fini(&c->out);
+	if (first == NULL) {
+		call_refuse(c, DISCARD_too_many_waiters, NULL, NULL);
+		return;
+	}
+	http_set_header(r, "Cache-Control", "no-store");
+	http_set_header(r, "X-Accel-Buffering", "no");
+	n = ++h->n_streams;
+	call_enlist(c, &h->streams);
+	http_stream_begin(r, "text/event-stream");
+	if (h->n_streams == n)	/* else it was a HEAD, and r is gone */
+		http_stream_send_blob(r, first);
+	http_blob_unref(first);
+}
+
+static void
+stream_end(struct http_request *r, enum http_end how)
+{
+	struct call *c = r->ctx;
+
+	if (c != NULL && c->list != NULL)
+		c->api->hub->n_streams--;
+	call_end(r, how);
+}
+
+const struct http_ops stream_ops = { .begin = stream_begin, .end = stream_end };
