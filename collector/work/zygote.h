@@ -29,6 +29,9 @@ struct zygote;
 struct zygote *zygote_start(void);
 void	       zygote_free(struct zygote *z);	/* kills it and its workers; NULL is fine */
 
+/* False once it has died, even while events of before are still to be read. */
+bool zygote_alive(const struct zygote *z);
+
 int zygote_fd(const struct zygote *z);		/* readable when zygote_read() has something */
 
 struct zygote_limits {
