@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "base/arena.h"
+#include "collector/work/finding.h"
+#include "proto/log.pb-c.h"
+#include "proto/report.h"
+#include "triage/triage.h"
+
+#define FINDING_MAX ((size_t)64 << 10)	/* well below RECORD_MAX_BYTES */
+
+/* protobuf-c does not write through the texts it is given. */
+static char *
+text(const char *s)
+{
+	return (char *)(uintptr_t)s;
+}
+
+/* Stronger is larger in triage and smaller on the wire; none is 0 in both. */
+static uint32_t
+wire_trust(enum triage_trust t)
+{
+	return t == TRIAGE_TRUST_NONE ? 0 : TRIAGE_N_TRUSTS - (uint32_t)t;
+}
+
+static int
+add_frames(struct arena *a, Faultline__Log__TriageResult *m, const struct triage_result *r)
+{
+	const size_t n = r->n_frames < REPORT_MAX_FRAMES ? r->n_frames : REPORT_MAX_FRAMES;
+	Faultline__Log__Frame *frames = ARENA_ARRAY(a, Faultline__Log__Frame, n);
+
+	m->frames = ARENA_ARRAY(a, Faultline__Log__Frame *, n);
+	if (n > 0 && (frames == NULL || m->frames == NULL))
+		return -1;
+	m->n_frames = n;
+	for (size_t i = 0; i < n; i++) {
+		const struct triage_frame *f = &r->frames[i];
+
+		faultline__log__frame__init(&frames[i]);
+		if (f->module >= 0) {
+			frames[i].module = text(r->modules[f->module].path);
+			frames[i].module_id = text(r->modules[f->module].id);
+		}
+		frames[i].offset = f->module >= 0 ? f->offset : f->pc;
+		frames[i].trust = wire_trust(f->trust);
+		frames[i].function = text(f->function);
+		m->frames[i] = &frames[i];
+	}
+	return 0;
+}
+
+static void
+add_signature(Faultline__Log__TriageResult *m, const struct triage_result *r)
+{
+	if (!r->has_signature)
+		return;
+	m->module = text(r->module);
+	m->module_id = text(r->module_id);
+	m->offset = r->offset;
+	m->reason_class = r->class;
+	m->rule = text(r->blame_rule);
+	if (r->blamed >= 0 && r->frames[r->blamed].module >= 0)
+		m->module_version = text(r->modules[r->frames[r->blamed].module].version);
+}
+
+size_t
+finding_encode(struct arena *a, uint64_t report, const uint8_t sha256[SHA256_BYTES], enum err outcome,
+	       const char *what, const struct triage_result *r, uint8_t **out)
+{
+	Faultline__Log__TriageResult m;
+
+	faultline__log__triage_result__init(&m);
+	m.report = report;
+	m.sha256 = (ProtobufCBinaryData){ SHA256_BYTES, (uint8_t *)(uintptr_t)sha256 };
+	m.outcome = outcome;
+	if (outcome != ERR_OK) {
+		m.error = text(what);
+	} else {
+		m.partial = r->partial;
+		m.error = text(r->partial_what);
+		m.format = text(triage_format_name(r->format));
+		m.os = text(triage_os_name(r->os));
+		m.arch = text(triage_arch_name(r->arch));
+		m.reason = text(r->reason);
+		m.address = r->address;
+		m.crashing_thread = (uint32_t)r->crashing_thread;
+		m.thread_count = r->thread_count;
+		m.module_count = r->module_count;
+		add_signature(&m, r);
+		if (add_frames(a, &m, r) == -1)
+			return 0;
+	}
+	while (m.n_frames > 0 && faultline__log__triage_result__get_packed_size(&m) > FINDING_MAX)
+		m.n_frames /= 2;
+	*out = arena_calloc(a, 1, faultline__log__triage_result__get_packed_size(&m));
+	return *out != NULL ? faultline__log__triage_result__pack(&m, *out) : 0;
+}
