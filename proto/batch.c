@@ -127,16 +127,20 @@ bool
 batch_next(const struct batch_view *b, uint32_t *cursor, struct record_view *out, struct diag *diag_out)
 {
 	uint32_t at = *cursor == 0 ? BATCH_HEADER : *cursor, len;
+	const uint32_t seen = *cursor == 0 ? 0 : out->index + 1;
 	struct reader r;
 
 	if (diag_out != NULL)
 		*diag_out = (struct diag){ ERR_OK, "", 0 };
-	if (at >= b->len)
+	if (at >= b->len || seen >= b->n) {
+		if (diag_out != NULL && (at < b->len || seen != b->n))
+			*diag_out = (struct diag){ ERR_MALFORMED, "a batch has not as many records as it says", at };
 		return false;
+	}
 	reader_init(&r, b->bytes + at, b->len - at, false);
 	len = reader_u32(&r);
 	reader_skip(&r, 4);	/* the batch's CRC covers the record's */
-	out->index = *cursor == 0 ? 0 : out->index + 1;
+	out->index = seen;
 	out->type = (enum record_type)reader_u16(&r);
 	out->version = reader_u8(&r);
 	out->flags = reader_u8(&r);

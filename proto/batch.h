@@ -99,8 +99,9 @@ struct record_view {
  * than the batch.  ERR_TRUNCATED if it is not whole, ERR_MALFORMED if it is damaged. */
 enum err batch_open(const void *bytes, size_t size, struct batch_view *out);
 
-/* Iterate: cursor starts at 0.  False at the end or at a damaged record (then
- * *diag_out, if given, is set; else its code is ERR_OK). */
+/* Iterate: cursor starts at 0, *out is kept from call to call.  Never more than b->n
+ * records.  False at the end or at a damaged record (then *diag_out, if given, is set;
+ * else its code is ERR_OK). */
 bool batch_next(const struct batch_view *b, uint32_t *cursor, struct record_view *out, struct diag *diag_out);
 
 /* Position of record `index` of the batch that the log placed at `first`. */
