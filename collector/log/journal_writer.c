@@ -25,14 +25,12 @@ answer(struct log_submission *s, enum log_outcome outcome)
 static void
 answer_all(struct log_submission *list, const struct log_submission *end, enum log_outcome outcome)
 {
-	uint64_t n = 0;
-
-	for (struct log_submission *s = list, *next; s != end; s = next, n++) {
+	for (struct log_submission *s = list, *next; s != end; s = next) {
 		next = s->next;
+		if (outcome == LOG_UNKNOWN)
+			counter_add(COUNTER_log_unknown, 1);
 		answer(s, outcome);
 	}
-	if (outcome == LOG_UNKNOWN)
-		counter_add(COUNTER_log_unknown, n);
 }
 
 static void
