@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/crypto.h"
 #include "collector/work/confine.h"
 #include "collector/work/serve.h"
 #include "collector/work/zygote.h"
@@ -154,17 +155,18 @@ compare_bytes(const void *a, const void *b)
 	return *(const unsigned char *)a - *(const unsigned char *)b;
 }
 
-/* What the C library asks the system once and keeps must be asked before the filter:
- * qsort() wants to know the memory of the machine, malloc() a random key. */
+/* What libraries ask the system once and keep must be asked before the filter: qsort()
+ * wants to know the memory of the machine, malloc() a random key, libcrypto a lot. */
 static void
 warm_up(zygote_analyse *analyse)
 {
 	static unsigned char out[SERVE_SLOT_BYTES];
-	unsigned char *bytes = calloc(1, 4096);
+	unsigned char *bytes = calloc(1, 4096), hash[SHA256_BYTES];
 
 	if (bytes != NULL)
 		qsort(bytes, 4096, 1, compare_bytes);
 	free(bytes);
+	sha256("", 0, hash);
 	analyse("", 0, out, sizeof(out));
 }
 
