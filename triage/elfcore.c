@@ -144,7 +144,7 @@ read_segments(struct elfcore *c, struct ehdr *h, struct diag *diag)
 	size_t n;
 	enum err e;
 
-	if (h->phnum == PN_XNUM)
+	if (h->phnum == PN_XNUM && h->shoff != 0)
 		read_extended_count(c, h);
 	table = elfcore_at(c, h->phoff, h->phnum * h->phentsize);
 	if (reader_failed(&table)) {

@@ -20,9 +20,9 @@ md_at(struct md *m, uint64_t rva, uint64_t size)
 {
 	struct reader copy = m->file;
 
-	if (rva <= copy.size && size > copy.size - rva) {
-		dump_partial(m->d, "the file ends inside a record");
-		size = copy.size - rva;
+	if (rva > copy.size || size > copy.size - rva) {
+		dump_partial(m->d, "the file ends before or inside a record");
+		size = rva > copy.size ? size : copy.size - rva;
 	}
 	return reader_sub(&copy, rva, size);
 }

@@ -54,9 +54,9 @@ read_arm(struct reader *r, enum triage_os os, struct dump_regs *out)
 }
 
 static void
-read_arm64(struct reader *r, struct dump_regs *out)
+read_arm64(struct reader *r, uint16_t raw_arch, struct dump_regs *out)
 {
-	uint32_t flags = (uint32_t)at32(r, 0);
+	uint32_t flags = (uint32_t)(raw_arch == 0x8003 ? at64(r, 0) : at32(r, 0));
 
 	/* Microsoft's layout has 32 bits of flags, then cpsr; Breakpad's older one has
 	 * 64 bits of flags and cpsr behind pc.  The registers stand at the same place. */
@@ -91,7 +91,7 @@ minidump_read_context(struct md *m, uint64_t at, uint64_t size, struct dump_regs
 		read_arm(&r, m->d->os, out);
 		break;
 	case TRIAGE_ARCH_ARM64:
-		read_arm64(&r, out);
+		read_arm64(&r, m->raw_arch, out);
 		break;
 	default:
 		return;

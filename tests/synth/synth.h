@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TESTS_SYNTH_SYNTH_H
+#define TESTS_SYNTH_SYNTH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Dumps built byte by byte, so that a test states exactly the truth or the lie it
+ * tells.  Out of memory aborts. */
+
+struct synth {
+	uint8_t *p;
+	size_t	 len, cap;
+	bool	 big_endian;
+};
+
+void   synth_free(struct synth *s);
+size_t synth_bytes(struct synth *s, const void *p, size_t n);	/* all return where it was put */
+size_t synth_zero(struct synth *s, size_t n);
+size_t synth_u16(struct synth *s, uint16_t v);
+size_t synth_u32(struct synth *s, uint32_t v);
+size_t synth_u64(struct synth *s, uint64_t v);
+size_t synth_word(struct synth *s, uint64_t v, unsigned width);
+void   synth_align(struct synth *s, size_t to);
+void   synth_patch(struct synth *s, size_t at, uint64_t v, unsigned width);
+
+enum synth_cpu { SYNTH_X86, SYNTH_X64, SYNTH_ARM, SYNTH_ARM64, SYNTH_ARM64_OLD };
+
+enum synth_cv { SYNTH_CV_NONE, SYNTH_CV_PDB70, SYNTH_CV_PDB20, SYNTH_CV_ELF };
+
+struct synth_module {
+	const char   *path;
+	uint64_t      base;
+	uint32_t      size, timestamp;
+	enum synth_cv cv;
+	uint8_t	      id[20];	/* GUID or build id */
+	size_t	      id_len;	/* of an ELF build id */
+	uint32_t      age;
+	uint16_t      version[4];	/* all zero: no version record */
+};
+
+struct synth_crash {
+	enum synth_cpu cpu;
+	uint32_t       platform;	/* as in MINIDUMP_SYSTEM_INFO: 2 Windows NT, 0x8201 Linux, … */
+	uint32_t       code, flags;	/* exception and its flags, or signal and si_code */
+	uint64_t       address;
+	uint32_t       n_params;
+	uint64_t       params[15];
+	bool	       no_exception;
+
+	uint64_t pc, sp, fp, lr;
+	uint64_t stack_base;
+	const uint64_t *stack;	/* words of the processor's width */
+	size_t	 n_stack;
+
+	const struct synth_module *modules;
+	size_t	 n_modules;
+	size_t	 n_threads;	/* the last one crashed in a minidump, the first in a core */
+	bool	 padded_lists;	/* counts followed by 4 bytes of padding */
+	bool	 memory64;
+};
+
+#define SYNTH_TID(i) ((uint32_t)(1000 + (i)))
+#define SYNTH_PID    999
+
+unsigned synth_width(enum synth_cpu cpu);
+
+/* Where things stand in a minidump that was built, for lies. */
+struct synth_places {
+	size_t n_streams, directory;	/* entries: type, size, rva */
+	size_t thread_count, threads;
+	size_t module_count, modules;
+	size_t memory_count, memory;
+	size_t exception;		/* the stream */
+	size_t context;			/* of the exception */
+};
+
+/* A minidump with system information, threads, modules, memory, exception, pid. */
+void synth_minidump(struct synth *out, const struct synth_crash *c, struct synth_places *where);
+
+/* A Linux core: PRSTATUS per thread, PRPSINFO, SIGINFO, AUXV, FILE; the stack and the
+ * first page of each module (with its build id) as segments. */
+struct synth_core_places {
+	size_t phdrs, n_phdrs;	/* offset of the table and of e_phnum */
+	size_t notes, file_note;	/* descriptions of the first note and of NT_FILE */
+};
+void synth_core(struct synth *out, const struct synth_crash *c, struct synth_core_places *where);
+
+/* Ready-made crashes, one of each kind; NULL after the last.  The name says which. */
+const struct synth_crash *synth_example(size_t i, const char **name);
+
+#endif

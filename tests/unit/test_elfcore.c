@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/synth/synth.h"
+#include "triage/triage.h"
+
+struct run {
+	struct arena	    *arena;
+	struct triage_result r;
+	struct diag	     diag;
+	enum err	     err;
+};
+
+static void
+run_bytes(struct run *x, const void *p, size_t size)
+{
+	uint8_t *copy = malloc(size ? size : 1);
+
+	assert_non_null(copy);
+	memcpy(copy, p, size);
+	*x = (struct run){ .arena = arena_new(TRIAGE_ARENA_BYTES) };
+	x->err = triage_run(x->arena, copy, size, NULL, &x->r, &x->diag);
+	free(copy);
+}
+
+static void
+run_synth(struct run *x, struct synth *s)
+{
+	run_bytes(x, s->p, s->len);
+}
+
+static void
+run_end(struct run *x)
+{
+	arena_free(x->arena);
+}
+
+static const struct synth_crash *
+example(const char *name)
+{
+	const struct synth_crash *c;
+	const char *n;
+
+	for (size_t i = 0; (c = synth_example(i, &n)) != NULL; i++)
+		if (strcmp(n, name) == 0)
+			return c;
+	fail_msg("no example %s", name);
+	return NULL;
+}
+
+#define BUILD_ID "784fd549332d826ed23f18c17c6f320a01020304"
+
+static void
+test_every_processor(void **state)
+{
+	static const struct {
+		const char	 *name, *arch, *reason;
+		uint64_t	  offset;	/* of frame 1 */
+		enum triage_trust trust;
+	} t[] = {
+		{ "linux-x86", "x86", "SIGSEGV / SEGV_MAPERR", 0x1110, TRIAGE_TRUST_FRAME_POINTER },
+		{ "linux-x64", "x64", "SIGSEGV / SEGV_MAPERR", 0x1110, TRIAGE_TRUST_FRAME_POINTER },
+		{ "linux-arm", "arm", "SIGBUS / BUS_ADRALN", 0x110f, TRIAGE_TRUST_SCAN },
+		{ "linux-arm64", "arm64", "SIGFPE / FPE_INTDIV", 0x110d, TRIAGE_TRUST_FRAME_POINTER },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++) {
+		struct synth s = { 0 };
+		struct run x;
+
+		synth_core(&s, example(t[i].name), NULL);
+		run_synth(&x, &s);
+		assert_int_equal(x.err, ERR_OK);
+		assert_int_equal(x.r.format, TRIAGE_FORMAT_ELFCORE);
+		assert_string_equal(triage_os_name(x.r.os), "linux");
+		assert_string_equal(triage_arch_name(x.r.arch), t[i].arch);
+		assert_string_equal(x.r.reason, t[i].reason);
+		assert_true(x.r.address == 0x45);
+		assert_int_equal(x.r.thread_count, 2);
+		assert_int_equal(x.r.crashing_thread, 0);
+		assert_int_equal(x.r.crashing_tid, SYNTH_TID(0));
+		assert_int_equal(x.r.process_id, SYNTH_PID);
+		assert_int_equal(x.r.module_count, 2);
+		assert_string_equal(x.r.modules[0].path, "/usr/bin/program");
+		assert_true(x.r.modules[0].base == 0x400000 && x.r.modules[0].size == 0x10000);
+		assert_string_equal(x.r.modules[1].id, BUILD_ID);
+		assert_string_equal(x.r.modules[1].debug_id, "49D54F782D336E82D23F18C17C6F320A0");
+		assert_string_equal(x.r.title, "program+0x1234");
+		assert_string_equal(x.r.module_id, BUILD_ID);
+		assert_true(x.r.n_frames > 1);
+		assert_int_equal(x.r.frames[1].trust, t[i].trust);
+		assert_true(x.r.frames[1].offset == t[i].offset);
+		assert_false(x.r.partial);
+		run_end(&x);
+		synth_free(&s);
+	}
+}
+
+/* A signal that someone sent has no fault address: the pc is what there is. */
+static void
+test_sent_signal(void **state)
+{
+	struct synth_crash c = *example("linux-x64");
+	struct synth s = { 0 };
+	struct run x;
+
+	(void)state;
+	c.code = 6;
+	c.flags = 0xfffffffa;
+	c.address = 0x3e8000039be;	/* pid and uid of the sender */
+	synth_core(&s, &c, NULL);
+	run_synth(&x, &s);
+	assert_string_equal(x.r.reason, "SIGABRT / SI_TKILL");
+	assert_true(x.r.address == 0x401234);
+	assert_int_equal(x.r.class, REASON_ABORT);
+	run_end(&x);
+	synth_free(&s);
+}
+
+static void
+test_snapshot_is_no_crash(void **state)
+{
+	struct synth_crash c = *example("linux-x64");
+	struct synth s = { 0 };
+	struct run x;
+
+	(void)state;
+	c.code = 19;
+	c.flags = 0;
+	synth_core(&s, &c, NULL);
+	run_synth(&x, &s);
+	assert_int_equal(x.err, ERR_OK);
+	assert_false(x.r.has_signature);
+	run_end(&x);
+	synth_free(&s);
+}
+
+static void
+test_deleted_program(void **state)
+{
+	struct synth_module modules[] = { { .path = "/opt/app/server (deleted)", .base = 0x400000, .size = 0x10000, .id_len = 20 } };
+	struct synth_crash c = *example("linux-x64");
+	struct synth s = { 0 };
+	struct run x;
+
+	(void)state;
+	c.modules = modules;
+	c.n_modules = 1;
+	synth_core(&s, &c, NULL);
+	run_synth(&x, &s);
+	assert_string_equal(x.r.modules[0].path, "/opt/app/server (deleted)");
+	assert_string_equal(x.r.module, "server");
+	run_end(&x);
+	synth_free(&s);
+}
+
+/* Modules are found by their headers when the list of mapped files is missing. */
+static void
+test_without_file_note(void **state)
+{
+	struct synth s = { 0 };
+	struct synth_core_places w;
+	struct run x;
+
+	(void)state;
+	synth_core(&s, example("linux-x64"), &w);
+	synth_patch(&s, w.file_note - 12, 0x1234, 4);	/* another type of note */
+	run_synth(&x, &s);
+	assert_int_equal(x.err, ERR_OK);
+	assert_int_equal(x.r.module_count, 2);
+	assert_string_equal(x.r.modules[0].path, "program");
+	assert_string_equal(x.r.module_id, BUILD_ID);
+	run_end(&x);
+	synth_free(&s);
+}
+
+static void
+test_lies(void **state)
+{
+	struct synth_core_places w;
+	struct synth good = { 0 };
+
+	(void)state;
+	synth_core(&good, example("linux-x64"), &w);
+	const struct {
+		const char *what;
+		size_t	    at;
+		uint64_t    v;
+		unsigned    width;
+		bool	    fatal;
+	} t[] = {
+		{ "mapped files of terabytes", w.file_note, UINT64_C(1) << 40, 8, false },
+		{ "a note of 4 GiB", w.file_note - 16, 0xfffffff0, 4, false },
+		{ "a note of a size that wraps", w.file_note - 16, 0xffffffff, 4, false },
+		{ "65535 segments", w.n_phdrs, 0xffff, 2, false },
+		{ "more segments than the file", w.n_phdrs, 0xfff0, 2, false },
+		{ "no segments", w.n_phdrs, 0, 2, true },
+		{ "segments outside", 32, UINT64_MAX - 7, 8, true },
+		{ "no core", 16, 2, 2, true },
+		{ "class 9", 4, 9, 1, true },
+		{ "a load at the end of memory", w.phdrs + 56 + 16, UINT64_MAX - 100, 8, false },
+		{ "a load outside the file", w.phdrs + 56 + 8, UINT64_MAX - 100, 8, false },
+		{ "a load of all memory", w.phdrs + 56 + 40, UINT64_MAX, 8, false },
+	};
+
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		struct synth s = { 0 };
+		struct run x;
+
+		synth_bytes(&s, good.p, good.len);
+		synth_patch(&s, t[i].at, t[i].v, t[i].width);
+		run_synth(&x, &s);
+		if (t[i].fatal ? x.err == ERR_OK : x.err != ERR_OK)
+			fail_msg("%s: error %d", t[i].what, x.err);
+		run_end(&x);
+		synth_free(&s);
+	}
+	synth_free(&good);
+}
+
+static void
+test_truncated(void **state)
+{
+	static const char *const names[] = { "linux-x64", "linux-x86" };
+
+	(void)state;
+	for (size_t k = 0; k < 2; k++) {
+		struct synth s = { 0 };
+
+		synth_core(&s, example(names[k]), NULL);
+		for (size_t len = 0; len < s.len; len += len < 4096 ? 1 : 61) {
+			struct run x;
+
+			run_bytes(&x, s.p, len);
+			if (x.err == ERR_OK && !x.r.partial)
+				fail_msg("%s cut at %zu of %zu bytes is taken for whole", names[k], len, s.len);
+			run_end(&x);
+		}
+		synth_free(&s);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_every_processor), cmocka_unit_test(test_sent_signal),
+		cmocka_unit_test(test_snapshot_is_no_crash), cmocka_unit_test(test_deleted_program),
+		cmocka_unit_test(test_without_file_note), cmocka_unit_test(test_lies), cmocka_unit_test(test_truncated),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
