@@ -251,18 +251,16 @@ state_head(struct http_conn *c)
 	return true;
 }
 
-/* Hand one piece to the handler.  False if the request is over, refused or paused. */
-static bool
+/* Hand one piece to the handler; the request may be over afterwards. */
+static void
 give(struct http_conn *c, struct request *r, const void *data, size_t len)
 {
 	r->pub.body_bytes += len;
 	if (r->pub.body_bytes > r->max_body) {
 		conn_refuse(c, r->decoder != NULL ? DISCARD_bomb : DISCARD_body_too_large);
-		return false;
-	}
-	if (len > 0 && r->route->ops->body != NULL)
+	} else if (len > 0 && r->route->ops->body != NULL) {
 		r->route->ops->body(&r->pub, data, len);
-	return c->req == r && c->state == CONN_BODY;
+	}
 }
 
 static enum discard
@@ -276,29 +274,29 @@ static bool
 deliver(struct http_conn *c, struct request *r)
 {
 	struct evbuffer_iovec v = input_front(c);
-	size_t n = v.iov_len < r->avail ? v.iov_len : r->avail, used = n, made;
-	bool more;
+	const void *data = v.iov_base;
+	size_t n = v.iov_len < r->avail ? v.iov_len : r->avail, used, made;
 
 	if (n > HTTP_PIECE)
-		used = n = HTTP_PIECE;
-	if (r->decoder == NULL) {
-		more = give(c, r, v.iov_base, n);
-	} else {
+		n = HTTP_PIECE;
+	used = made = n;
+	if (r->decoder != NULL) {
 		if (http_decoder_run(r->decoder, v.iov_base, n, &used, c->server->scratch, HTTP_PIECE, &made) ==
 		    DECODE_BAD) {
 			conn_refuse(c, bad_encoding(r));
 			return true;
 		}
+		data = c->server->scratch;
 		r->more_output = made == HTTP_PIECE;
-		more = give(c, r, c->server->scratch, made);
 	}
-	if (c->req == r) {
-		r->avail -= used;
-		r->pub.raw_bytes += used;
+	r->avail -= used;
+	r->pub.raw_bytes += used;
+	if (r->pub.raw_bytes > r->max_raw)
+		conn_refuse(c, DISCARD_body_too_large);
+	else
+		give(c, r, data, made);
+	if (c->req == r)
 		input_drain(c, used);
-		if (more && r->pub.raw_bytes > r->max_raw)
-			conn_refuse(c, DISCARD_body_too_large);
-	}
 	return true;
 }
 
