@@ -4,6 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/deploy.h"
+#include "cli/gate.h"
+#include "cli/top.h"
 #include "cli/triage.h"
 
 static const struct command {
@@ -11,6 +14,9 @@ static const struct command {
 	int (*run)(int argc, char **argv);
 	const char *summary;
 } commands[] = {
+	{ "deploy", cmd_deploy, "tell the server what is rolled out, and halt or resume it" },
+	{ "gate", cmd_gate, "ask whether a deployment may go on; exit 0 proceed, 10 hold, 11 halt" },
+	{ "top", cmd_top, "watch the fleet: verdicts, signatures, arrivals" },
 	{ "triage", cmd_triage, "say what crashed in dumps and cores" },
 };
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))

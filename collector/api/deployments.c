@@ -203,7 +203,36 @@ same_bytes(const void *a, size_t a_len, const void *b, size_t b_len)
 	return a_len == b_len && memcmp(a, b, a_len) == 0;
 }
 
-/* Is the change allowed, is it one at all?  Who asks for it does not count. */
+static uint8_t *
+pack(struct call *c, const Faultline__Log__Deployment *m, size_t *len_out)
+{
+	uint8_t *packed = arena_calloc(c->arena, faultline__log__deployment__get_packed_size(m) + 1, 1);
+
+	if (packed == NULL)
+		c->refusal = DISCARD_too_many_waiters;
+	else
+		*len_out = faultline__log__deployment__pack(m, packed);
+	return packed;
+}
+
+/* The same plan, whoever asks for it? */
+static bool
+same_plan(struct call *c, const struct put *p, const struct deployment_view *d)
+{
+	Faultline__Log__Deployment m = *p->message;
+	uint8_t *packed;
+	size_t len;
+
+	if ((m.actor = arena_calloc(c->arena, d->actor.len + 1, 1)) == NULL) {
+		c->refusal = DISCARD_too_many_waiters;
+		return false;
+	}
+	memcpy(m.actor, d->actor.at, d->actor.len);
+	packed = pack(c, &m, &len);
+	return packed != NULL && same_bytes(packed, len, d->packed.at, d->packed.len);
+}
+
+/* Is the change allowed, is it one at all? */
 static void
 ask_put(struct call *c, const struct ledger *l)
 {
@@ -218,16 +247,13 @@ ask_put(struct call *c, const struct ledger *l)
 		    ledger_verdict(l, no, &v) && v.state != STATE_DELETED;
 	if (!p->has_salt)
 		p->message->salt = p->exists ? d.salt : random_u64() | 1;
-	len = faultline__log__deployment__get_packed_size(p->message);
-	if ((packed = arena_calloc(c->arena, len + 1, 1)) == NULL) {
-		c->refusal = DISCARD_too_many_waiters;
+	p->same = p->exists && same_plan(c, p, &d);
+	if (p->same) {
+		ask_show(c, l);
 		return;
 	}
-	faultline__log__deployment__pack(p->message, packed);
-	p->same = p->exists && same_bytes(packed, len, d.packed.at, d.packed.len);
-	p->refused = p->same ? NULL : ledger_refuses_deployment(l, API_TENANT, packed, len);
-	if (p->same)
-		ask_show(c, l);
+	if ((packed = pack(c, p->message, &len)) != NULL)
+		p->refused = ledger_refuses_deployment(l, API_TENANT, packed, len);
 }
 
 /* After the record was folded: did the ledger take it?  A receipt may have come between. */
@@ -235,14 +261,12 @@ static void
 ask_written(struct call *c, const struct ledger *l)
 {
 	struct put *p = c->state;
-	size_t len = faultline__log__deployment__get_packed_size(p->message);
-	uint8_t *packed = arena_calloc(c->arena, len + 1, 1);
+	size_t len;
+	uint8_t *packed = pack(c, p->message, &len);
 
-	ask_show(c, l);
-	if (packed == NULL || c->refusal != DISCARD_none)
-		return;
-	faultline__log__deployment__pack(p->message, packed);
-	if (!same_bytes(packed, len, p->show.packed, p->show.packed_len))
+	if (packed != NULL)
+		ask_show(c, l);
+	if (c->refusal == DISCARD_none && !same_bytes(packed, len, p->show.packed, p->show.packed_len))
 		c->refusal = DISCARD_conflict;
 }
 
