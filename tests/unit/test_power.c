@@ -5,15 +5,21 @@
  * place, once.  Then the same with a disk that ignores syncs: there the test must find
  * losses, or it would prove nothing.
  *
- * FAULTLINE_POWER_CUTS: how many (30).  FAULTLINE_POWER_SEED: which (1). */
+ * FAULTLINE_POWER_CUTS: how many (30).  FAULTLINE_POWER_SEED: which (1).
+ *
+ * "test_power victim DIR ROUND" appends on the system's own disk until it is killed and
+ * writes a line for each acknowledged batch; "test_power verify DIR" reads such lines and
+ * checks the log.  test_powercut.sh uses them to try powercut.so. */
 #include "config.h"
 
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/hash.h"
 #include "base/logline.h"
@@ -38,7 +44,7 @@ struct world {
 	pthread_mutex_t lock;		/* of acked */
 	uint64_t	floor;		/* given to log_release_below() */
 	uint64_t	problems;
-	bool		loud;
+	bool		loud, print;
 };
 
 struct sender {
@@ -73,6 +79,10 @@ remember(struct world *w, const struct test_batch *t, uint32_t records, size_t l
 			abort();
 	}
 	w->acked[w->n++] = (struct acked){ t->producer, t->number, t->s.first, records, len };
+	if (w->print) {
+		dprintf(STDOUT_FILENO, "%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu32 " %zu\n", t->producer, t->number,
+			t->s.first, records, len);
+	}
 	pthread_mutex_unlock(&w->lock);
 }
 
@@ -190,6 +200,21 @@ verify(struct world *w, struct log *l)
 	log_reader_free(r);
 }
 
+static void
+send_from_all(struct world *w, struct log *l)
+{
+	struct sender s[SENDERS];
+	pthread_t thread[SENDERS];
+
+	for (unsigned i = 0; i < SENDERS; i++) {
+		s[i] = (struct sender){ w, l, w->round * SENDERS + i, rnd(&w->random) };
+		if (pthread_create(&thread[i], NULL, send_until_broken, &s[i]) != 0)
+			abort();
+	}
+	for (unsigned i = 0; i < SENDERS; i++)
+		pthread_join(thread[i], NULL);
+}
+
 /* From power on to power cut. */
 static void
 one_round(struct world *w, bool lie)
@@ -197,8 +222,6 @@ one_round(struct world *w, bool lie)
 	const struct journal_options o = { .segment_bytes = JOURNAL_SEGMENT_MIN, .keep_bytes = 8 * JOURNAL_SEGMENT_MIN,
 					   .io = &journal_io_power };
 	struct power_disk *disk = power_disk_new(w->grave, rnd(&w->random));
-	struct sender s[SENDERS];
-	pthread_t thread[SENDERS];
 	char err[512] = "";
 	struct log *l;
 
@@ -227,13 +250,7 @@ one_round(struct world *w, bool lie)
 			log_release_below(l, LOG_FLOOR_LEDGER, w->floor);
 		}
 	}
-	for (unsigned i = 0; i < SENDERS; i++) {
-		s[i] = (struct sender){ w, l, w->round * SENDERS + i, rnd(&w->random) };
-		if (pthread_create(&thread[i], NULL, send_until_broken, &s[i]) != 0)
-			abort();
-	}
-	for (unsigned i = 0; i < SENDERS; i++)
-		pthread_join(thread[i], NULL);
+	send_from_all(w, l);
 	log_close(l);
 	power_disk_cut(disk);
 	power_disk_free(disk);
@@ -268,8 +285,57 @@ number_from(const char *name, uint64_t preset)
 	return v != NULL && *v != '\0' ? strtoull(v, NULL, 10) : preset;
 }
 
-int
-main(void)
+/* ---- for test_powercut.sh ---- */
+
+static struct log *
+open_system(const char *dir, bool read_only)
+{
+	const struct journal_options o = { .segment_bytes = JOURNAL_SEGMENT_MIN, .read_only = read_only };
+	char err[512] = "";
+	struct log *l = journal_open(dir, &o, err, sizeof(err));
+
+	if (l == NULL)
+		fprintf(stderr, "%s\n", err);
+	return l;
+}
+
+static int
+victim(char *dir, uint64_t round)
+{
+	struct world w = { .dir = dir, .random = round, .round = round, .print = true };
+	struct log *l = open_system(dir, false);
+
+	if (l == NULL)
+		return 1;
+	pthread_mutex_init(&w.lock, NULL);
+	send_from_all(&w, l);
+	return 1;	/* the log has stopped, not the power */
+}
+
+static int
+verify_lines(char *dir)
+{
+	struct world w = { .dir = dir, .loud = true };
+	struct log *l = open_system(dir, true);
+	struct acked a;
+
+	if (l == NULL)
+		return 1;
+	while (scanf("%" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu32 " %zu", &a.producer, &a.number, &a.pos, &a.records,
+		     &a.len) == 5) {
+		if ((w.acked = realloc(w.acked, (w.n + 1) * sizeof(a))) == NULL)
+			abort();
+		w.acked[w.n++] = a;
+	}
+	verify(&w, l);
+	log_close(l);
+	printf("%zu acknowledged, %llu problems\n", w.n, (unsigned long long)w.problems);
+	free(w.acked);
+	return w.problems != 0;
+}
+
+static int
+in_memory(void)
 {
 	const uint64_t cuts = number_from("FAULTLINE_POWER_CUTS", 30), seed = number_from("FAULTLINE_POWER_SEED", 1);
 	struct world w;
@@ -295,4 +361,14 @@ main(void)
 	}
 	world_fini(&w);
 	return ok ? 0 : 1;
+}
+
+int
+main(int argc, char **argv)
+{
+	if (argc == 4 && strcmp(argv[1], "victim") == 0)
+		return victim(argv[2], strtoull(argv[3], NULL, 10));
+	if (argc == 3 && strcmp(argv[1], "verify") == 0)
+		return verify_lines(argv[2]);
+	return in_memory();
 }
