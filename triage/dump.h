@@ -44,6 +44,7 @@ struct dump {
 	struct triage_module *modules;
 	size_t		      n_modules;
 	struct mem	      mem;
+	struct mem	      exec;	/* executable mappings without bytes; none: not known */
 
 	struct triage_annotation annotations[TRIAGE_MAX_ANNOTATIONS];
 	size_t			 n_annotations;

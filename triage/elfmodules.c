@@ -266,7 +266,7 @@ static void
 from_headers(struct collector *l)
 {
 	struct elfcore *c = l->c;
-	uint64_t entry = 0, vdso = 0;
+	uint64_t entry = 0, vdso = 0, end = 0;
 	bool named = false;
 
 	(void)elfcore_auxv(c, AT_ENTRY, &entry);
@@ -276,15 +276,113 @@ from_headers(struct collector *l)
 		uint64_t size = im.high - (im.low & ~UINT64_C(0xfff));
 		const char *name = NULL;
 
-		if (!im.found || im.base == vdso || size > UINT64_MAX - im.base)
+		/* data segments can begin with a copy of the header */
+		if (!im.found || im.base == vdso || size > UINT64_MAX - im.base || im.base < end)
 			continue;
+		end = im.base + size;
 		if (entry - im.base < size || (entry == 0 && !named)) {
 			name = c->program;
 			named = true;
 		} else {
 			name = utf_printf(c->arena, "image-%s", image_build_id(c, &im));
 		}
-		add_module(l, name != NULL ? name : "", im.base, im.base + size, &im);
+		add_module(l, name != NULL ? name : "", im.base, end, &im);
+	}
+}
+
+/* The program by where its program headers are, if the core lacks the page itself: the
+ * mappings that follow one another there. */
+static void
+from_program_headers(struct collector *l)
+{
+	const struct elfcore *c = l->c;
+	const struct elf_image none = { 0 };
+	uint64_t at, end = 0;
+
+	if (!elfcore_auxv(c, AT_PHDR, &at))
+		return;
+	for (size_t i = 0; i < l->n; i++)
+		if (at - l->modules[i].base < l->modules[i].size)
+			return;
+	for (size_t i = 0; i < c->n_loads; i++)
+		if ((end == 0 && at - c->loads[i].addr < c->loads[i].memsz) || (end != 0 && end == c->loads[i].addr))
+			end = c->loads[i].addr + c->loads[i].memsz;
+	add_module(l, c->program, at & ~UINT64_C(0xfff), end, &none);
+}
+
+/* Word at addr of the process. */
+static bool
+peek(const struct elfcore *c, uint64_t addr, uint64_t *out)
+{
+	struct reader r = memory(c, addr, c->is64 ? 8 : 4);
+
+	*out = word(c, &r);
+	return !reader_failed(&r);
+}
+
+/* Where the dynamic linker keeps its list: DT_DEBUG of the program's dynamic section,
+ * which its program headers (AT_PHDR) lead to.  False: not in the core. */
+static bool
+find_link_map(const struct elfcore *c, uint64_t *out)
+{
+	uint64_t phdr, n, self = 0, dynamic = 0, debug = 0, w = c->is64 ? 8 : 4;
+	struct reader r;
+
+	if (!elfcore_auxv(c, AT_PHDR, &phdr) || !elfcore_auxv(c, AT_PHNUM, &n) || n > MAX_PHDRS)
+		return false;
+	r = memory(c, phdr, n * (c->is64 ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr)));
+	for (uint64_t i = 0; i < n && !reader_failed(&r); i++) {
+		uint32_t type = reader_u32(&r);
+		uint64_t vaddr;
+
+		reader_skip(&r, c->is64 ? 12 : 4);
+		vaddr = word(c, &r);
+		reader_skip(&r, c->is64 ? 32 : 20);
+		if (type == PT_PHDR)
+			self = vaddr;
+		else if (type == PT_DYNAMIC)
+			dynamic = vaddr;
+	}
+	if (reader_failed(&r) || dynamic == 0 || self == 0)
+		return false;
+	r = memory(c, phdr - self + dynamic, 512 * 2 * w);
+	for (uint64_t tag = 1; tag != DT_NULL && !reader_failed(&r);) {
+		uint64_t value;
+
+		tag = word(c, &r);
+		value = word(c, &r);
+		if (tag == DT_DEBUG)
+			debug = value;
+	}
+	return debug != 0 && debug < UINT64_MAX - w && peek(c, debug + w, out);
+}
+
+/* Paths from the dynamic linker's list, matched by where their dynamic section lies. */
+static void
+name_from_link_map(struct collector *l)
+{
+	const struct elfcore *c = l->c;
+	uint64_t map, w = c->is64 ? 8 : 4, name, dynamic;
+
+	if (!find_link_map(c, &map))
+		return;
+	/* the list may be damaged into a ring: it has no more entries than modules matter */
+	for (int i = 0; i < 4096 && map != 0 && map < UINT64_MAX - 4 * w; i++) {
+		if (!peek(c, map + w, &name) || !peek(c, map + 2 * w, &dynamic) || !peek(c, map + 3 * w, &map))
+			return;
+		for (size_t k = 0; k < l->n; k++) {
+			struct triage_module *m = &l->modules[k];
+			struct reader text;
+			const char *path;
+
+			if (dynamic - m->base >= m->size)
+				continue;
+			text = memory(c, name, PATH_BYTES);
+			path = reader_failed(&text) ? NULL : utf_from_bytes(c->arena, text.base, text.size, PATH_BYTES);
+			if (path != NULL && *path != '\0')
+				m->path = path;
+			break;
+		}
 	}
 }
 
@@ -323,6 +421,22 @@ program_first(struct collector *l)
 	}
 }
 
+/* Where code can be, so that a scan of the stack does not take data for it. */
+static enum err
+note_code(struct elfcore *c)
+{
+	struct mem *code = &c->d->exec;
+
+	code->regions = ARENA_ARRAY(c->arena, struct mem_region, c->n_loads);
+	if (code->regions == NULL)
+		return ERR_LIMIT;
+	for (size_t i = 0; i < c->n_loads; i++)
+		if (c->loads[i].executable)
+			code->regions[code->n++] = (struct mem_region){ c->loads[i].addr, c->loads[i].memsz, NULL };
+	mem_sort(code);
+	return ERR_OK;
+}
+
 enum err
 elfcore_read_modules(struct elfcore *c)
 {
@@ -330,13 +444,16 @@ elfcore_read_modules(struct elfcore *c)
 
 	if ((l.modules = ARENA_ARRAY(c->arena, struct triage_module, l.cap)) == NULL)
 		return ERR_LIMIT;
-	if (!reader_failed(&c->files))
+	if (!reader_failed(&c->files)) {
 		from_file_note(&l);
-	else
+	} else {
 		from_headers(&l);
+		from_program_headers(&l);
+		name_from_link_map(&l);
+	}
 	add_vdso(&l);
 	program_first(&l);
 	c->d->modules = l.modules;
 	c->d->n_modules = l.n;
-	return ERR_OK;
+	return note_code(c);
 }

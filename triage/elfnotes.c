@@ -234,10 +234,13 @@ enum err
 elfcore_read_notes(struct elfcore *c, struct reader notes)
 {
 	struct notes s = { .c = c };
+	struct reader first = notes;
 	struct elf_note n;
 
 	if (c->d->n_threads > 0)	/* a second segment of notes has nothing we read */
 		return ERR_OK;
+	if (elf_note_next(&first, &n) && elf_note_is_netbsd(&n))
+		return elfcore_read_netbsd(c, notes);
 	s.cap = count_threads(notes);
 	c->d->threads = ARENA_ARRAY(c->arena, struct dump_thread, s.cap);
 	if (c->d->threads == NULL)

@@ -140,7 +140,8 @@ static bool
 looks_like_return(const struct walk *w, uint64_t pc)
 {
 	/* pc - 1: the call may be the last instruction of its module */
-	return pc > 1 && canonical(w, pc) && module_index_find(w->mi, pc - 1) >= 0;
+	return pc > 1 && canonical(w, pc) && module_index_find(w->mi, pc - 1) >= 0 &&
+	       (w->d->exec.n == 0 || mem_find(&w->d->exec, pc - 1) != NULL);
 }
 
 /* The caller's frame pointer for a return address found at `at`, the i-th word. */

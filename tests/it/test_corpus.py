@@ -102,6 +102,54 @@ def test_minidump(case):
             assert got["signature"]["title"] == f"{got['signature']['module']}+{got['frames'][0]['module_offset']}"
 
 
+# core -> reason, address, threads, top frame, next frames by name (as the sources' own tests and gdb have them)
+CORES = {
+    "drgn/resources/crashme.core": ("SIGSEGV / SEGV_MAPERR", 0xabc, 1, [("crashme.so", 0x10fc), ("crashme.so", 0x110d),
+                                    ("crashme.so", 0x1117), ("crashme.so", 0x1144), ("crashme", 0x1057)]),
+    "drgn/resources/crashme_pie.core": ("SIGSEGV / SEGV_MAPERR", 0xabc, 1, [("crashme.so", 0x10fc)]),
+    "drgn/resources/crashme_pie_no_headers.core": ("SIGSEGV / SEGV_MAPERR", 0xabc, 1, [("crashme.so", 0x10fc)]),
+    "drgn/resources/crashme_static.core": ("SIGSEGV / SEGV_MAPERR", 0xabc, 1, [("crashme_static", 0x11ae)]),
+    "drgn/resources/crashme_static_pie.core": ("SIGSEGV / SEGV_MAPERR", 0xabc, 1, [("crashme_static_pie", 0x1462)]),
+    "drgn/resources/multithreaded.core.zst": ("SIGQUIT / SI_TKILL", None, 13, [("libpthread-2.28.so", 0x12abf)]),
+    "lldb/postmortem/elf-core/linux-i386.core": ("SIGSEGV / SEGV_MAPERR", 0, 1, [("a.out", 0xc5)]),
+    "lldb/postmortem/elf-core/linux-x86_64.core": ("SIGSEGV / SEGV_MAPERR", 0, 1, [("a.out", 0x11c)]),
+    "lldb/postmortem/elf-core/thread_crash/linux-i386.core": ("SIGILL / SI_TKILL", None, 3, [("linux-gate.so.1", 0xc99)]),
+    "lldb/postmortem/elf-core/thread_crash/linux-x86_64.core": ("SIGILL / SI_TKILL", None, 3, [("libpthread-2.24.so", 0x1153f)]),
+    "lldb/postmortem/netbsd-core/1lwp_SIGSEGV.amd64.core": ("SIGSEGV", None, 1, [("1lwp_SIGSEGV.amd", 0xad0)]),
+    "lldb/postmortem/netbsd-core/2lwp_t2_SIGSEGV.aarch64.core": ("SIGSEGV", None, 2, [("2lwp_t2_SIGSEGV.", 0x9b0)]),
+    "satyr/programs/null_dereference.core.x86_64": ("SIGSEGV", None, 1, [("a.out", 0x4b3), ("libc.so.6", 0x21734)]),
+}
+
+
+@pytest.mark.parametrize("core", sorted(CORES))
+def test_core(core):
+    reason, address, threads, frames = CORES[core]
+    process, (got,) = run(os.path.join(CORPUS, core))
+    assert process.returncode == 0, got
+    assert got["format"] == "elf-core"
+    assert got["reason"] == reason
+    assert got["thread_count"] == threads
+    assert got["crashing_thread"] == 0
+    if address is not None:
+        assert number(got["address"]) == address
+    assert [(f["module"], number(f["module_offset"])) for f in got["frames"][:len(frames)]] == frames
+    assert got["signature"]["title"] == "%s+0x%x" % frames[0]
+
+
+def test_core_build_ids():
+    """Build ids come from the first pages in the core; a core without those pages has none."""
+    _, (whole, without) = run(os.path.join(CORPUS, "drgn/resources/crashme.core"),
+                              os.path.join(CORPUS, "drgn/resources/crashme_pie_no_headers.core"))
+    assert whole["signature"]["module_id"] == "7bd58f10e741c3c8fbcf2031aa65f830f933d616"
+    assert without["signature"]["module_id"] is None
+
+
+def test_snapshot_is_no_crash():
+    _, (got,) = run(os.path.join(CORPUS, "lldb/postmortem/elf-core/gcore/linux-x86_64.core"))
+    assert got["signature"] is None
+    assert got["thread_count"] == 3
+
+
 def test_frames_compared():
     """The comparison above must not be empty: most dumps agree beyond the top frame."""
     lengths = [len(agreed_frames(c, CPU[c["cpu"]])) for c in cases() if c.get("cpu")]
@@ -109,14 +157,14 @@ def test_frames_compared():
     assert sum(n >= 2 for n in lengths) >= 25
 
 
-def test_every_minidump_is_harmless():
-    """Each minidump of the corpus, the fuzzers' included, is answered: a result or an error."""
+def test_every_dump_is_harmless():
+    """Each minidump and ELF file of the corpus is answered: a result or an error."""
     paths = []
     for folder, _, files in os.walk(CORPUS):
         for file in files:
             path = os.path.join(folder, file)
             with open(path, "rb") as f:
-                if f.read(4) in (b"MDMP", b"PMDM"):
+                if f.read(4) in (b"MDMP", b"PMDM", b"\x7fELF"):
                     paths.append(path)
     assert len(paths) > 50
     process, results = run(*sorted(paths))
