@@ -27,6 +27,7 @@ struct journal_io {
 	int	(*open)(const char *path, int flags, unsigned mode);
 	int	(*close)(int fd);
 	int64_t (*pwrite)(int fd, const void *buf, size_t len, uint64_t off);
+	int	(*allocate)(int fd, uint64_t len);	/* fallocate(fd, 0, 0, len) */
 	int	(*fdatasync)(int fd);
 	int	(*rename)(const char *from, const char *to);
 	int	(*unlink)(const char *path);

@@ -10,7 +10,6 @@
 #include "collector/log/journal_private.h"
 
 #define ZERO_CHUNK (1024u * 1024)
-#define ZERO_SYNC_EVERY (4 * ZERO_CHUNK)	/* so that the writer's flushes do not queue behind a whole segment */
 
 void
 journal_segment_path(const struct journal *j, uint64_t first, char out[JOURNAL_PATH_MAX])
@@ -62,25 +61,37 @@ close_failed(const struct journal *j, int fd)
 	return -1;
 }
 
-int
-journal_zero_fill(const struct journal *j, const char *path)
+/* Zeros over the whole file, synced as it goes so that the writer's flushes do not queue
+ * behind a whole segment; or, when may_stop, until there is no time for it. */
+static int
+fill(const struct journal *j, int fd, bool may_stop)
 {
-	uint8_t *zero;
+	uint8_t *zero = calloc(1, ZERO_CHUNK);
+	int rc = zero != NULL ? 0 : -1;
+
+	for (uint64_t off = 0, n; rc == 0 && off < j->segment_bytes; off += n) {
+		if (may_stop && atomic_load(&j->hurry))
+			break;
+		n = j->segment_bytes - off < ZERO_CHUNK ? j->segment_bytes - off : ZERO_CHUNK;
+		if (journal_write(j, fd, zero, n, off) == -1 || j->io->fdatasync(fd) == -1)
+			rc = -1;
+	}
+	free(zero);
+	return rc;
+}
+
+int
+journal_prepare(const struct journal *j, const char *path)
+{
 	int fd = j->io->open(path, O_RDWR | O_CREAT, 0600);
+	bool allocated;
 
 	if (fd == -1)
 		return -1;
-	if ((zero = calloc(1, ZERO_CHUNK)) == NULL)
+	allocated = j->io->allocate(fd, j->segment_bytes) == 0;
+	if ((!allocated && (errno == ENOSPC || errno == EDQUOT || errno == EIO)) || fill(j, fd, allocated) == -1 ||
+	    j->io->fdatasync(fd) == -1)
 		return close_failed(j, fd);
-	for (uint64_t off = 0, n; off < j->segment_bytes; off += n) {
-		n = j->segment_bytes - off < ZERO_CHUNK ? j->segment_bytes - off : ZERO_CHUNK;
-		if (journal_write(j, fd, zero, n, off) == -1 ||
-		    ((off + n == j->segment_bytes || (off + n) % ZERO_SYNC_EVERY == 0) && j->io->fdatasync(fd) == -1)) {
-			free(zero);
-			return close_failed(j, fd);
-		}
-	}
-	free(zero);
 	return j->io->close(fd);
 }
 

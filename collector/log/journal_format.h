@@ -22,7 +22,7 @@
  *	                           everything below it had been synced
  *	    u32 the batch's crc    u32 crc32c of these fields and of the segment's identity
  *	    the batch (proto/batch.h)
- *	then zeros to the end of the file.
+ *	then zeros, or what a recycled file held before.
  *
  * The CRC of a frame is seeded with the journal's uuid and the segment's first position,
  * which no two segments share: what a recycled file held before can never pass for a

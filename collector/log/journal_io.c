@@ -22,6 +22,12 @@ system_pwrite(int fd, const void *buf, size_t len, uint64_t off)
 }
 
 static int
+system_allocate(int fd, uint64_t len)
+{
+	return fallocate(fd, 0, 0, (off_t)len);
+}
+
+static int
 system_sync_dir(const char *path)
 {
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc, e;
@@ -50,6 +56,7 @@ const struct journal_io journal_io_system = {
 	.open = system_open,
 	.close = close,
 	.pwrite = system_pwrite,
+	.allocate = system_allocate,
 	.fdatasync = fdatasync,
 	.rename = rename,
 	.unlink = unlink,

@@ -10,7 +10,7 @@
 #include "base/logline.h"
 #include "collector/log/journal_private.h"
 
-/* The keeper keeps JOURNAL_READY zero-filled files ready, made from retired segments when
+/* The keeper keeps JOURNAL_READY prepared files ready, made from retired segments when
  * there are some, retires what retention and floors let go, and watches free space.
  *
  * A retired segment leaves the table first, so that a reader inside it notices; then the
@@ -85,7 +85,7 @@ retire(struct journal *j, uint32_t *n_out)
 	return reuse && rc == 0;
 }
 
-/* Without the lock: zero-fill making-<n> and call it ready-<n>.  -1 with errno. */
+/* Without the lock: prepare making-<n> and call it ready-<n>.  -1 with errno. */
 static int
 make_ready(struct journal *j, uint32_t n)
 {
@@ -94,7 +94,7 @@ make_ready(struct journal *j, uint32_t n)
 
 	journal_making_path(j, n, making);
 	journal_ready_path(j, n, ready);
-	if (journal_zero_fill(j, making) == 0 && j->io->rename(making, ready) == 0)
+	if (journal_prepare(j, making) == 0 && j->io->rename(making, ready) == 0)
 		return 0;
 	e = errno;
 	j->io->unlink(making);

@@ -16,7 +16,7 @@
  *
  * No I/O is done under the lock. */
 
-/* Zero-filled segments kept ready.  The last JOURNAL_RESERVE are for LOG_CLASS_VITAL
+/* Prepared files kept ready.  The last JOURNAL_RESERVE are for LOG_CLASS_VITAL
  * when there is no room for another. */
 #define JOURNAL_RESERVE 2u
 #define JOURNAL_READY	(JOURNAL_RESERVE + 1)
@@ -80,6 +80,7 @@ struct journal {
 
 	atomic_bool	  closing;	/* set under lock */
 	atomic_bool	  broken;
+	atomic_bool	  hurry;	/* segments fill faster than they can be zeroed */
 	_Atomic(unsigned) pressure;
 
 	/* the writer's */
@@ -90,11 +91,12 @@ struct journal {
 	uint64_t  size;		/* of that segment */
 	uint64_t  next;		/* position for the next batch */
 	uint64_t  durable;	/* end of what is synced */
+	int64_t	  since_us;	/* boot time at which the last segment was begun */
 	uint8_t	 *buf;		/* frames on their way to the file, */
 	uint64_t  buf_len;	/* to be written at `at` - buf_len */
 };
 
-/* File names: <16 hex digits of first>.seg, ready-<n> (zeroed and synced), making-<n>. */
+/* File names: <16 hex digits of first>.seg, ready-<n> (prepared), making-<n> (not yet). */
 enum { JOURNAL_PATH_MAX = 4096 };
 void journal_segment_path(const struct journal *j, uint64_t first, char out[JOURNAL_PATH_MAX]);
 void journal_ready_path(const struct journal *j, uint32_t n, char out[JOURNAL_PATH_MAX]);
@@ -103,10 +105,13 @@ void journal_making_path(const struct journal *j, uint32_t n, char out[JOURNAL_P
 /* pwrite all of it; -1 with errno. */
 int journal_write(const struct journal *j, int fd, const void *bytes, uint64_t len, uint64_t off);
 
-/* Zero-fill and sync a new or recycled file of segment_bytes; -1 with errno, file left behind. */
-int journal_zero_fill(const struct journal *j, const char *path);
+/* Make a new or recycled file of segment_bytes fit for use: its space allocated, zeroed and
+ * synced.  Zeros make later flushes cheap, no more: under a load that fills a segment in
+ * less time than it takes to zero one, they are left out (hurry).  -1 with errno, the file
+ * left behind. */
+int journal_prepare(const struct journal *j, const char *path);
 
-/* Make the file at `path`, zero-filled and synced, the last segment: header, sync, rename,
+/* Make the prepared file at `path` the last segment: header, sync, rename,
  * sync of the directory.  0 with the descriptor in *fd_out; -1 with errno, and
  * *renamed_out tells whether it already has the segment's name. */
 int journal_activate(const struct journal *j, const char *path, const struct segment_header *h, int *fd_out,

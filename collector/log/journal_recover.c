@@ -213,8 +213,8 @@ static int
 settle_tail(struct journal *j, uint8_t *bytes, const struct segment_scan *scan, char *err, size_t err_size)
 {
 	if (scan->junk_end > scan->used) {
-		log_warn("log", "dropped %" PRIu64 " bytes of an interrupted write behind position %" PRIu64,
-			 scan->junk_end - scan->used, scan->end);
+		log_info("log", "zeroed %" PRIu64 " bytes behind position %" PRIu64 ": an interrupted write, or what a "
+			 "recycled file held before", scan->junk_end - scan->used, scan->end);
 		memset(bytes + scan->used, 0, scan->junk_end - scan->used);
 	}
 	if (journal_write(j, j->fd, bytes + scan->group, (scan->junk_end > scan->used ? scan->junk_end : scan->used) -
@@ -259,6 +259,7 @@ open_last(struct journal *j, const struct segment_header *h, char *err, size_t e
 		j->next = scan.end > h->first ? scan.end : h->first;
 	j->size = h->size;
 	j->seed = frame_seed(&h->id, h->first);
+	j->since_us = clock_boot_us();
 	return 0;
 }
 
@@ -279,7 +280,7 @@ create(struct journal *j, char *err, size_t err_size)
 	random_bytes(j->id.uuid, sizeof(j->id.uuid));
 	h.id = j->id;
 	journal_making_path(j, j->next_ready++, path);
-	if (journal_zero_fill(j, path) == -1 || journal_activate(j, path, &h, &j->fd, &renamed) == -1) {
+	if (journal_prepare(j, path) == -1 || journal_activate(j, path, &h, &j->fd, &renamed) == -1) {
 		int e = errno;
 
 		j->io->unlink(path);
@@ -291,6 +292,7 @@ create(struct journal *j, char *err, size_t err_size)
 	j->durable = j->next = s.end;
 	j->size = h.size;
 	j->seed = frame_seed(&h.id, h.first);
+	j->since_us = clock_boot_us();
 	return 0;
 }
 

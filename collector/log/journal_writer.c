@@ -14,6 +14,8 @@
 /* Group commit: whatever waits in the queue when the last flush is done is written as one
  * group, flushed once, shown to readers and then answered. */
 
+#define HURRY_US 1000000	/* a segment that lasted less leaves no time to zero the next */
+
 static void
 answer(struct log_submission *s, enum log_outcome outcome)
 {
@@ -146,6 +148,7 @@ take_ready(struct journal *j, enum log_class class, uint32_t *n_out)
 
 	pthread_mutex_lock(&j->lock);
 	while (j->n_ready <= JOURNAL_RESERVE && !j->no_space) {
+		atomic_store(&j->hurry, true);
 		pthread_cond_signal(&j->keep);
 		j->poked = true;
 		pthread_cond_wait(&j->kept, &j->lock);
@@ -205,6 +208,8 @@ next_segment(struct journal *j, enum log_class class)
 	j->at = s.used;
 	j->size = s.size;
 	j->seed = frame_seed(&j->id, s.first);
+	atomic_store(&j->hurry, clock_boot_us() - j->since_us < HURRY_US);
+	j->since_us = clock_boot_us();
 	pthread_mutex_lock(&j->lock);
 	j->segments[j->n_segments - 1].sealed_us = h.created_us;
 	ok = journal_add_segment(j, &s) == 0;

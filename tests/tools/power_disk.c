@@ -322,6 +322,26 @@ power_pwrite(struct power_disk *d, int fd, const void *buf, size_t len, off_t of
 	return n;
 }
 
+int
+power_allocate(struct power_disk *d, int fd, off_t len)
+{
+	bool dying;
+	int rc = -1;
+
+	pthread_mutex_lock(&d->lock);
+	if (powered(d, &dying)) {
+		file_of(d, fd);		/* remembers the size */
+		rc = (int)syscall(SYS_fallocate, fd, 0, (off_t)0, len);
+		if (dying) {
+			cut(d);
+			errno = EIO;
+			rc = -1;
+		}
+	}
+	pthread_mutex_unlock(&d->lock);
+	return rc;
+}
+
 static void
 forget_names_in(struct power_disk *d, const char *dir)
 {

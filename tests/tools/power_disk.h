@@ -31,6 +31,7 @@ uint64_t power_disk_calls(struct power_disk *d);	/* changing calls so far */
 
 int	power_open(struct power_disk *d, const char *path, int flags, mode_t mode);
 ssize_t power_pwrite(struct power_disk *d, int fd, const void *buf, size_t len, off_t off);
+int	power_allocate(struct power_disk *d, int fd, off_t len);	/* fallocate(fd, 0, 0, len) */
 int	power_sync(struct power_disk *d, int fd);	/* of a file or a directory */
 int	power_sync_dir(struct power_disk *d, const char *path);
 int	power_rename(struct power_disk *d, const char *from, const char *to);

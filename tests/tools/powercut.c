@@ -13,7 +13,7 @@
  *	FAULTLINE_POWER_PROGRAM=NAME	whose disk it is (faultlined); other programs that the
  *					variables reach are left alone, as are children
  *
- * Seen: open, openat, write, pwrite, fsync, fdatasync, rename, unlink.  Not seen, and so
+ * Seen: open, openat, write, pwrite, fallocate, fsync, fdatasync, rename, unlink.  Not seen, and so
  * taken as synced: vectored writes, mappings, truncation, copies in the kernel. */
 #include "config.h"
 
@@ -242,6 +242,25 @@ EXPORT ssize_t
 pwrite(int fd, const void *buf, size_t len, off_t off)
 {
 	return pwrite64(fd, buf, len, off);
+}
+
+EXPORT int
+fallocate64(int fd, int mode, off64_t off, off64_t len)
+{
+	struct power_disk *d = disk_of(fd);
+	int rc;
+
+	if (d == NULL || mode != 0 || off != 0)
+		return (int)syscall(SYS_fallocate, fd, mode, off, len);
+	rc = power_allocate(d, fd, len);
+	die_if_off(d);
+	return rc;
+}
+
+EXPORT int
+fallocate(int fd, int mode, off_t off, off_t len)
+{
+	return fallocate64(fd, mode, off, len);
 }
 
 EXPORT ssize_t

@@ -78,6 +78,16 @@ knob_pwrite(int fd, const void *buf, size_t len, uint64_t off)
 }
 
 static int
+knob_allocate(int fd, uint64_t len)
+{
+	errno = ENOSPC;
+	if (atomic_load(&knob.no_space) || atomic_load(&knob.no_new_files))
+		return -1;
+	errno = EOPNOTSUPP;	/* a file system without: zeros do it */
+	return atomic_load(&knob.stutters) ? -1 : journal_io_system.allocate(fd, len);
+}
+
+static int
 knob_fdatasync(int fd)
 {
 	errno = EIO;
@@ -113,6 +123,7 @@ setup(void **state)
 	knob_io.open = knob_open;
 	knob_io.close = knob_close;
 	knob_io.pwrite = knob_pwrite;
+	knob_io.allocate = knob_allocate;
 	knob_io.fdatasync = knob_fdatasync;
 	knob_io.free_bytes = knob_free_bytes;
 	f->dir = temp_dir_new();
