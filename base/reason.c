@@ -82,6 +82,7 @@ static const struct phrase {
 	{ "attempted to kill init", REASON_ABORT },
 	{ "not syncing", REASON_ABORT },
 	{ "nsexception", REASON_ABORT },
+	{ "c++ exception", REASON_ABORT },
 	{ "abort", REASON_ABORT },
 	{ "oops", REASON_ACCESS },
 };

@@ -9,7 +9,8 @@
 
 #define PATH_BYTES   1024
 #define MAX_PHDRS    128	/* of one module */
-#define NOTE_BYTES   65536	/* looked through for a build id */
+#define NOTE_BYTES   4096	/* looked through for a build id */
+#define MAX_MAPPINGS 262144	/* of NT_FILE: as many as a process may have */
 #define BUILD_ID_MAX 64
 #define NT_GNU_BUILD_ID_NOTE 3
 
@@ -236,12 +237,14 @@ from_file_note(struct collector *l)
 	if (reader_failed(&r))
 		return;
 	n = (r.size - r.pos) / entry;
+	if (n > MAX_MAPPINGS)
+		n = MAX_MAPPINGS;
 	if (count > n)
 		dump_partial(c->d, "the list of mapped files is damaged");
 	else
 		n = (size_t)count;
 	names = reader_sub(&r, r.pos + n * entry, r.size - r.pos - n * entry);
-	for (size_t i = 0; i < n && !reader_failed(&names); i++) {
+	for (size_t i = 0; i < n && !reader_failed(&names) && l->n < l->cap; i++) {
 		uint64_t start = word(c, &r), end = word(c, &r), offset = word(c, &r);
 		size_t left = names.size - names.pos, len;
 		const uint8_t *name = names.base + names.pos;
@@ -271,7 +274,7 @@ from_headers(struct collector *l)
 
 	(void)elfcore_auxv(c, AT_ENTRY, &entry);
 	(void)elfcore_auxv(c, AT_SYSINFO_EHDR, &vdso);
-	for (size_t i = 0; i < c->n_loads; i++) {
+	for (size_t i = 0; i < c->n_loads && l->n < l->cap; i++) {
 		struct elf_image im = image_at(c, c->loads[i].addr);
 		uint64_t size = im.high - (im.low & ~UINT64_C(0xfff));
 		const char *name = NULL;

@@ -9,6 +9,7 @@
 
 #define KEY_MAX	  128
 #define VALUE_MAX 1024
+#define LIST_MAX    512	/* entries looked at of each list */
 #define MODULES_MAX 1024	/* looked at for annotations */
 
 static void
@@ -67,7 +68,7 @@ location(struct md *m, struct reader *r)
 static void
 read_dictionary(struct md *m, struct reader list)
 {
-	size_t n = md_list(m, &list, 8, 4096);
+	size_t n = md_list(m, &list, 8, LIST_MAX);
 
 	for (size_t i = 0; i < n && !full(m); i++) {
 		uint32_t key = reader_u32(&list), value = reader_u32(&list);
@@ -80,7 +81,7 @@ read_dictionary(struct md *m, struct reader list)
 static void
 read_objects(struct md *m, struct reader list)
 {
-	size_t n = md_list(m, &list, 12, 4096);
+	size_t n = md_list(m, &list, 12, LIST_MAX);
 
 	for (size_t i = 0; i < n && !full(m); i++) {
 		uint32_t name = reader_u32(&list);

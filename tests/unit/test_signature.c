@@ -173,6 +173,8 @@ test_reason_class(void **state)
 		{ "EXC_CRASH (SIGSEGV)", REASON_ACCESS },
 		{ "EXC_RESOURCE / RESOURCE_TYPE_CPU", REASON_WATCHDOG },
 		{ "unknown 0x43506e78 / 0x00000000", REASON_ABORT },
+		{ "Unhandled C++ Exception", REASON_ABORT },
+		{ "EXC_SOFTWARE / UNCAUGHT_NS_EXCEPTION", REASON_ABORT },
 		{ "0x50", REASON_ACCESS },
 		{ "0x00000050 (0xffff8d8c35c7ce9c, 0x0, 0xfffff8006c2114ed, 0x2)", REASON_ACCESS },
 		{ "BUGCHECK 0x50", REASON_ACCESS },

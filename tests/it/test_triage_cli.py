@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""faultline triage, as a person or a script runs it, on the seeds of the fuzzers."""
+import gzip
+import json
+import os
+import subprocess
+
+import pytest
+
+SRCDIR = os.path.abspath(os.environ.get("srcdir", os.path.join(os.path.dirname(__file__), "..", "..")))
+BUILDDIR = os.path.abspath(os.environ.get("builddir", os.path.join(SRCDIR, "build")))
+FAULTLINE = os.environ.get("FAULTLINE", os.path.join(BUILDDIR, "cli", "faultline"))
+MINIDUMP = os.path.join(SRCDIR, "tests", "fuzz", "corpus", "minidump", "windows-x86")
+CORE = os.path.join(SRCDIR, "tests", "fuzz", "corpus", "elfcore", "linux-x64")
+
+KEYS = {"file", "format", "os", "arch", "reason", "address", "crashing_thread", "thread_count", "module_count", "frames",
+        "signature", "partial"}
+
+
+def faultline(*args, **kw):
+    return subprocess.run([FAULTLINE, *args], capture_output=True, timeout=60, check=False, **kw)
+
+
+def test_line_per_file():
+    p = faultline("triage", MINIDUMP, CORE)
+    assert p.returncode == 0
+    one, two = p.stdout.decode().splitlines()
+    assert one.startswith(MINIDUMP + ": minidump windows x86: EXCEPTION_ACCESS_VIOLATION_WRITE at 0x45 in program.exe+0x1234 [s1-")
+    assert two.startswith(CORE + ": elf-core linux x64: SIGSEGV / SEGV_MAPERR at 0x45 in program+0x1234 [s1-")
+    assert p.stderr == b""
+
+
+def test_json():
+    p = faultline("triage", "--json", MINIDUMP, CORE)
+    one, two = [json.loads(line) for line in p.stdout.splitlines()]
+    assert KEYS <= one.keys() and KEYS <= two.keys()
+    assert one["frames"][0] == {"module": "Program.exe", "module_offset": "0x1234", "trust": "context"}
+    assert one["signature"]["module"] == "program.exe"
+    assert one["signature"]["module_id"] == "5c0ae38510000"
+    assert one["signature"]["offset"] == "0x1234"
+    assert one["signature"]["title"] == "program.exe+0x1234"
+    assert one["signature"]["id"].startswith("s1-") and len(one["signature"]["id"]) == 19
+    assert one["partial"] is False and "error" not in one
+    assert two["crashing_thread"] == 0 and two["thread_count"] == 2 and two["module_count"] == 2
+
+
+def test_unreadable_files_do_not_stop_the_others(tmp_path):
+    junk = tmp_path / "junk"
+    junk.write_bytes(b"not a dump at all")
+    p = faultline("triage", str(tmp_path / "missing"), MINIDUMP, str(junk), str(tmp_path))
+    assert p.returncode == 1
+    assert len(p.stdout.splitlines()) == 1
+    lines = p.stderr.decode().splitlines()
+    assert "No such file" in lines[0]
+    assert "not a dump format we know" in lines[1]
+    assert "directory" in lines[2]
+    p = faultline("triage", "--json", str(junk), MINIDUMP)
+    assert p.returncode == 1
+    bad, good = [json.loads(line) for line in p.stdout.splitlines()]
+    assert bad["error"] == "not a dump format we know" and "frames" not in bad
+    assert "error" not in good
+
+
+def test_empty_and_truncated(tmp_path):
+    empty = tmp_path / "empty"
+    empty.write_bytes(b"")
+    p = faultline("triage", "--json", str(empty))
+    assert p.returncode == 1 and json.loads(p.stdout)["error"] == "the file is empty"
+    cut = tmp_path / "cut"
+    with open(CORE, "rb") as f:
+        cut.write_bytes(f.read()[:6000])
+    p = faultline("triage", "--json", str(cut))
+    got = json.loads(p.stdout)
+    assert p.returncode == 0 and got["partial"] is True and got["partial_reason"]
+    assert got["reason"] == "SIGSEGV / SEGV_MAPERR"
+
+
+def test_compressed_and_standard_input(tmp_path):
+    packed = tmp_path / "dump.gz"
+    with open(MINIDUMP, "rb") as f:
+        data = f.read()
+    packed.write_bytes(gzip.compress(data))
+    want = json.loads(faultline("triage", "--json", MINIDUMP).stdout)
+    for got in (faultline("triage", "--json", str(packed)), faultline("triage", "--json", "-", input=data)):
+        assert got.returncode == 0
+        answer = json.loads(got.stdout)
+        assert answer["signature"] == want["signature"] and answer["frames"] == want["frames"]
+
+
+def test_names_that_are_not_utf8(tmp_path):
+    path = os.fsencode(str(tmp_path)) + b"/caf\xe9\x1b[31m"
+    with open(MINIDUMP, "rb") as f, open(path, "wb") as out:
+        out.write(f.read())
+    p = subprocess.run([os.fsencode(FAULTLINE), b"triage", b"--json", path], capture_output=True, timeout=60, check=False)
+    assert json.loads(p.stdout)["file"].endswith("caf\ufffd\x1b[31m")
+    p = subprocess.run([os.fsencode(FAULTLINE), b"triage", path], capture_output=True, timeout=60, check=False)
+    assert b"\x1b" not in p.stdout
+
+
+@pytest.mark.parametrize("args", [[], ["--no-such-option", "x"]])
+def test_wrong_usage(args):
+    p = faultline("triage", *args)
+    assert p.returncode == 2 and b"usage: faultline triage" in p.stderr
+
+
+def test_help():
+    p = faultline("triage", "--help")
+    assert p.returncode == 0 and b"--json" in p.stdout
