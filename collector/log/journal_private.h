@@ -21,14 +21,15 @@
 #define JOURNAL_RESERVE 2u
 #define JOURNAL_READY	(JOURNAL_RESERVE + 1)
 
-/* Each start takes up positions at the wall clock's 16 us tick, or at the log's end if that
- * is later.  No log appends 62,500 batches a second for long, so the positions of a history
+/* Each start takes up positions at the wall clock's 64 us tick, or at the log's end if that
+ * is later.  No log appends 15,625 batches a second for long, so the positions of a history
  * that was lost (a disk put back to an older copy) are never given again: they fall
- * between batches, and a reader that has seen them is told LOG_REWOUND. */
+ * between batches, and a reader that has seen them is told LOG_REWOUND.  Positions stay
+ * below 2^63 until the year 2255. */
 static inline uint64_t
 journal_start_position(int64_t wall_us)
 {
-	return wall_us < 16 ? LOG_POS_FIRST : ((uint64_t)wall_us >> 4) * LOG_POS_STEP;
+	return wall_us < 64 ? LOG_POS_FIRST : ((uint64_t)wall_us >> 6) * LOG_POS_STEP;
 }
 
 struct segment {
