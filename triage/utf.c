@@ -120,7 +120,7 @@ utf_from_utf16(struct arena *a, const uint8_t *units, size_t n_units, bool big_e
 const char *
 utf_printf(struct arena *a, const char *fmt, ...)
 {
-	char buf[512], *s;
+	char buf[1536], *s;
 	va_list ap;
 	int n;
 
@@ -129,8 +129,14 @@ utf_printf(struct arena *a, const char *fmt, ...)
 	va_end(ap);
 	if (n < 0)
 		n = 0;
-	if ((size_t)n >= sizeof(buf))
+	if ((size_t)n >= sizeof(buf)) {
 		n = (int)sizeof(buf) - 1;
+		/* do not leave half a character at the end; buf[n] is its NUL, so look before */
+		while (n > 0 && ((unsigned char)buf[n - 1] & 0xc0) == 0x80)
+			n--;
+		if (n > 0 && (unsigned char)buf[n - 1] >= 0xc0)
+			n--;
+	}
 	s = arena_calloc(a, (size_t)n + 1, 1);
 	if (s != NULL)
 		memcpy(s, buf, (size_t)n);

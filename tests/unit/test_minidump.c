@@ -316,6 +316,33 @@ test_annotations(void **state)
 	synth_free(&s);
 }
 
+/* Texts longer than we keep are never cut inside a character. */
+static void
+test_long_assertion(void **state)
+{
+	(void)state;
+	for (int lead = 0; lead < 3; lead++) {
+		struct synth s = { 0 };
+		struct synth_places w;
+		struct run x;
+		size_t at;
+
+		synth_minidump(&s, example("windows-x64"), &w);
+		at = s.len;
+		for (int i = 0; i < 3 * 128; i++)
+			synth_u16(&s, i < lead ? 'a' : 0x20ac);
+		synth_u32(&s, 42);
+		synth_u32(&s, 0);
+		add_stream(&s, &w, 0x47670002, at);
+		run_synth(&x, &s);
+		assert_int_equal(x.r.n_annotations, 1);
+		assert_true(text_is_utf8(text_of(x.r.annotations[0].value)));
+		assert_true(strlen(x.r.annotations[0].value) > 500);
+		run_end(&x);
+		synth_free(&s);
+	}
+}
+
 static void
 test_requesting_thread(void **state)
 {
@@ -526,7 +553,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_kind),   cmocka_unit_test(test_module_ids),
 		cmocka_unit_test(test_elf_ids),	     cmocka_unit_test(test_no_crash),
-		cmocka_unit_test(test_annotations),  cmocka_unit_test(test_requesting_thread),
+		cmocka_unit_test(test_annotations),  cmocka_unit_test(test_long_assertion),
+		cmocka_unit_test(test_requesting_thread),
 		cmocka_unit_test(test_lies),	     cmocka_unit_test(test_self_reference),
 		cmocka_unit_test(test_frame_pointer_loops), cmocka_unit_test(test_many_frames),
 		cmocka_unit_test(test_truncated),    cmocka_unit_test(test_small_arena),
