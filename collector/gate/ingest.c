@@ -117,6 +117,16 @@ ingest_sender(struct ingest *in, struct http_request *r, int64_t received_us, st
 	out->received_us = received_us;
 	out->pressure = log_pressure(in->gate->env->log);
 	out->class = out->pressure >= LOG_PRESSURE_SIGNATURES_ONLY ? LOG_CLASS_VITAL : LOG_CLASS_NORMAL;
+	out->site = identity_site(in->gate->env->identity(in->gate->env->arg), out->peer, out->authenticated, NULL, 0,
+				  out->site_buf);
+}
+
+struct text
+ingest_site(struct ingest *in, const struct sender *s, const struct report_pair *labels, uint32_t n_labels, char *buf)
+{
+	if (n_labels == 0)
+		return s->site;
+	return identity_site(in->gate->env->identity(in->gate->env->arg), s->peer, s->authenticated, labels, n_labels, buf);
 }
 
 void
@@ -128,7 +138,7 @@ ingest_stamp(struct ingest *in, const struct sender *s, const struct report *r, 
 
 	*out = (struct report_stamp){
 		.host_hash = identity_host(id, 0, r->host),
-		.site = identity_site(id, s->peer, s->authenticated, r->labels, r->n_labels, site_buf),
+		.site = ingest_site(in, s, r->labels, r->n_labels, site_buf),
 		.flags = s->authenticated ? REPORT_FLAG_AUTHENTICATED : 0,
 		.clear_occurred = !report_time_ok(r->occurred_us, s->received_us),
 		.drop_frames = s->pressure >= LOG_PRESSURE_REDUCE_BODIES,

@@ -343,7 +343,7 @@ add_heartbeat(struct batch_call *c, struct batch_item *it, const struct sender *
 		return INTAKE_OK;
 	}
 	stamp.host_hash = identity_host(id, 0, h.host);
-	stamp.site = identity_site(id, s->peer, s->authenticated, h.labels, h.n_labels, site);
+	stamp.site = ingest_site(c->in, s, h.labels, h.n_labels, site);
 	stamp.flags = s->authenticated ? REPORT_FLAG_AUTHENTICATED : 0;
 	if (!h.goodbye &&
 	    !roster_beat(c->in->gate->roster, 0, stamp.host_hash, heartbeat_fingerprint(&h, stamp.site)))

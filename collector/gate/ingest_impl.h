@@ -9,6 +9,7 @@
 #include "base/crypto.h"
 #include "base/text.h"
 #include "collector/gate/gate.h"
+#include "collector/gate/identity.h"
 #include "collector/gate/ingest.h"
 #include "collector/gate/intake.h"
 #include "collector/gate/json_out.h"
@@ -63,8 +64,14 @@ struct sender {
 	int64_t		       received_us;
 	enum log_pressure      pressure;
 	enum log_class	       class;
+	struct text	       site;	/* when no label says otherwise; may borrow site_buf */
+	char		       site_buf[SITE_MAX];
 };
 void ingest_sender(struct ingest *in, struct http_request *r, int64_t received_us, struct sender *out);
+
+/* The site of one item with these labels; buf of SITE_MAX bytes. */
+struct text ingest_site(struct ingest *in, const struct sender *s, const struct report_pair *labels, uint32_t n_labels,
+			char *buf);
 
 /* The stamp of a decoded report; site_buf of SITE_MAX bytes lives as long as the stamp. */
 void ingest_stamp(struct ingest *in, const struct sender *s, const struct report *r, char *site_buf,

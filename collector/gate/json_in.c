@@ -312,9 +312,9 @@ json_in_skip(struct json_in *j)
 		(void)json_in_bool(j);
 		break;
 	case JSON_NULL:
-		if (literal(j, "null"))
-			break;
-		/* fall through */
+		if (!literal(j, "null"))
+			fail(j, DISCARD_invalid_json);
+		break;
 	case JSON_BAD:
 		fail(j, DISCARD_invalid_json);
 		break;

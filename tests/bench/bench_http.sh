@@ -1,0 +1,87 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# HTTP report cost against nginx `return 204`, in one run: CPU per request of each server
+# (all its threads, the journal's included), the servers on one core and wrk on another.
+#
+#	tests/bench/bench_http.sh [BUILD_DIR] [SECONDS] [ROUNDS]
+set -eu
+build=${1:-build}
+seconds=${2:-3}
+rounds=${3:-5}
+for tool in wrk nginx taskset; do
+	command -v "$tool" >/dev/null 2>&1 || PATH=$PATH:/usr/sbin command -v "$tool" >/dev/null ||
+		{ echo "bench_http: $tool is not installed"; exit 77; }
+done
+PATH=$PATH:/usr/sbin
+dir=$(mktemp -d)
+nginx_pid='' gate_pid=''
+cleanup() {
+	[ -z "$nginx_pid" ] || kill "$nginx_pid" 2>/dev/null || :
+	[ -z "$gate_pid" ] || kill "$gate_pid" 2>/dev/null || :
+	wait 2>/dev/null || :
+	rm -rf "$dir"
+}
+trap cleanup EXIT INT TERM
+
+port=$((20000 + $$ % 20000))
+cat >"$dir/nginx.conf" <<CONF
+daemon off; worker_processes 1; pid $dir/nginx.pid; error_log $dir/error.log;
+events { worker_connections 1024; }
+http { access_log off; keepalive_requests 100000000; client_body_temp_path $dir/body; proxy_temp_path $dir/p;
+fastcgi_temp_path $dir/f; uwsgi_temp_path $dir/u; scgi_temp_path $dir/s;
+server { listen 127.0.0.1:$port; location / { return 204; } } }
+CONF
+taskset -c 0 nginx -p "$dir" -c "$dir/nginx.conf" 2>/dev/null &
+nginx_pid=$!
+mkdir "$dir/data"
+taskset -c 0 "$build/tests/bench/bench_gate" "$dir/data" >"$dir/port" &
+gate_pid=$!
+while [ ! -s "$dir/port" ] || [ ! -s "$dir/nginx.pid" ]; do sleep 0.05; done
+gate_port=$(cat "$dir/port")
+worker=$(tr -d " " <"/proc/$nginx_pid/task/$nginx_pid/children")
+
+"$build/tests/bench/bench_gate" --batch 16 >"$dir/batch"
+cat >"$dir/report.json" <<'JSON'
+{"host":"host-00001234","epoch":"0x0123456789abcdef","seq":7,"kind":"kernel","occurred":"2024-07-19T04:09:00Z","module":"csagent.sys","module_id":"65a1b2c3d4000","offset":"0xe14ed","reason":"PAGE_FAULT_IN_NONPAGED_AREA","reason_code":80,"product":"sensor","version":"7.11.18110","os":"windows","os_build":"22631.3880","boot_id":"0123456789abcdef"}
+JSON
+cat >"$dir/post.lua" <<'LUA'
+function init(args)
+	local f = io.open(args[1], "rb")
+	wrk.method, wrk.body = "POST", f:read("*a")
+	wrk.headers["Content-Type"] = args[2]
+	f:close()
+end
+LUA
+
+# user and system ticks of a process, all threads
+ticks() { sed 's/.*) //' "/proc/$1/stat" | awk '{print $12 + $13}'; }
+
+# name url pid file type -> a line "name microseconds requests/s"
+run() {
+	before=$(ticks "$3")
+	taskset -c 1 wrk -t1 -c64 -d"${seconds}s" -s "$dir/post.lua" "$2" -- "$4" "$5" >"$dir/wrk"
+	after=$(ticks "$3")
+	n=$(awk '/requests in/{print $1}' "$dir/wrk")
+	grep -q 'Non-2xx' "$dir/wrk" && { cat "$dir/wrk"; exit 1; }
+	awk -v n="$1" -v t=$((after - before)) -v hz="$(getconf CLK_TCK)" -v r="$n" -v s="$seconds" \
+		'BEGIN{printf "%s %.2f %.0f\n", n, t / hz * 1e6 / r, r / s}' | tee -a "$dir/result"
+}
+
+echo "server, CPU microseconds a request, requests/s"
+i=0
+while [ "$i" -lt "$rounds" ]; do
+	run nginx-204 "http://127.0.0.1:$port/" "$worker" "$dir/report.json" application/json
+	run json-report "http://127.0.0.1:$gate_port/v1/reports" "$gate_pid" "$dir/report.json" application/json
+	run protobuf-16 "http://127.0.0.1:$gate_port/v1/reports" "$gate_pid" "$dir/batch" application/x-protobuf
+	i=$((i + 1))
+done
+awk '{ if (!($1 in best) || $2 < best[$1]) best[$1] = $2; n[$1]++; v[$1, n[$1]] = $2 }
+END {
+	for (k in best) {
+		m = n[k]
+		for (a = 1; a <= m; a++) for (b = a + 1; b <= m; b++) if (v[k, b] < v[k, a]) { t = v[k, a]; v[k, a] = v[k, b]; v[k, b] = t }
+		median[k] = v[k, int((m + 1) / 2)]
+	}
+	printf "\n%-12s %8s %8s %8s\n", "", "best", "median", "x nginx"
+	for (k in best) printf "%-12s %8.2f %8.2f %8.2f\n", k, best[k], median[k], median[k] / median["nginx-204"]
+}' "$dir/result"
