@@ -65,7 +65,8 @@ receipt_asked(struct call *c)
 {
 	Faultline__Log__Receipt *m = c->state;
 	uint64_t *hosts = m->hosts;
-	size_t left = m->n_hosts;
+	const size_t n = m->n_hosts;
+	size_t left = n;
 
 	if (c->refusal == DISCARD_invalid_field) {
 		call_refuse(c, DISCARD_invalid_field, "ring", "the deployment has no ring of this name");
@@ -78,11 +79,10 @@ receipt_asked(struct call *c)
 	if (!call_log_begin(c))
 		return;
 	do {
-		m->hosts = hosts;
 		m->n_hosts = left < RECEIPT_HOSTS ? left : RECEIPT_HOSTS;
+		m->hosts = m->n_hosts > 0 ? hosts + (n - left) : NULL;
 		if (!call_log_add(c, RECORD_RECEIPT, &m->base))
 			return;
-		hosts += m->n_hosts;
 		left -= m->n_hosts;
 	} while (left > 0);
 	call_log_commit(c, ask_after, call_send);

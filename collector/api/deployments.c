@@ -133,7 +133,8 @@ ask_show(struct call *c, const struct ledger *l)
 		c->refusal = DISCARD_too_many_waiters;
 		return;
 	}
-	memcpy(s->packed, d.packed.at, d.packed.len);
+	if (d.packed.len > 0)
+		memcpy(s->packed, d.packed.at, d.packed.len);
 	s->packed_len = d.packed.len;
 	jsonout_open(j, NULL, '{');
 	jsonout_text(j, "id", d.id);
@@ -200,7 +201,7 @@ struct put {
 static bool
 same_bytes(const void *a, size_t a_len, const void *b, size_t b_len)
 {
-	return a_len == b_len && memcmp(a, b, a_len) == 0;
+	return a_len == b_len && (a_len == 0 || memcmp(a, b, a_len) == 0);
 }
 
 static uint8_t *
@@ -227,7 +228,8 @@ same_plan(struct call *c, const struct put *p, const struct deployment_view *d)
 		c->refusal = DISCARD_too_many_waiters;
 		return false;
 	}
-	memcpy(m.actor, d->actor.at, d->actor.len);
+	if (d->actor.len > 0)
+		memcpy(m.actor, d->actor.at, d->actor.len);
 	packed = pack(c, &m, &len);
 	return packed != NULL && same_bytes(packed, len, d->packed.at, d->packed.len);
 }

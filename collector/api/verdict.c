@@ -202,10 +202,11 @@ static void
 on_look(struct call *c)
 {
 	struct poll *p = c->state;
-	const struct fold_view *view = fold_view_get(c->api->env.fold);
+	struct fold *f = c->api->env.fold;
+	const struct fold_view *view = fold_view_get(f);
 	bool done = look(c, view, c->api->draining || clock_boot_us() >= p->deadline_us);
 
-	fold_view_put(c->api->env.fold, view);
+	fold_view_put(f, view);
 	if (!done)
 		look_later(c);
 }
