@@ -22,10 +22,10 @@ echo '/* Made by web/embed.sh; do not edit. */'
 echo '#include "collector/api/assets.h"'
 i=0
 for f; do
-	echo "static const uint8_t plain_$i[] = {"
+	echo "static const uint8_t plain_${i}[] = {"
 	bytes <"$f"
 	echo "};"
-	echo "static const uint8_t gzip_$i[] = {"
+	echo "static const uint8_t gzip_${i}[] = {"
 	gzip -9 -n -c "$f" | bytes
 	echo "};"
 	i=$((i + 1))
