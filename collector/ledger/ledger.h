@@ -32,9 +32,11 @@ struct ledger_sink {
 	/* The rule halted it: append an automatic Decision (basis = pos) to the log. */
 	void (*decision_wanted)(void *arg, uint16_t tenant, const char *deployment, const char *reason, uint64_t pos);
 	/* A report was folded.  signature is 0 when none is known yet; first is the position
-	 * of the original for a resent one. */
+	 * of the original for a resent one (0: not known any more); cloned: two epochs live. */
 	void (*report)(void *arg, uint16_t tenant, uint64_t pos, enum report_outcome outcome, uint64_t signature,
-		       uint64_t first);
+		       uint64_t first, bool cloned);
+	/* The whole batch at `first` was folded before. */
+	void (*batch_duplicate)(void *arg, uint64_t first);
 	/* More dumps of that signature are welcome today (or, wanted false, no longer). */
 	void (*dumps_wanted)(void *arg, uint16_t tenant, uint64_t signature, bool wanted);
 	/* A recorded automatic Decision that this fold did not come to itself. */
@@ -67,9 +69,10 @@ struct ledger_stats {
 	uint64_t signatures, keys, fingerprints, signatures_over_cap;
 	uint64_t deployments, deployments_open, deployments_halted;
 	uint64_t receipts, decisions, triage_results, refused_changes;
-	uint64_t bytes_hosts, bytes_keys;
+	uint64_t bytes_hosts;
 };
 void ledger_stats(const struct ledger *l, struct ledger_stats *out);
+size_t ledger_key_bytes(const struct ledger *l);	/* walks every key */
 
 /* ---- questions (same thread as the fold) ---- */
 
@@ -159,8 +162,8 @@ struct deployment_view {
 	bool	 shadow;
 	uint64_t begin_pos;
 	int64_t	 begin_us, first_receipt_us, last_receipt_us;
-	bool	 open;			/* neither closed nor deleted */
-	/* the whole message as first logged, changed by later ones (log.Deployment) */
+	bool	 open, deleted;		/* neither closed nor deleted; deleted */
+	/* the message as logged last (log.Deployment) */
 	struct text packed;
 };
 uint32_t ledger_deployments(const struct ledger *l);	/* numbers 0 .. n-1; deleted ones included */
@@ -178,7 +181,7 @@ const char *ledger_refuses_decision(const struct ledger *l, uint16_t tenant, str
 				    bool forced, struct text reason);
 const char *ledger_refuses_deployment(const struct ledger *l, uint16_t tenant, const void *packed, size_t len);
 
-/* A report whose dump is awaited or was triaged (kept for 7 days). */
+/* A report, for 7 days (of at most two million, the newest). */
 enum dump_stage { DUMP_NONE, DUMP_STORED, DUMP_TRIAGED, DUMP_UNREADABLE };
 struct report_view {
 	uint64_t	pos;
@@ -188,8 +191,6 @@ struct report_view {
 	uint64_t	claimed;	/* signature of the client's claim; 0: none */
 	uint64_t	computed;	/* signature the server computed; 0: none yet */
 	enum dump_stage stage;
-	uint8_t		sha256[32];
-	bool		has_sha256;
 };
 bool ledger_report(const struct ledger *l, uint64_t pos, struct report_view *out);
 
@@ -226,7 +227,8 @@ bool ledger_snapshot_step(struct ledger *l, size_t budget);
 /* ok false: it was not stored; its chunks will be in the next one. */
 void ledger_snapshot_end(struct ledger *l, bool ok);
 
-/* Load into a fresh ledger: any order of chunks, each once. */
+/* Load into a fresh ledger: chunks in rising order of their ids.  After a failure the
+ * ledger may only be freed. */
 enum err ledger_load_chunk(struct ledger *l, uint64_t chunk, const void *bytes, size_t len);
 /* Rebuild indexes; the ledger may be folded into after ERR_OK. */
 enum err ledger_load_end(struct ledger *l);

@@ -1,0 +1,689 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "base/arena.h"
+#include "base/hash.h"
+#include "collector/ledger/mem.h"
+#include "collector/ledger/state.h"
+#include "proto/pbarena.h"
+
+/* Deployments: who is eligible, who was served, what people decided. */
+
+#define MESSAGE_LIMIT (16u << 20)
+#define OPEN_MAX      1024u	/* deployments open at once */
+
+/* ---- one deployment ---- */
+
+void
+deployment_start(struct deployment *d, uint32_t no)
+{
+	d->no = no;
+	d->halt_trial = d->suspect = d->shown = UINT32_MAX;
+	for (uint32_t q = 0; q < 2; q++)
+		table_init(&d->waiting[q], sizeof(struct waiting_row), 10, chunk_id(CHUNK_WAITING, no, q << 31));
+	table_init(&d->trials, sizeof(struct trial_row), 6, chunk_id(CHUNK_TRIALS, no, 0));
+}
+
+static void
+free_trials(struct deployment *d)
+{
+	for (uint64_t i = 0; i < d->trials.n; i++) {
+		struct trial_row *t = table_at(&d->trials, i);
+
+		hostset_fini(&t->hosts1);
+		hostset_fini(&t->hosts0);
+		hostset_fini(&t->sites1);
+		free(t->votes);
+	}
+	table_fini(&d->trials);
+}
+
+void
+deployment_free(struct deployment *d)
+{
+	free_trials(d);
+	table_fini(&d->waiting[0]);
+	table_fini(&d->waiting[1]);
+	hostset_fini(&d->withdrawn);
+	hostset_fini(&d->resolved);
+	for (uint32_t i = 0; i < d->n_blocks; i++)
+		free(d->blocks[i]);
+	free(d->blocks);
+	free(d->packed);
+	free(d->said);
+	free(d->slots);
+	free(d->near);
+	free(d->strata);
+	free(d->sites);
+	free(d->engine_state);
+	arena_free(d->arena);
+	free(d);
+}
+
+static int
+by_hash(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+bool
+deployment_read(struct deployment *d, const void *packed, size_t len)
+{
+	struct arena *a = arena_new(MESSAGE_LIMIT);
+	Faultline__Log__Deployment *m;
+	ProtobufCAllocator alloc;
+
+	if (a == NULL)
+		abort();
+	alloc = pbarena(a);
+	m = (Faultline__Log__Deployment *)protobuf_c_message_unpack(&faultline__log__deployment__descriptor, &alloc, len,
+								    packed);
+	if (m == NULL || m->n_rings > DEPLOYMENT_MAX_RINGS || m->n_modules > DEPLOYMENT_MAX_MODULES) {
+		arena_free(a);
+		return false;
+	}
+	if (m->eligible != NULL && m->eligible->n_hosts > 0)
+		qsort(m->eligible->hosts, m->eligible->n_hosts, sizeof(uint64_t), by_hash);
+	arena_free(d->arena);
+	free(d->packed);
+	d->arena = a;
+	d->msg = m;
+	d->packed = mem_zero(len, 1);
+	memcpy(d->packed, packed, len);
+	d->packed_len = len;
+	free(d->strata);
+	free(d->sites);
+	d->strata = d->sites = NULL;
+	d->n_strata = d->n_sites = 0;
+	return true;
+}
+
+/* ---- eligibility ---- */
+
+static bool
+listed(char **names, size_t n, struct text t)
+{
+	for (size_t i = 0; i < n; i++)
+		if (text_equal(text_of(names[i]), t))
+			return true;
+	return n == 0;
+}
+
+static bool
+stratum_matches(const struct ledger *l, const Faultline__Log__Selector *s, uint16_t stratum)
+{
+	struct text t[3];
+
+	stratum_names(l, stratum, t);
+	return listed(s->products, s->n_products, t[0]) && listed(s->os_builds, s->n_os_builds, t[1]) &&
+	       listed(s->hw_classes, s->n_hw_classes, t[2]);
+}
+
+/* Remembered per number; 0: not computed yet. */
+static uint8_t *
+memo(uint8_t **v, uint32_t *n, uint16_t no)
+{
+	if (no >= *n) {
+		uint32_t grown = no + 256u;
+
+		*v = mem_grow(*v, *n, grown, 1);
+		*n = grown;
+	}
+	return *v + no;
+}
+
+bool
+deployment_eligible(struct ledger *l, struct deployment *d, const struct candidate *c)
+{
+	const Faultline__Log__Selector *s = d->msg->eligible;
+	uint8_t *a, *b;
+
+	if (s == NULL)
+		return true;
+	if (s->n_hosts > 0 && bsearch(&c->hash, s->hosts, s->n_hosts, sizeof(uint64_t), by_hash) == NULL)
+		return false;
+	a = memo(&d->strata, &d->n_strata, c->stratum);
+	if (*a == 0)
+		*a = stratum_matches(l, s, c->stratum) ? 1 : 2;
+	b = memo(&d->sites, &d->n_sites, c->site);
+	if (*b == 0)
+		*b = listed(s->sites, s->n_sites, site_name(l, c->site)) ? 1 : 2;
+	return *a == 1 && *b == 1;
+}
+
+static struct candidate
+candidate_of(const struct ledger *l, uint32_t no)
+{
+	const struct host_chunk *c = host_chunk(&l->hosts, no);
+	uint32_t at = HOST_AT(no);
+
+	return (struct candidate){ atomic_load_explicit(&c->hash[at], memory_order_relaxed), c->stratum[at], c->site[at] };
+}
+
+static uint16_t
+tenant_of(const struct ledger *l, uint32_t no)
+{
+	return atomic_load_explicit(&host_chunk(&l->hosts, no)->tenant[HOST_AT(no)], memory_order_relaxed);
+}
+
+static void
+touch(struct ledger *l, struct deployment *d)
+{
+	snap_touch(&l->snap, &d->word, chunk_id(CHUNK_DEPLOYMENT, d->no, 0));
+	d->moved = true;
+	l->judge = true;
+}
+
+void
+deployments_host_changed(struct ledger *l, uint32_t host_no, const struct candidate *old)
+{
+	struct candidate now = candidate_of(l, host_no);
+	uint16_t tenant = tenant_of(l, host_no);
+
+	for (uint32_t i = 0; i < l->n_open; i++) {
+		struct deployment *d = l->open[i];
+		bool was, is;
+
+		if (d->life != DEPLOYMENT_OPEN || d->tenant != tenant)
+			continue;
+		was = old != NULL && deployment_eligible(l, d, old);
+		is = deployment_eligible(l, d, &now);
+		if (was == is)
+			continue;
+		touch(l, d);
+		d->eligible += is ? 1u : UINT32_MAX;
+		if (deployment_served(d, host_no))
+			d->served_eligible += is ? 1u : UINT32_MAX;
+	}
+}
+
+static void
+count_eligible(struct ledger *l, struct deployment *d)
+{
+	d->eligible = d->served_eligible = 0;
+	for (uint32_t no = 0; no < l->hosts.n; no++) {
+		struct candidate c;
+
+		if (tenant_of(l, no) != d->tenant)
+			continue;
+		c = candidate_of(l, no);
+		if (!deployment_eligible(l, d, &c))
+			continue;
+		d->eligible++;
+		d->served_eligible += deployment_served(d, no);
+	}
+}
+
+/* ---- create and change ---- */
+
+bool
+ledger_deployment_find(const struct ledger *l, uint16_t tenant, struct text id, uint32_t *no_out)
+{
+	uint32_t found = UINT32_MAX;
+
+	for (uint32_t i = l->n_open; i-- > 0;)	/* the usual case */
+		if (l->open[i]->tenant == tenant && l->open[i]->life == DEPLOYMENT_OPEN &&
+		    text_equal(text_of(l->open[i]->msg->id), id)) {
+			*no_out = l->open[i]->no;
+			return true;
+		}
+	for (uint32_t i = l->n_deployments; i-- > 0;) {
+		const struct deployment *d = l->deployments[i];
+
+		if (d->tenant != tenant || !text_equal(text_of(d->msg->id), id))
+			continue;
+		if (found == UINT32_MAX || d->life != DEPLOYMENT_DELETED)
+			found = i;
+		if (d->life != DEPLOYMENT_DELETED)
+			break;
+	}
+	*no_out = found;
+	return found != UINT32_MAX;
+}
+
+static bool
+same_names(char **a, size_t n, char **b, size_t m)
+{
+	if (n != m)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(a[i], b[i]) != 0)
+			return false;
+	return true;
+}
+
+static bool
+same_selector(const Faultline__Log__Selector *a, const Faultline__Log__Selector *b)
+{
+	static const Faultline__Log__Selector none = FAULTLINE__LOG__SELECTOR__INIT;
+
+	a = a != NULL ? a : &none;
+	b = b != NULL ? b : &none;
+	/* hosts: ours are sorted, so the packed order of the other may differ: compare as sets */
+	if (a->n_hosts != b->n_hosts)
+		return false;
+	for (size_t i = 0; i < b->n_hosts; i++)
+		if (bsearch(&b->hosts[i], a->hosts, a->n_hosts, sizeof(uint64_t), by_hash) == NULL)
+			return false;
+	return same_names(a->products, a->n_products, b->products, b->n_products) &&
+	       same_names(a->os_builds, a->n_os_builds, b->os_builds, b->n_os_builds) &&
+	       same_names(a->sites, a->n_sites, b->sites, b->n_sites) &&
+	       same_names(a->hw_classes, a->n_hw_classes, b->hw_classes, b->n_hw_classes);
+}
+
+/* What a receipt freezes: manifest, eligibility and salt. */
+static bool
+keeps_frozen(const struct deployment *d, const Faultline__Log__Deployment *m)
+{
+	return same_names(d->msg->modules, d->msg->n_modules, m->modules, m->n_modules) && d->msg->salt == m->salt &&
+	       same_selector(d->msg->eligible, m->eligible);
+}
+
+/* NULL, or why the log's change does not take effect. */
+static const char *
+refuses(const struct ledger *l, const struct deployment *d, const Faultline__Log__Deployment *m)
+{
+	if (m->id[0] == '\0' || m->n_rings > DEPLOYMENT_MAX_RINGS || m->n_modules > DEPLOYMENT_MAX_MODULES)
+		return "invalid";
+	if (d == NULL || d->life == DEPLOYMENT_DELETED)
+		return l->n_open < OPEN_MAX ? NULL : "too_many_open";
+	if (d->life == DEPLOYMENT_CLOSED)
+		return "closed";
+	return d->frozen && !keeps_frozen(d, m) ? "frozen" : NULL;
+}
+
+static struct deployment *
+create(struct ledger *l, const struct record_view *rec)
+{
+	struct deployment *d = mem_zero(1, sizeof(*d));
+
+	l->deployments = mem_grow(l->deployments, l->n_deployments, l->n_deployments + 1, sizeof(*l->deployments));
+	l->deployments[l->n_deployments] = d;
+	deployment_start(d, l->n_deployments++);
+	d->tenant = rec->tenant;
+	d->begin_pos = rec->pos;
+	d->begin_us = l->now_us;
+	d->engine_state = mem_zero(1, l->engine->state_size);
+	d->since_pos = rec->pos;
+	d->since_us = l->now_us;
+	d->version = 1;
+	l->open = mem_grow(l->open, l->n_open, l->n_open + 1, sizeof(*l->open));
+	l->open[l->n_open++] = d;
+	return d;
+}
+
+static void
+tell_changed(struct ledger *l, const struct deployment *d, uint64_t pos)
+{
+	if (l->sink.deployment_changed != NULL)
+		l->sink.deployment_changed(l->sink.arg, d->tenant, d->msg->id, pos);
+}
+
+void
+fold_deployment(struct ledger *l, const struct record_view *rec)
+{
+	Faultline__Log__Deployment *m = unpack_record(l, rec, &faultline__log__deployment__descriptor);
+	struct deployment *d = NULL;
+	uint32_t no;
+
+	if (m == NULL)
+		return;
+	if (ledger_deployment_find(l, rec->tenant, text_of(m->id), &no))
+		d = l->deployments[no];
+	if (refuses(l, d, m) != NULL) {
+		l->stats.refused_changes++;
+		return;
+	}
+	if (d == NULL || d->life == DEPLOYMENT_DELETED)
+		d = create(l, rec);
+	touch(l, d);
+	if (!deployment_read(d, rec->payload, rec->payload_len))
+		abort();	/* it was just parsed */
+	count_eligible(l, d);
+	tell_changed(l, d, rec->pos);
+}
+
+const char *
+ledger_refuses_deployment(const struct ledger *l, uint16_t tenant, const void *packed, size_t len)
+{
+	struct arena *a = arena_new(MESSAGE_LIMIT);
+	const char *why = "invalid";
+	Faultline__Log__Deployment *m;
+	ProtobufCAllocator alloc;
+	uint32_t no;
+
+	if (a == NULL)
+		return "busy";
+	alloc = pbarena(a);
+	m = (Faultline__Log__Deployment *)protobuf_c_message_unpack(&faultline__log__deployment__descriptor, &alloc, len,
+								    packed);
+	if (m != NULL)
+		why = refuses(l, ledger_deployment_find(l, tenant, text_of(m->id), &no) ? l->deployments[no] : NULL, m);
+	arena_free(a);
+	return why;
+}
+
+/* ---- receipts ---- */
+
+bool
+deployment_served(const struct deployment *d, uint32_t host_no)
+{
+	uint32_t b = host_no / SERVED_BLOCK;
+
+	return b < d->n_blocks && d->blocks[b] != NULL && d->blocks[b]->minute[host_no % SERVED_BLOCK] != 0;
+}
+
+static void
+serve(struct ledger *l, struct deployment *d, uint32_t host_no)
+{
+	uint32_t b = host_no / SERVED_BLOCK;
+	uint64_t minute = (uint64_t)(l->now_us - d->begin_us) / 60000000u;
+	struct candidate c = candidate_of(l, host_no);
+	struct waiting_row *w;
+
+	if (deployment_served(d, host_no))
+		return;		/* served again, or after a withdrawal: it stays exposed since the first time */
+	if (b >= d->n_blocks) {
+		d->blocks = mem_grow(d->blocks, d->n_blocks, b + 1, sizeof(*d->blocks));
+		d->n_blocks = b + 1;
+	}
+	if (d->blocks[b] == NULL)
+		d->blocks[b] = mem_zero(1, sizeof(*d->blocks[b]));
+	snap_touch(&l->snap, &d->blocks[b]->word, chunk_id(CHUNK_SERVED, d->no, b));
+	d->blocks[b]->minute[host_no % SERVED_BLOCK] = minute < 0xfffe ? (uint16_t)(minute + 1) : 0xffff;
+	d->served++;
+	d->served_eligible += deployment_eligible(l, d, &c);
+	w = table_add(&d->waiting[0], &l->snap, NULL);
+	*w = (struct waiting_row){ host_no, seconds(l->now_us),
+				   (uint32_t)((l->now_us + deployment_bake_us(l, d) + 999999) / 1000000) };
+}
+
+/* ---- rings ---- */
+
+uint64_t
+deployment_ring_size(const struct deployment *d, size_t ring)
+{
+	const Faultline__Log__Ring *r = d->msg->rings[ring];
+	uint64_t ppm;
+
+	if (r->size > 0)
+		return r->size;
+	if (!(r->percent > 0))
+		return UINT64_MAX;	/* the rest */
+	ppm = r->percent < 100 ? (uint64_t)(r->percent * 10000) : 1000000;
+	return ((uint64_t)d->eligible * ppm + 999999) / 1000000;
+}
+
+struct ranked {
+	uint64_t rank;
+	uint32_t host_no;
+};
+
+static int
+by_rank(const void *a, const void *b)
+{
+	const struct ranked *x = a, *y = b;
+
+	if (x->rank != y->rank)
+		return x->rank < y->rank ? -1 : 1;
+	return (x->host_no > y->host_no) - (x->host_no < y->host_no);
+}
+
+/* Place of a host in the plan: its own hash, or its site's, with the deployment's salt. */
+static uint64_t
+rank_of(const struct ledger *l, const struct deployment *d, const struct candidate *c)
+{
+	struct text site;
+
+	if (strcmp(d->msg->assignment, "site") != 0)
+		return hash_mix(c->hash ^ d->msg->salt);
+	site = site_name(l, c->site);
+	return hash64(d->msg->salt, site.at, site.len);
+}
+
+/* Serve every eligible host that the plan puts in this ring. */
+static void
+serve_ring(struct ledger *l, struct deployment *d, const char *name)
+{
+	uint64_t from = 0, size = 0;
+	struct ranked *v;
+	size_t ring, n = 0;
+
+	for (ring = 0; ring < d->msg->n_rings; ring++) {
+		size = deployment_ring_size(d, ring);
+		if (strcmp(d->msg->rings[ring]->name, name) == 0)
+			break;
+		from += size < UINT64_MAX - from ? size : UINT64_MAX - from;
+	}
+	if (ring == d->msg->n_rings || strcmp(d->msg->assignment, "listed") == 0) {
+		l->stats.refused_changes++;
+		return;
+	}
+	v = mem_zero(l->hosts.n, sizeof(*v));
+	for (uint32_t no = 0; no < l->hosts.n; no++) {
+		struct candidate c = candidate_of(l, no);
+
+		if (tenant_of(l, no) == d->tenant && deployment_eligible(l, d, &c))
+			v[n++] = (struct ranked){ rank_of(l, d, &c), no };
+	}
+	qsort(v, n, sizeof(*v), by_rank);
+	for (uint64_t i = from; i < n && i - from < size; i++)
+		serve(l, d, v[i].host_no);
+	free(v);
+}
+
+void
+fold_receipt(struct ledger *l, const struct record_view *rec)
+{
+	Faultline__Log__Receipt *m = unpack_record(l, rec, &faultline__log__receipt__descriptor);
+	struct deployment *d;
+	uint32_t no;
+
+	l->stats.receipts++;
+	if (m == NULL)
+		return;
+	if (!ledger_deployment_find(l, rec->tenant, text_of(m->deployment), &no) ||
+	    (d = l->deployments[no])->life != DEPLOYMENT_OPEN) {
+		l->stats.refused_changes++;
+		return;
+	}
+	touch(l, d);
+	if (d->first_receipt_us == 0)
+		d->first_receipt_us = l->now_us;
+	d->last_receipt_us = l->now_us;
+	d->frozen = true;
+	if (m->n_hosts == 0 && !m->withdrawn)
+		serve_ring(l, d, m->ring);
+	for (size_t i = 0; i < m->n_hosts; i++) {
+		uint32_t host = host_number(l, rec->tenant, m->hosts[i]);
+
+		if (host == UINT32_MAX)
+			continue;
+		if (!m->withdrawn)
+			serve(l, d, host);
+		else if (deployment_served(d, host))
+			hostset_add(&d->withdrawn, host, &l->snap, chunk_id(CHUNK_RESOLVED, d->no, WITHDRAWN_BLOCKS));
+	}
+}
+
+int32_t
+ledger_served_minute(const struct ledger *l, uint32_t deployment, uint32_t host_no)
+{
+	const struct deployment *d = deployment < l->n_deployments ? l->deployments[deployment] : NULL;
+
+	if (d == NULL || !deployment_served(d, host_no))
+		return -1;
+	return d->blocks[host_no / SERVED_BLOCK]->minute[host_no % SERVED_BLOCK] - 1;
+}
+
+/* ---- decisions ---- */
+
+int64_t
+deployment_bake_us(const struct ledger *l, const struct deployment *d)
+{
+	uint64_t us = d->msg->bake_ms > 0 && d->msg->bake_ms < UINT32_MAX ? d->msg->bake_ms * 1000 : l->bake_us;
+
+	return (int64_t)us;
+}
+
+int64_t
+deployment_close_us(const struct deployment *d)
+{
+	uint64_t ms = d->msg->close_ms > 0 && d->msg->close_ms < (1ull << 40) ? d->msg->close_ms : 72ull * 3600 * 1000;
+
+	return d->last_receipt_us > 0 ? d->last_receipt_us + (int64_t)(ms * 1000) : INT64_MAX;
+}
+
+static const char *
+refuses_action(const struct deployment *d, int action, bool forced, struct text reason)
+{
+	if (d == NULL || d->life == DEPLOYMENT_DELETED)
+		return "not_found";
+	if (action == FAULTLINE__LOG__ACTION__ACTION_DELETE)
+		return d->halted && !forced ? "halted" : NULL;
+	if (d->life == DEPLOYMENT_CLOSED)
+		return "closed";
+	if (action == FAULTLINE__LOG__ACTION__ACTION_RESUME && reason.len == 0)
+		return "reason_missing";
+	return NULL;
+}
+
+const char *
+ledger_refuses_decision(const struct ledger *l, uint16_t tenant, struct text id, uint32_t action, bool forced,
+			struct text reason)
+{
+	uint32_t no;
+
+	return refuses_action(ledger_deployment_find(l, tenant, id, &no) ? l->deployments[no] : NULL, (int)action, forced,
+			      reason);
+}
+
+/* Keys that crossed start again: what they counted so far is forgiven. */
+static void
+forgive(struct ledger *l, struct deployment *d)
+{
+	for (uint64_t i = 0; i < d->trials.n; i++) {
+		struct trial_row *row = table_at(&d->trials, i);
+		struct trial t;
+
+		trial_counts(l, d, row, &t);
+		if (i != d->halt_trial && !l->engine->crosses(d->engine_state, &t))
+			continue;
+		row = table_edit(&d->trials, &l->snap, i);
+		row->forgiven_n1 = row->hosts1.n;
+		row->forgiven_sites1 = row->sites1.n;
+	}
+	d->resumes++;
+}
+
+static void
+halt_by_record(struct ledger *l, struct deployment *d, const Faultline__Log__Decision *m, uint64_t pos)
+{
+	if (m->automatic) {
+		if (m->basis <= d->resumed_pos)
+			return;		/* told again after a person had resumed it */
+		if (!d->halted && l->sink.difference != NULL)
+			l->sink.difference(l->sink.arg, d->tenant, d->msg->id, pos,
+					   "the log records an automatic halt that this fold does not come to");
+		d->recorded = true;
+	}
+	if (d->halted)
+		return;
+	d->halted = true;
+	d->by_person = !m->automatic;
+	d->halt_pos = pos;
+	d->halt_us = l->now_us;
+	d->halt_trial = m->automatic ? d->suspect : UINT32_MAX;
+}
+
+/* Drop what only judging needs; verdict and evidence stay. */
+void
+deployment_close(struct ledger *l, struct deployment *d, enum deployment_life life)
+{
+	bool was_open = d->life == DEPLOYMENT_OPEN;
+
+	d->life = (uint8_t)life;
+	if (!was_open)
+		return;
+	for (uint32_t b = 0; b < d->n_blocks; b++)
+		if (d->blocks[b] != NULL) {
+			snap_touch(&l->snap, &d->blocks[b]->word, chunk_id(CHUNK_SERVED, d->no, b));
+			snap_dropped(&l->snap, chunk_id(CHUNK_SERVED, d->no, b));
+			free(d->blocks[b]);
+			d->blocks[b] = NULL;
+		}
+	d->final_resolved = d->resolved.n;
+	d->final_withdrawn = d->withdrawn.n;
+	hostset_drop(&d->resolved, &l->snap, chunk_id(CHUNK_RESOLVED, d->no, 0));
+	hostset_drop(&d->withdrawn, &l->snap, chunk_id(CHUNK_RESOLVED, d->no, WITHDRAWN_BLOCKS));
+	for (int q = 0; q < 2; q++) {
+		d->waiting_first[q] = d->waiting[q].n;
+		while (table_drop(&d->waiting[q], &l->snap, d->waiting_first[q]))
+			;
+	}
+	for (uint64_t i = 0; i < d->trials.n; i++) {
+		const struct trial_row *row = table_at(&d->trials, i);
+
+		key_at(&l->keys, row->key_no)->pins--;
+	}
+}
+
+static void
+apply(struct ledger *l, struct deployment *d, const Faultline__Log__Decision *m, uint64_t pos)
+{
+	struct text said = text_of(m->reason);
+
+	switch (m->action) {
+	case FAULTLINE__LOG__ACTION__ACTION_HALT:
+		halt_by_record(l, d, m, pos);
+		break;
+	case FAULTLINE__LOG__ACTION__ACTION_RESUME:
+		if (d->halted && !d->by_person)
+			forgive(l, d);
+		d->halted = d->by_person = d->recorded = d->paused = false;
+		d->halt_trial = UINT32_MAX;
+		d->halt_pos = 0;
+		d->resumed_pos = pos;
+		break;
+	case FAULTLINE__LOG__ACTION__ACTION_PAUSE:
+		d->paused = true;
+		break;
+	case FAULTLINE__LOG__ACTION__ACTION_DELETE:
+		deployment_close(l, d, DEPLOYMENT_DELETED);
+		break;
+	case FAULTLINE__LOG__ACTION__ACTION_CLOSE:
+		deployment_close(l, d, DEPLOYMENT_CLOSED);
+		break;
+	default:
+		return;
+	}
+	if (m->automatic)
+		return;
+	free(d->said);
+	d->said_len = said.len < 512 ? said.len : 512;
+	d->said = mem_zero(d->said_len, 1);
+	memcpy(d->said, said.at, d->said_len);
+}
+
+void
+fold_decision(struct ledger *l, const struct record_view *rec)
+{
+	Faultline__Log__Decision *m = unpack_record(l, rec, &faultline__log__decision__descriptor);
+	struct deployment *d = NULL;
+	uint32_t no;
+
+	l->stats.decisions++;
+	if (m == NULL)
+		return;
+	if (ledger_deployment_find(l, rec->tenant, text_of(m->deployment), &no))
+		d = l->deployments[no];
+	if (refuses_action(d, (int)m->action, m->forced, text_of(m->reason)) != NULL) {
+		l->stats.refused_changes++;
+		return;
+	}
+	touch(l, d);
+	apply(l, d, m, rec->pos);
+	tell_changed(l, d, rec->pos);
+}
