@@ -173,6 +173,7 @@ set_limits(struct journal *j, const struct journal_options *o)
 	j->keep_bytes = o->keep_bytes;
 	j->keep_age_ms = o->keep_age_ms;
 	j->reserve_bytes = o->reserve_bytes;
+	atomic_store(&j->max_age_ms, o->keep_age_ms / 7);
 }
 
 void

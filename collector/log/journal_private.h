@@ -79,6 +79,7 @@ struct journal {
 	bool		       keeper_stop, poked;
 	uint64_t	       free_bytes;	/* of the file system, as last seen */
 
+	_Atomic uint64_t  max_age_ms;	/* of the last segment when keep_age_ms is set, so that it can be kept */
 	atomic_bool	  closing;	/* set under lock */
 	atomic_bool	  broken;
 	atomic_bool	  hurry;	/* segments fill faster than they can be zeroed */
@@ -92,7 +93,8 @@ struct journal {
 	uint64_t  size;		/* of that segment */
 	uint64_t  next;		/* position for the next batch */
 	uint64_t  durable;	/* end of what is synced */
-	int64_t	  since_us;	/* boot time at which the last segment was begun */
+	int64_t	  since_us;	/* boot time at which the last segment was begun, */
+	int64_t	  created_us;	/* and wall time */
 	uint8_t	 *buf;		/* frames on their way to the file, */
 	uint64_t  buf_len;	/* to be written at `at` - buf_len */
 };

@@ -260,6 +260,7 @@ open_last(struct journal *j, const struct segment_header *h, char *err, size_t e
 	j->size = h->size;
 	j->seed = frame_seed(&h->id, h->first);
 	j->since_us = clock_boot_us();
+	j->created_us = h->created_us;
 	return 0;
 }
 
@@ -293,6 +294,7 @@ create(struct journal *j, char *err, size_t err_size)
 	j->size = h.size;
 	j->seed = frame_seed(&h.id, h.first);
 	j->since_us = clock_boot_us();
+	j->created_us = now_us;
 	return 0;
 }
 

@@ -210,6 +210,7 @@ next_segment(struct journal *j, enum log_class class)
 	j->seed = frame_seed(&j->id, s.first);
 	atomic_store(&j->hurry, clock_boot_us() - j->since_us < HURRY_US);
 	j->since_us = clock_boot_us();
+	j->created_us = h.created_us;
 	pthread_mutex_lock(&j->lock);
 	j->segments[j->n_segments - 1].sealed_us = h.created_us;
 	ok = journal_add_segment(j, &s) == 0;
@@ -243,9 +244,44 @@ refuse_class(struct log_submission *list, enum log_class class)
 	return kept;
 }
 
+/* A batch that cannot be read would end the log for every reader and refuse the next start:
+ * whoever made it, it stays out.  Returns the others. */
+static struct log_submission *
+refuse_damaged(struct log_submission *list)
+{
+	struct log_submission *kept = NULL, **tail = &kept;
+	struct batch_view b;
+
+	for (struct log_submission *s = list, *next; s != NULL; s = next) {
+		next = s->next;
+		if (batch_open(s->bytes, s->len, &b) != ERR_OK || b.len != s->len) {
+			log_error("log", "a damaged batch of %" PRIu32 " bytes was refused", s->len);
+			answer(s, LOG_REFUSED);
+		} else {
+			*tail = s;
+			tail = &s->next;
+		}
+	}
+	*tail = NULL;
+	return kept;
+}
+
+/* Has the last segment batches, and is it so old that they would outlive their age in it? */
+static bool
+is_stale(const struct journal *j)
+{
+	const uint64_t max_age_ms = atomic_load(&j->max_age_ms);
+	const int64_t age_us = clock_wall_us() - j->created_us;
+
+	return max_age_ms != 0 && j->at > JOURNAL_HEADER_BYTES && age_us > 0 && (uint64_t)age_us / 1000 > max_age_ms;
+}
+
 static void
 commit(struct journal *j, struct log_submission *list)
 {
+	list = refuse_damaged(list);
+	if (list != NULL && is_stale(j))
+		next_segment(j, LOG_CLASS_NORMAL);	/* without room the old one does */
 	while (list != NULL && !atomic_load(&j->broken)) {
 		list = commit_group(j, list);
 		if (list == NULL || atomic_load(&j->broken))

@@ -438,6 +438,55 @@ rolled_back_disk_is_noticed(void **state)
 	log_close(l);
 }
 
+/* Files are used again, and under load not even zeroed: nothing old may be read as new. */
+static void
+recycled_files_do_not_come_back(void **state)
+{
+	struct fixture *f = *state;
+	struct journal_options o = { .segment_bytes = JOURNAL_SEGMENT_MIN, .keep_bytes = 5 * JOURNAL_SEGMENT_MIN };
+	struct log *l = must_open(f, &o);
+	struct log_reader *r;
+	struct batch_view b;
+	uint64_t want, pos = 0;
+
+	for (uint64_t n = 1; n <= 120; n++) {
+		pos = must_append(l, f->reply, 1, n, 150000 + (n * 7919) % 50000);
+		log_release_below(l, LOG_FLOOR_LEDGER, pos);
+		if (n % 13 != 0)
+			continue;
+		log_close(l);
+		l = must_open(f, &o);
+		r = log_reader_new(l, 0);
+		assert_int_equal(log_read(r, &b, 0), LOG_BATCH);
+		for (want = b.number; want < n; want++) {
+			assert_int_equal(log_read(r, &b, 0), LOG_BATCH);
+			assert_true(b.number == want + 1);
+		}
+		assert_int_equal(log_read(r, &b, 0), LOG_WAIT);
+		assert_true(b.first == pos);
+		log_reader_free(r);
+	}
+	log_close(l);
+}
+
+static void
+damaged_batches_stay_out(void **state)
+{
+	struct fixture *f = *state;
+	struct log *l = must_open(f, &small);
+	struct test_batch *t = test_batch_new(1, 2, 1, 100, LOG_CLASS_VITAL, f->reply);
+
+	must_append(l, f->reply, 1, 1, 100);
+	((uint8_t *)(uintptr_t)t->s.bytes)[t->s.len - 1] ^= 1;
+	assert_int_equal(log_append(l, &t->s), LOG_QUEUED);
+	wait_answer(f->reply, t);
+	assert_int_equal(t->s.outcome, LOG_REFUSED);
+	must_append(l, f->reply, 1, 2, 100);
+	expect_numbers(l, 0, 1, 2, 100);
+	log_close(l);
+	test_batch_free(t);
+}
+
 int
 main(void)
 {
@@ -452,6 +501,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(damage_before_acknowledged_batches_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(damage_in_an_older_segment_stops_its_reader, setup, teardown),
 		cmocka_unit_test_setup_teardown(missing_and_foreign_segments_are_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(recycled_files_do_not_come_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(damaged_batches_stay_out, setup, teardown),
 		cmocka_unit_test_setup_teardown(rolled_back_disk_is_noticed, setup, teardown),
 	};
 

@@ -326,6 +326,27 @@ projector_floor_holds_within_the_budget(void **state)
 	log_close(l);
 }
 
+/* A log that fills no segment within its age lets go of what is too old all the same. */
+static void
+age_is_kept_by_a_small_log(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t before;
+	struct log *l;
+
+	f->o.keep_age_ms = 7;	/* a segment is closed after 1 ms */
+	l = must_open(f);
+	release_all(l);
+	before = oldest(l);
+	add(f, l, 100);
+	mailbox_wait(f->reply, 20);	/* let it grow old */
+	add(f, l, 100);
+	for (int i = 0; i < 4000 && oldest(l) == before; i++)
+		mailbox_wait(f->reply, 5);
+	expect_from(f, l, 2);
+	log_close(l);
+}
+
 /* ---- a disk that fills up ---- */
 
 static void
@@ -538,7 +559,8 @@ main(void)
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		CASE(size_budget_is_kept), CASE(ledger_floor_is_never_crossed),
-		CASE(projector_floor_holds_within_the_budget), CASE(pressure_rises_with_the_reserve),
+		CASE(projector_floor_holds_within_the_budget), CASE(age_is_kept_by_a_small_log),
+		CASE(pressure_rises_with_the_reserve),
 		CASE(last_segments_are_for_signatures), CASE(no_room_inside_a_segment_is_waited_for),
 		CASE(small_file_system), CASE(failed_sync_is_unknown), CASE(failed_write_is_unknown),
 		CASE(short_and_interrupted_writes_are_finished),
