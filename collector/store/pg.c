@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/logline.h"
 #include "collector/store/pg.h"
 
 static void
@@ -174,6 +175,16 @@ connect_steps(struct pg *pg, int64_t deadline)
 	return st == PGRES_POLLING_OK || lose(pg, PG_LOST, NULL);
 }
 
+static void
+on_notice(void *arg, const char *text)
+{
+	struct pg line;
+
+	(void)arg;
+	set_text(&line, text);
+	log_debug("store", "%s", line.text);
+}
+
 bool
 pg_connect(struct pg *pg, const char *conninfo)
 {
@@ -188,6 +199,7 @@ pg_connect(struct pg *pg, const char *conninfo)
 	if (!connect_steps(pg, deadline))
 		return false;
 	PQsetnonblocking(pg->conn, 1);
+	PQsetNoticeProcessor(pg->conn, on_notice, NULL);
 	snprintf(session, sizeof(session),
 		 "SET search_path = faultline, pg_temp; SET timezone = 'UTC'; SET client_min_messages = warning;"
 		 "SET client_encoding = 'UTF8'; SET standard_conforming_strings = on; SET application_name = 'faultlined';"

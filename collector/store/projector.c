@@ -84,7 +84,7 @@ rest(struct projector *p, int ms)
 static void
 set_up(struct projector *p, bool up)
 {
-	if (up && p->told[0] != '\0') {
+	if (up && p->told[0] != '\0' && p->refusals == 0) {
 		log_info("store", "the database answers again");
 		p->told[0] = '\0';
 	}

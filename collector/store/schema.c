@@ -37,7 +37,6 @@ read_version(struct pg *pg, int *out)
 static bool
 too_new(struct pg *pg, int version)
 {
-	pg_run(pg, "ROLLBACK");
 	pg->failure = PG_WRONG;
 	pg->state[0] = '\0';
 	snprintf(pg->text, sizeof(pg->text),
@@ -55,8 +54,10 @@ apply_step(struct pg *pg, const struct schema_step *s, bool *applied_out)
 	*applied_out = false;
 	if (!pg_run(pg, BEGIN_LOCKED) || !read_version(pg, &now))
 		return false;
-	if (now > schema_newest())
+	if (now > schema_newest()) {
+		pg_run(pg, "ROLLBACK");
 		return too_new(pg, now);
+	}
 	if (now >= s->version)
 		return pg_run(pg, "ROLLBACK");
 	snprintf(mark, sizeof(mark), "INSERT INTO faultline.schema_version (version, name) VALUES (%d, '%s'); COMMIT",

@@ -6,6 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <libpq-fe.h>
@@ -222,7 +225,7 @@ rig_sql(struct rig *r, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(sql, sizeof(sql), fmt, ap);
 	va_end(ap);
-	PQclear(PQexec(c, "SET search_path = faultline; SET timezone = 'UTC'"));
+	PQclear(PQexec(c, "SET client_min_messages = error; SET search_path = faultline; SET timezone = 'UTC'"));
 	res = PQexec(c, sql);
 	if (PQresultStatus(res) != PGRES_TUPLES_OK && PQresultStatus(res) != PGRES_COMMAND_OK)
 		DIE("%s: %s", sql, PQerrorMessage(c));
@@ -242,6 +245,30 @@ rig_number(struct rig *r, const char *fmt, ...)
 	vsnprintf(sql, sizeof(sql), fmt, ap);
 	va_end(ap);
 	return strtoll(rig_sql(r, "%s", sql), NULL, 10);
+}
+
+/* Only the owner of a process may change its limits, or a capability that containers lack. */
+void
+rig_limit_files(int pid, uint64_t bytes)
+{
+	struct rlimit now;
+	struct stat st;
+	char path[64];
+	int status;
+	pid_t child;
+
+	snprintf(path, sizeof(path), "/proc/%d", pid);
+	if (stat(path, &st) == -1)
+		DIE("no process %d", pid);
+	child = fork();
+	if (child == 0) {
+		if (setgid(st.st_gid) == -1 || setuid(st.st_uid) == -1 || prlimit(pid, RLIMIT_FSIZE, NULL, &now) == -1)
+			_exit(1);
+		now.rlim_cur = bytes != 0 ? bytes : now.rlim_max;
+		_exit(prlimit(pid, RLIMIT_FSIZE, &now, NULL) == -1);
+	}
+	if (waitpid(child, &status, 0) != child || status != 0)
+		DIE("cannot limit process %d", pid);
 }
 
 int

@@ -62,4 +62,7 @@ int64_t rig_number(struct rig *r, const char *sql, ...) __attribute__((format(pr
 /* Process id in the cluster's postmaster.pid; 0 if there is none. */
 int rig_postmaster(struct rig *r);
 
+/* Files that the process writes may not grow beyond; 0: any size. */
+void rig_limit_files(int pid, uint64_t bytes);
+
 #endif
