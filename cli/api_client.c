@@ -12,15 +12,15 @@
 #define ANSWER_MAX ((size_t)64 * 1024 * 1024)
 
 struct api_client {
-	CURL  *curl;
-	char  *server;		/* without a slash at the end */
-	char  *authorization;	/* header line or NULL */
+	CURL *curl;
+	char *server;        /* without a slash at the end */
+	char *authorization; /* header line or NULL */
 };
 
 struct answer_buffer {
-	char  *at;
+	char *at;
 	size_t len;
-	char  *etag;
+	char *etag;
 	size_t etag_size;
 };
 
@@ -236,7 +236,7 @@ code_point(const char *s, bool *harmless_out)
 	while ((p[n] & 0xc0) == 0x80 && n < 4)
 		n++;
 	*harmless_out = p[0] >= 0x20 && p[0] != 0x7f && !(p[0] == 0xc2 && p[1] < 0xa0) &&
-			!(p[0] == 0xe2 && p[1] == 0x80 && p[2] >= 0xaa && p[2] <= 0xae);	/* writing direction */
+			!(p[0] == 0xe2 && p[1] == 0x80 && p[2] >= 0xaa && p[2] <= 0xae); /* writing direction */
 	return n;
 }
 
@@ -289,7 +289,10 @@ json_count(const json_t *object, const char *key)
 int
 parse_wait(const char *text, int64_t *ms_out)
 {
-	static const struct { const char *name; double ms; } units[] = {
+	static const struct {
+		const char *name;
+		double ms;
+	} units[] = {
 		{ "", 1000 }, { "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 }, { "d", 86400000 },
 	};
 	size_t digits = strspn(text, "0123456789.");

@@ -13,17 +13,17 @@
 struct api_client;
 
 struct api_answer {
-	long	status;		/* 0: no answer; error says why */
-	json_t *body;		/* NULL if there is none or it is no JSON; owned */
-	char	etag[96];
-	char	error[512];	/* "" for 2xx and 304, else a sentence */
+	long status;  /* 0: no answer; error says why */
+	json_t *body; /* NULL if there is none or it is no JSON; owned */
+	char etag[96];
+	char error[512]; /* "" for 2xx and 304, else a sentence */
 };
 
 /* server: NULL: $FAULTLINE_SERVER, else http://127.0.0.1:8482.  token_file: NULL:
  * $FAULTLINE_TOKEN_FILE, else none.  NULL with a sentence in err. */
 struct api_client *api_client_new(const char *server, const char *token_file, char *err, size_t err_size);
-void		   api_client_free(struct api_client *c);	/* NULL is fine */
-const char	  *api_client_server(const struct api_client *c);
+void api_client_free(struct api_client *c); /* NULL is fine */
+const char *api_client_server(const struct api_client *c);
 
 /* One request; true when 2xx or 304 came.  path_fmt has one %s for `id`, which is escaped;
  * id may be NULL when there is no %s.  body is borrowed; NULL: none. */
@@ -36,11 +36,11 @@ void api_answer_fini(struct api_answer *a);
 /* Print text that a server or fleet chose: control characters and escapes come out as '?'. */
 void print_text(FILE *f, const char *s);
 /* As many columns as fit (a code point a column); pads when pad.  Returns columns used. */
-int  print_column(FILE *f, const char *s, int width, bool pad);
+int print_column(FILE *f, const char *s, int width, bool pad);
 
 /* String member or "". */
 const char *json_member(const json_t *object, const char *key);
-long long   json_count(const json_t *object, const char *key);
+long long json_count(const json_t *object, const char *key);
 
 /* "30m", "5s", "90"; -1: not a time. */
 int parse_wait(const char *text, int64_t *ms_out);

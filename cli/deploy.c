@@ -10,7 +10,7 @@
 #include "cli/api_client.h"
 #include "cli/deploy.h"
 
-#define SERVE_AT_ONCE 20000u	/* hosts in one request */
+#define SERVE_AT_ONCE 20000u /* hosts in one request */
 #define TIMEOUT_MS    30000
 
 static const char help[] =
@@ -40,10 +40,10 @@ static const char help[] =
 
 struct deploy {
 	struct api_client *client;
-	const char	  *verb, *id, *server, *token_file, *hosts_file, *plan_file, *ring;
-	json_t		  *body;	/* the request, as far as flags say it */
-	json_t		  *hosts;	/* --host */
-	bool		   json, force, withdrawn;
+	const char *verb, *id, *server, *token_file, *hosts_file, *plan_file, *ring;
+	json_t *body;  /* the request, as far as flags say it */
+	json_t *hosts; /* --host */
+	bool json, force, withdrawn;
 };
 
 __attribute__((format(printf, 1, 2))) static int
@@ -61,24 +61,61 @@ wrong(const char *fmt, ...)
 
 /* ---- flags ---- */
 
-enum { OPT_ARTEFACT = 256, OPT_VERSION, OPT_MODULE, OPT_RING, OPT_PRODUCT, OPT_OS_BUILD, OPT_SITE, OPT_HW_CLASS, OPT_HOST,
-       OPT_ASSIGNMENT, OPT_SALT, OPT_BAKE, OPT_CLOSE, OPT_SHADOW, OPT_PLAN, OPT_HOSTS, OPT_WITHDRAWN, OPT_AT, OPT_REASON,
-       OPT_FORCE, OPT_ACTOR, OPT_SERVER, OPT_TOKEN, OPT_JSON, OPT_HELP };
+enum {
+	OPT_ARTEFACT = 256,
+	OPT_VERSION,
+	OPT_MODULE,
+	OPT_RING,
+	OPT_PRODUCT,
+	OPT_OS_BUILD,
+	OPT_SITE,
+	OPT_HW_CLASS,
+	OPT_HOST,
+	OPT_ASSIGNMENT,
+	OPT_SALT,
+	OPT_BAKE,
+	OPT_CLOSE,
+	OPT_SHADOW,
+	OPT_PLAN,
+	OPT_HOSTS,
+	OPT_WITHDRAWN,
+	OPT_AT,
+	OPT_REASON,
+	OPT_FORCE,
+	OPT_ACTOR,
+	OPT_SERVER,
+	OPT_TOKEN,
+	OPT_JSON,
+	OPT_HELP
+};
 
 static const struct option options[] = {
-	{ "artefact", required_argument, NULL, OPT_ARTEFACT }, { "version", required_argument, NULL, OPT_VERSION },
-	{ "module", required_argument, NULL, OPT_MODULE },     { "ring", required_argument, NULL, OPT_RING },
-	{ "product", required_argument, NULL, OPT_PRODUCT },   { "os-build", required_argument, NULL, OPT_OS_BUILD },
-	{ "site", required_argument, NULL, OPT_SITE },	       { "hw-class", required_argument, NULL, OPT_HW_CLASS },
-	{ "host", required_argument, NULL, OPT_HOST },	       { "assignment", required_argument, NULL, OPT_ASSIGNMENT },
-	{ "salt", required_argument, NULL, OPT_SALT },	       { "bake", required_argument, NULL, OPT_BAKE },
-	{ "close-after", required_argument, NULL, OPT_CLOSE }, { "shadow", no_argument, NULL, OPT_SHADOW },
-	{ "plan", required_argument, NULL, OPT_PLAN },	       { "hosts", required_argument, NULL, OPT_HOSTS },
-	{ "withdrawn", no_argument, NULL, OPT_WITHDRAWN },     { "at", required_argument, NULL, OPT_AT },
-	{ "reason", required_argument, NULL, OPT_REASON },     { "force", no_argument, NULL, OPT_FORCE },
-	{ "actor", required_argument, NULL, OPT_ACTOR },       { "server", required_argument, NULL, OPT_SERVER },
-	{ "token-file", required_argument, NULL, OPT_TOKEN },  { "json", no_argument, NULL, OPT_JSON },
-	{ "help", no_argument, NULL, OPT_HELP },	       { NULL, 0, NULL, 0 },
+	{ "artefact", required_argument, NULL, OPT_ARTEFACT },
+	{ "version", required_argument, NULL, OPT_VERSION },
+	{ "module", required_argument, NULL, OPT_MODULE },
+	{ "ring", required_argument, NULL, OPT_RING },
+	{ "product", required_argument, NULL, OPT_PRODUCT },
+	{ "os-build", required_argument, NULL, OPT_OS_BUILD },
+	{ "site", required_argument, NULL, OPT_SITE },
+	{ "hw-class", required_argument, NULL, OPT_HW_CLASS },
+	{ "host", required_argument, NULL, OPT_HOST },
+	{ "assignment", required_argument, NULL, OPT_ASSIGNMENT },
+	{ "salt", required_argument, NULL, OPT_SALT },
+	{ "bake", required_argument, NULL, OPT_BAKE },
+	{ "close-after", required_argument, NULL, OPT_CLOSE },
+	{ "shadow", no_argument, NULL, OPT_SHADOW },
+	{ "plan", required_argument, NULL, OPT_PLAN },
+	{ "hosts", required_argument, NULL, OPT_HOSTS },
+	{ "withdrawn", no_argument, NULL, OPT_WITHDRAWN },
+	{ "at", required_argument, NULL, OPT_AT },
+	{ "reason", required_argument, NULL, OPT_REASON },
+	{ "force", no_argument, NULL, OPT_FORCE },
+	{ "actor", required_argument, NULL, OPT_ACTOR },
+	{ "server", required_argument, NULL, OPT_SERVER },
+	{ "token-file", required_argument, NULL, OPT_TOKEN },
+	{ "json", no_argument, NULL, OPT_JSON },
+	{ "help", no_argument, NULL, OPT_HELP },
+	{ NULL, 0, NULL, 0 },
 };
 
 static void
@@ -138,35 +175,82 @@ take_option(struct deploy *d, int o, const char *arg)
 	const bool create = strcmp(d->verb, "create") == 0;
 
 	switch (o) {
-	case OPT_ARTEFACT: json_object_set_new(d->body, "artefact", json_string(arg)); break;
-	case OPT_VERSION: json_object_set_new(d->body, "version", json_string(arg)); break;
-	case OPT_MODULE: append(d->body, "modules", json_string(arg)); break;
-	case OPT_PRODUCT: append(eligible(d), "products", json_string(arg)); break;
-	case OPT_OS_BUILD: append(eligible(d), "os_builds", json_string(arg)); break;
-	case OPT_SITE: append(eligible(d), "sites", json_string(arg)); break;
-	case OPT_HW_CLASS: append(eligible(d), "hw_classes", json_string(arg)); break;
-	case OPT_ASSIGNMENT: json_object_set_new(d->body, "assignment", json_string(arg)); break;
-	case OPT_SALT: json_object_set_new(d->body, "salt", json_string(arg)); break;
-	case OPT_BAKE: json_object_set_new(d->body, "bake", json_string(arg)); break;
-	case OPT_CLOSE: json_object_set_new(d->body, "close_after", json_string(arg)); break;
-	case OPT_SHADOW: json_object_set_new(d->body, "mode", json_string("shadow")); break;
-	case OPT_AT: json_object_set_new(d->body, "at", json_string(arg)); break;
-	case OPT_REASON: json_object_set_new(d->body, "reason", json_string(arg)); break;
-	case OPT_ACTOR: json_object_set_new(d->body, "actor", json_string(arg)); break;
-	case OPT_HOST: json_array_append_new(d->hosts, json_string(arg)); break;
+	case OPT_ARTEFACT:
+		json_object_set_new(d->body, "artefact", json_string(arg));
+		break;
+	case OPT_VERSION:
+		json_object_set_new(d->body, "version", json_string(arg));
+		break;
+	case OPT_MODULE:
+		append(d->body, "modules", json_string(arg));
+		break;
+	case OPT_PRODUCT:
+		append(eligible(d), "products", json_string(arg));
+		break;
+	case OPT_OS_BUILD:
+		append(eligible(d), "os_builds", json_string(arg));
+		break;
+	case OPT_SITE:
+		append(eligible(d), "sites", json_string(arg));
+		break;
+	case OPT_HW_CLASS:
+		append(eligible(d), "hw_classes", json_string(arg));
+		break;
+	case OPT_ASSIGNMENT:
+		json_object_set_new(d->body, "assignment", json_string(arg));
+		break;
+	case OPT_SALT:
+		json_object_set_new(d->body, "salt", json_string(arg));
+		break;
+	case OPT_BAKE:
+		json_object_set_new(d->body, "bake", json_string(arg));
+		break;
+	case OPT_CLOSE:
+		json_object_set_new(d->body, "close_after", json_string(arg));
+		break;
+	case OPT_SHADOW:
+		json_object_set_new(d->body, "mode", json_string("shadow"));
+		break;
+	case OPT_AT:
+		json_object_set_new(d->body, "at", json_string(arg));
+		break;
+	case OPT_REASON:
+		json_object_set_new(d->body, "reason", json_string(arg));
+		break;
+	case OPT_ACTOR:
+		json_object_set_new(d->body, "actor", json_string(arg));
+		break;
+	case OPT_HOST:
+		json_array_append_new(d->hosts, json_string(arg));
+		break;
 	case OPT_RING:
 		if (create)
 			return add_ring(d, arg);
 		d->ring = arg;
 		break;
-	case OPT_PLAN: d->plan_file = arg; break;
-	case OPT_HOSTS: d->hosts_file = arg; break;
-	case OPT_WITHDRAWN: d->withdrawn = true; break;
-	case OPT_FORCE: d->force = true; break;
-	case OPT_SERVER: d->server = arg; break;
-	case OPT_TOKEN: d->token_file = arg; break;
-	case OPT_JSON: d->json = true; break;
-	default: return 2;
+	case OPT_PLAN:
+		d->plan_file = arg;
+		break;
+	case OPT_HOSTS:
+		d->hosts_file = arg;
+		break;
+	case OPT_WITHDRAWN:
+		d->withdrawn = true;
+		break;
+	case OPT_FORCE:
+		d->force = true;
+		break;
+	case OPT_SERVER:
+		d->server = arg;
+		break;
+	case OPT_TOKEN:
+		d->token_file = arg;
+		break;
+	case OPT_JSON:
+		d->json = true;
+		break;
+	default:
+		return 2;
 	}
 	return 0;
 }
@@ -209,13 +293,14 @@ print_evidence(const json_t *v)
 		return;
 	fputs("  evidence: ", stdout);
 	print_text(stdout, json_member(e, "signature"));
-	printf(" (%s) on %lld of %lld served hosts at %lld sites, %lld of %lld others\n", json_member(e, "signature_id"),
-	       json_count(e, "hosts"), json_count(e, "exposed"), json_count(e, "sites"), json_count(e, "baseline_hosts"),
-	       json_count(e, "baseline"));
+	printf(" (%s) on %lld of %lld served hosts at %lld sites, %lld of %lld others\n",
+	       json_member(e, "signature_id"), json_count(e, "hosts"), json_count(e, "exposed"), json_count(e, "sites"),
+	       json_count(e, "baseline_hosts"), json_count(e, "baseline"));
 	json_array_foreach(json_object_get(e, "votes"), i, vote)
 		printf("    %s  host %lld, site %lld, %s  report %s\n", json_member(vote, "received"),
 		       json_count(vote, "host_number"), json_count(vote, "site_number"),
-		       json_is_true(json_object_get(vote, "served")) ? "served    " : "not served", json_member(vote, "report"));
+		       json_is_true(json_object_get(vote, "served")) ? "served    " : "not served",
+		       json_member(vote, "report"));
 }
 
 static void
@@ -234,13 +319,15 @@ print_deployment(const json_t *d)
 	print_text(stdout, json_member(plan, "version"));
 	printf("; assigned by %s, mode %s, created %s\n", json_member(plan, "assignment"), json_member(plan, "mode"),
 	       json_member(d, "created"));
-	json_array_foreach(json_object_get(plan, "modules"), i, module) {
+	json_array_foreach(json_object_get(plan, "modules"), i, module)
+	{
 		fputs(i == 0 ? "  modules " : ", ", stdout);
 		print_text(stdout, json_string_value(module));
 	}
 	if (i > 0)
 		putchar('\n');
-	json_array_foreach(json_object_get(d, "rings"), i, ring) {
+	json_array_foreach(json_object_get(d, "rings"), i, ring)
+	{
 		fputs(i == 0 ? "  rings " : ", ", stdout);
 		print_text(stdout, json_member(ring, "name"));
 		printf(" (%lld hosts)", json_count(ring, "hosts"));
@@ -259,7 +346,8 @@ load_plan(const char *path)
 					      : json_load_file(path, JSON_REJECT_DUPLICATES, &error);
 
 	if (plan == NULL || !json_is_object(plan)) {
-		wrong("%s: line %d: %s", path, plan == NULL ? error.line : 1, plan == NULL ? error.text : "not an object");
+		wrong("%s: line %d: %s", path, plan == NULL ? error.line : 1,
+		      plan == NULL ? error.text : "not an object");
 		json_decref(plan);
 		return NULL;
 	}
@@ -279,7 +367,7 @@ verb_create(struct deploy *d)
 
 		if (plan == NULL)
 			return 2;
-		json_object_update(plan, d->body);	/* flags win */
+		json_object_update(plan, d->body); /* flags win */
 		json_decref(d->body);
 		d->body = plan;
 	}
@@ -387,16 +475,18 @@ verb_list(struct deploy *d)
 		size_t i;
 
 		if (!api_request(d->client, "GET",
-				 next[0] != '\0' ? "/v1/deployments?limit=1000&cursor=%s" : "/v1/deployments?limit=1000",
+				 next[0] != '\0' ? "/v1/deployments?limit=1000&cursor=%s"
+						 : "/v1/deployments?limit=1000",
 				 next, NULL, NULL, TIMEOUT_MS, &a))
 			status = refused(&a);
-		json_array_foreach(json_object_get(a.body, "deployments"), i, v) {
+		json_array_foreach(json_object_get(a.body, "deployments"), i, v)
+		{
 			if (d->json) {
 				print_json(v);
 				continue;
 			}
-			printf("%-8s %-32s %8lld served %6lld harmed  ", json_member(v, "verdict"), json_member(v, "id"),
-			       json_count(v, "served"), json_count(v, "bad"));
+			printf("%-8s %-32s %8lld served %6lld harmed  ", json_member(v, "verdict"),
+			       json_member(v, "id"), json_count(v, "served"), json_count(v, "bad"));
 			print_text(stdout, json_member(v, "reason"));
 			putchar('\n');
 		}
@@ -437,11 +527,12 @@ verb_decide(struct deploy *d)
 
 static const struct verb {
 	const char *name;
-	bool	    wants_id, writes;
+	bool wants_id, writes;
 	int (*run)(struct deploy *d);
 } verbs[] = {
-	{ "create", true, true, verb_create }, { "serve", true, true, verb_serve },	{ "show", true, false, verb_show },
-	{ "list", false, false, verb_list },   { "halt", true, true, verb_decide },	{ "resume", true, true, verb_decide },
+	{ "create", true, true, verb_create }, { "serve", true, true, verb_serve },
+	{ "show", true, false, verb_show },    { "list", false, false, verb_list },
+	{ "halt", true, true, verb_decide },   { "resume", true, true, verb_decide },
 	{ "pause", true, true, verb_decide },  { "delete", true, true, verb_decide },
 };
 #define N_VERBS (sizeof(verbs) / sizeof(verbs[0]))

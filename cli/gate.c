@@ -14,9 +14,9 @@
 
 enum { GATE_PROCEED = 0, GATE_UNSURE = 2, GATE_HOLD = 10, GATE_HALT = 11 };
 
-#define POLL_MS	    25000	/* one long poll */
-#define POLL_RING_MS 2000	/* while only the next ring is too large: that changes without a new verdict */
-#define BACK_OFF_MS 500
+#define POLL_MS      25000 /* one long poll */
+#define POLL_RING_MS 2000  /* while only the next ring is too large: that changes without a new verdict */
+#define BACK_OFF_MS  500
 
 static const char help[] =
 	"usage: faultline gate DEPLOYMENT [--wait TIME] [--next HOSTS] [--unknown hold|proceed]\n"
@@ -33,12 +33,12 @@ static const char help[] =
 
 struct gate {
 	struct api_client *client;
-	const char	  *deployment, *server, *token_file;
-	int64_t		   wait_ms, deadline_us;
-	long long	   next;
-	int		   unknown;	/* exit status when the server cannot be reached */
-	bool		   json, quiet;
-	char		   told[512];	/* reason that was shown last */
+	const char *deployment, *server, *token_file;
+	int64_t wait_ms, deadline_us;
+	long long next;
+	int unknown; /* exit status when the server cannot be reached */
+	bool json, quiet;
+	char told[512]; /* reason that was shown last */
 };
 
 static int64_t
@@ -120,11 +120,11 @@ ask(struct gate *g, char etag[96], bool *ring_too_large)
 	if (*ring_too_large && wait > POLL_RING_MS)
 		wait = POLL_RING_MS;
 	snprintf(path, sizeof(path), "/v1/deployments/%%s/verdict?wait=%lldms", (long long)wait);
-	ok = api_request(g->client, "GET", path, g->deployment, NULL, *ring_too_large ? etag : NULL,
-			 (long)wait + 10000, &a);
+	ok = api_request(g->client, "GET", path, g->deployment, NULL, *ring_too_large ? etag : NULL, (long)wait + 10000,
+			 &a);
 	last = left_ms(g) == 0;
 	if (ok && a.status == 304)
-		*ring_too_large = false;	/* look at the numbers again */
+		*ring_too_large = false; /* look at the numbers again */
 	else if (ok) {
 		status = judge(g, a.body, last);
 		*ring_too_large = strcmp(json_member(a.body, "verdict"), "proceed") == 0;
@@ -147,10 +147,14 @@ static int
 parse(struct gate *g, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "wait", required_argument, NULL, 'w' },   { "next", required_argument, NULL, 'n' },
-		{ "unknown", required_argument, NULL, 'u' }, { "server", required_argument, NULL, 's' },
-		{ "token-file", required_argument, NULL, 't' }, { "json", no_argument, NULL, 'j' },
-		{ "quiet", no_argument, NULL, 'q' },	    { "help", no_argument, NULL, 'h' },
+		{ "wait", required_argument, NULL, 'w' },
+		{ "next", required_argument, NULL, 'n' },
+		{ "unknown", required_argument, NULL, 'u' },
+		{ "server", required_argument, NULL, 's' },
+		{ "token-file", required_argument, NULL, 't' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "quiet", no_argument, NULL, 'q' },
+		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
 	char *end;
@@ -178,12 +182,23 @@ parse(struct gate *g, int argc, char **argv)
 			}
 			g->unknown = strcmp(optarg, "hold") == 0 ? GATE_HOLD : GATE_PROCEED;
 			break;
-		case 's': g->server = optarg; break;
-		case 't': g->token_file = optarg; break;
-		case 'j': g->json = true; break;
-		case 'q': g->quiet = true; break;
-		case 'h': fputs(help, stdout); exit(0);
-		default: return -1;
+		case 's':
+			g->server = optarg;
+			break;
+		case 't':
+			g->token_file = optarg;
+			break;
+		case 'j':
+			g->json = true;
+			break;
+		case 'q':
+			g->quiet = true;
+			break;
+		case 'h':
+			fputs(help, stdout);
+			exit(0);
+		default:
+			return -1;
 		}
 	if (optind + 1 != argc) {
 		fputs(help, stderr);

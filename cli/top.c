@@ -18,21 +18,20 @@
 
 #define TIMEOUT_MS 5000
 
-static const char help[] =
-	"usage: faultline top [--once] [--json] [--sort hosts|newest|trend] [--interval TIME]\n"
-	"                     [--server URL] [--token-file FILE]\n\n"
-	"Shows deployments with their verdicts, and signatures, as they change.\n\n"
-	"  --once            print once and leave (also when standard output is no terminal)\n"
-	"  --json            print GET /v1/now as it comes, an object a line\n"
-	"  --sort WORD       order of the signatures: hosts, newest or trend\n"
-	"  --interval TIME   time between two looks [1s]\n"
-	"  --server URL      address of the API [$FAULTLINE_SERVER, else http://127.0.0.1:8482]\n"
-	"  --token-file FILE file with the bearer token [$FAULTLINE_TOKEN_FILE]\n\n"
-	"Keys: h hosts, n newest, t trend, q quit.\n";
+static const char help[] = "usage: faultline top [--once] [--json] [--sort hosts|newest|trend] [--interval TIME]\n"
+			   "                     [--server URL] [--token-file FILE]\n\n"
+			   "Shows deployments with their verdicts, and signatures, as they change.\n\n"
+			   "  --once            print once and leave (also when standard output is no terminal)\n"
+			   "  --json            print GET /v1/now as it comes, an object a line\n"
+			   "  --sort WORD       order of the signatures: hosts, newest or trend\n"
+			   "  --interval TIME   time between two looks [1s]\n"
+			   "  --server URL      address of the API [$FAULTLINE_SERVER, else http://127.0.0.1:8482]\n"
+			   "  --token-file FILE file with the bearer token [$FAULTLINE_TOKEN_FILE]\n\n"
+			   "Keys: h hosts, n newest, t trend, q quit.\n";
 
 static const struct order {
-	char	    key;
-	const char *name, *list;	/* member of /v1/now */
+	char key;
+	const char *name, *list; /* member of /v1/now */
 } orders[] = {
 	{ 'h', "hosts", "largest" },
 	{ 'n', "newest", "newest" },
@@ -42,18 +41,28 @@ static const struct order {
 
 struct top {
 	struct api_client *client;
-	const char	  *server, *token_file;
-	int64_t		   interval_ms;
-	size_t		   order;
-	bool		   once, json, live;	/* live: a terminal in raw mode */
-	int		   width, lines_left;
-	FILE		  *out;
+	const char *server, *token_file;
+	int64_t interval_ms;
+	size_t order;
+	bool once, json, live; /* live: a terminal in raw mode */
+	int width, lines_left;
+	FILE *out;
 };
 
 static volatile sig_atomic_t resized, stopped;
 
-static void on_resize(int sig) { (void)sig; resized = 1; }
-static void on_stop(int sig) { (void)sig; stopped = 1; }
+static void
+on_resize(int sig)
+{
+	(void)sig;
+	resized = 1;
+}
+static void
+on_stop(int sig)
+{
+	(void)sig;
+	stopped = 1;
+}
 
 /* ---- drawing: line by line, never more than fit ---- */
 
@@ -110,12 +119,13 @@ draw_head(struct top *t, const json_t *now)
 	print_column(t->out, line, t->width, false);
 	colour(t, "0");
 	end_line(t);
-	snprintf(line, sizeof(line),
-		 "hosts %lld known, %lld heard of in 5 min, %lld sites   crashes %lld counted, %lld in the last minute   "
-		 "signatures %lld",
-		 json_count(hosts, "known"), json_count(hosts, "recent"), json_count(hosts, "sites"),
-		 json_count(json_object_get(now, "reports"), "counted"), json_count(arrivals, "last_minute"),
-		 json_count(now, "signatures"));
+	snprintf(
+		line, sizeof(line),
+		"hosts %lld known, %lld heard of in 5 min, %lld sites   crashes %lld counted, %lld in the last minute   "
+		"signatures %lld",
+		json_count(hosts, "known"), json_count(hosts, "recent"), json_count(hosts, "sites"),
+		json_count(json_object_get(now, "reports"), "counted"), json_count(arrivals, "last_minute"),
+		json_count(now, "signatures"));
 	print_column(t->out, line, t->width, false);
 	end_line(t);
 }
@@ -176,8 +186,8 @@ draw_signature(struct top *t, const json_t *s, const char *now)
 	print_column(t->out, json_member(s, "title"), title, true);
 	age(json_member(s, "first_seen"), now, first, sizeof(first));
 	age(json_member(s, "last_seen"), now, last, sizeof(last));
-	snprintf(counts, sizeof(counts), " %-13s %8lld %6lld %9lld %8s %8s", json_member(s, "kind"), json_count(s, "hosts"),
-		 json_count(s, "sites"), json_count(s, "crashes"), first, last);
+	snprintf(counts, sizeof(counts), " %-13s %8lld %6lld %9lld %8s %8s", json_member(s, "kind"),
+		 json_count(s, "hosts"), json_count(s, "sites"), json_count(s, "crashes"), first, last);
 	print_column(t->out, counts, t->width > title ? t->width - title : 0, false);
 	end_line(t);
 }
@@ -205,19 +215,16 @@ draw(struct top *t, const json_t *now)
 	draw_arrivals(t, now);
 	heading(t, "VERDICT  DEPLOYMENT                    SERVED RESOLVED  HARMED   SINCE  REASON");
 	room = t->lines_left / 2 - 1;
-	json_array_foreach(deployments, i, item)
-		if (room-- > 0)
-			draw_deployment(t, item, time);
+	json_array_foreach(deployments, i, item) if (room-- > 0) draw_deployment(t, item, time);
 	if (i == 0) {
 		fputs("none registered", t->out);
 		end_line(t);
 	}
-	snprintf(line, sizeof(line), "SIGNATURES BY %-*s KIND             HOSTS  SITES   CRASHES    FIRST     LAST", title - 14,
-		 orders[t->order].name);
+	snprintf(line, sizeof(line), "SIGNATURES BY %-*s KIND             HOSTS  SITES   CRASHES    FIRST     LAST",
+		 title - 14, orders[t->order].name);
 	heading(t, line);
-	json_array_foreach(json_object_get(now, orders[t->order].list), i, item)
-		if (t->lines_left > 1)
-			draw_signature(t, item, time);
+	json_array_foreach(json_object_get(now, orders[t->order].list), i, item) if (t->lines_left > 1)
+		draw_signature(t, item, time);
 	if (i == 0) {
 		fputs("no crash reported", t->out);
 		end_line(t);
@@ -390,17 +397,21 @@ static int
 parse(struct top *t, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "once", no_argument, NULL, 'o' },	    { "json", no_argument, NULL, 'j' },
+		{ "once", no_argument, NULL, 'o' },         { "json", no_argument, NULL, 'j' },
 		{ "sort", required_argument, NULL, 'S' },   { "interval", required_argument, NULL, 'i' },
 		{ "server", required_argument, NULL, 's' }, { "token-file", required_argument, NULL, 't' },
-		{ "help", no_argument, NULL, 'h' },	    { NULL, 0, NULL, 0 },
+		{ "help", no_argument, NULL, 'h' },         { NULL, 0, NULL, 0 },
 	};
 	int o;
 
 	while ((o = getopt_long(argc, argv, "h", options, NULL)) != -1)
 		switch (o) {
-		case 'o': t->once = true; break;
-		case 'j': t->json = true; break;
+		case 'o':
+			t->once = true;
+			break;
+		case 'j':
+			t->json = true;
+			break;
 		case 'S':
 			for (t->order = 0; t->order < N_ORDERS && strcmp(orders[t->order].name, optarg) != 0;)
 				t->order++;
@@ -415,10 +426,17 @@ parse(struct top *t, int argc, char **argv)
 				return -1;
 			}
 			break;
-		case 's': t->server = optarg; break;
-		case 't': t->token_file = optarg; break;
-		case 'h': fputs(help, stdout); exit(0);
-		default: return -1;
+		case 's':
+			t->server = optarg;
+			break;
+		case 't':
+			t->token_file = optarg;
+			break;
+		case 'h':
+			fputs(help, stdout);
+			exit(0);
+		default:
+			return -1;
 		}
 	if (optind != argc) {
 		fputs(help, stderr);

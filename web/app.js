@@ -287,7 +287,7 @@ function showTiles() {
 	set($('arrivals-minute'), number(arrivals.slice(-60).reduce((sum, n) => sum + n, 0)));
 	set($('reports-counted'), number(state.reports.counted) + ' counted in all');
 	set($('signatures'), number(state.signatures));
-	set($('signatures-extra'), state.newest.length > 0 ? 'newest ' + ago(state.newest[0].first_seen) : '');
+	set($('signatures-extra'), state.newest.length > 0 && state.newest[0].first_seen ? 'newest ' + ago(state.newest[0].first_seen) : '');
 	set($('deployments-open'), number(open));
 	set($('deployments-halted'), halted > 0 ? SHAPES.halt + ' ' + halted + ' halted' : '');
 	set($('version'), state.version);

@@ -13,11 +13,11 @@
 #include "base/settings.h"
 #include "collector/api/call.h"
 
-#define API_MAX_OUTPUT ((uint64_t)4 * 1024 * 1024)	/* a stream may lag by this much */
+#define API_MAX_OUTPUT ((uint64_t)4 * 1024 * 1024) /* a stream may lag by this much */
 
 static const struct {
-	enum http_method       method;
-	const char	      *pattern;
+	enum http_method method;
+	const char *pattern;
 	const struct http_ops *ops;
 	enum { OPEN, READ, WRITE } access;
 } routes[] = {
@@ -136,7 +136,7 @@ api_wake(struct api *a)
 	const uint64_t one = 1;
 	ssize_t n = write(a->wake_fd, &one, sizeof(one));
 
-	(void)n;	/* a full counter wakes as well */
+	(void)n; /* a full counter wakes as well */
 }
 
 /* ---- life ---- */
@@ -230,7 +230,7 @@ api_free(struct api *a)
 	if (a == NULL)
 		return;
 	a->draining = true;
-	http_server_free(a->http);	/* every open call ends; busy ones stay */
+	http_server_free(a->http); /* every open call ends; busy ones stay */
 	wait_for_calls(a);
 	events[0] = a->replied;
 	events[1] = a->logged;

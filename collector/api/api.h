@@ -19,25 +19,25 @@ struct tokens;
 struct api;
 
 struct api_env {
-	struct log   *log;
+	struct log *log;
 	struct log_id log_id;
-	struct fold  *fold;
-	bool	      open_reads;	/* reads need no token even when tokens are set: a loopback listener */
-	void	     *arg;		/* passed to the functions below; all callable from the API's thread */
+	struct fold *fold;
+	bool open_reads; /* reads need no token even when tokens are set: a loopback listener */
+	void *arg;       /* passed to the functions below; all callable from the API's thread */
 	const struct settings *(*settings)(void *arg);
 	const struct identity *(*identity)(void *arg);
-	const struct tokens   *(*tokens)(void *arg);	/* NULL: no token file */
+	const struct tokens *(*tokens)(void *arg); /* NULL: no token file */
 	/* Everything before this position is in the database; 0: nothing known.  NULL: no database. */
-	uint64_t	      (*stored)(void *arg);
+	uint64_t (*stored)(void *arg);
 	/* NULL, or a sentence: what else /readyz should wait for (listeners, database migration). */
-	const char	     *(*not_ready)(void *arg);
+	const char *(*not_ready)(void *arg);
 };
 
 /* Copies env.  Everything it points to must outlive the API.  NULL with a sentence in err. */
 struct api *api_new(struct event_base *base, const struct api_env *env, char *err, size_t err_size);
 
 /* Serve a bound socket (http_bind()); takes fd over.  -1: out of memory. */
-int	 api_listen(struct api *a, int fd);
+int api_listen(struct api *a, int fd);
 uint16_t api_port(const struct api *a);
 
 /* Call from fold_options.changed: a verdict changed or events came.  Any thread, cheap. */
@@ -49,6 +49,6 @@ void api_reload(struct api *a);
 /* Stop accepting and answer what waits; api_drained() turns true, then free.  API thread. */
 void api_drain(struct api *a);
 bool api_drained(const struct api *a);
-void api_free(struct api *a);		/* the fold must still be there; NULL is fine */
+void api_free(struct api *a); /* the fold must still be there; NULL is fine */
 
 #endif

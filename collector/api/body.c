@@ -18,10 +18,10 @@
 
 /* One decode: where things go and the first thing that was wrong. */
 struct decode {
-	struct arena		*arena;
+	struct arena *arena;
 	const struct body_hosts *hosts;
-	struct body_error	*err;
-	char			 path[48];	/* "eligible." while inside it */
+	struct body_error *err;
+	char path[48]; /* "eligible." while inside it */
 };
 
 __attribute__((format(printf, 4, 5))) static int
@@ -31,7 +31,7 @@ refuse(struct decode *d, enum discard code, const char *field, const char *fmt, 
 
 	d->err->code = code;
 	snprintf(d->err->field, sizeof(d->err->field), "%s%s", d->path, field);
-	for (char *p = d->err->field; *p != '\0'; p++)	/* names of unknown fields are the client's */
+	for (char *p = d->err->field; *p != '\0'; p++) /* names of unknown fields are the client's */
 		if ((unsigned char)*p < 0x20 || (unsigned char)*p > 0x7e)
 			*p = '?';
 	va_start(ap, fmt);
@@ -74,7 +74,8 @@ only(struct decode *d, json_t *object, const char *const *known)
 	const char *key;
 	json_t *value;
 
-	json_object_foreach(object, key, value) {
+	json_object_foreach(object, key, value)
+	{
 		const char *const *k = known;
 
 		while (*k != NULL && strcmp(*k, key) != 0)
@@ -162,7 +163,8 @@ duration_member(struct decode *d, json_t *object, const char *field, uint64_t ma
 	} else
 		return refuse(d, DISCARD_invalid_json_value, field, "must be seconds or a time like \"30m\"");
 	if (*out == 0 || *out > max_ms)
-		return refuse(d, DISCARD_invalid_field, field, "must be more than 0 and at most %" PRIu64 " s", max_ms / 1000);
+		return refuse(d, DISCARD_invalid_field, field, "must be more than 0 and at most %" PRIu64 " s",
+			      max_ms / 1000);
 	return 0;
 }
 
@@ -182,7 +184,8 @@ array_member(struct decode *d, json_t *object, const char *field, size_t max, js
 }
 
 static int
-texts_member(struct decode *d, json_t *object, const char *field, size_t max, size_t max_len, size_t *n_out, char ***out)
+texts_member(struct decode *d, json_t *object, const char *field, size_t max, size_t max_len, size_t *n_out,
+	     char ***out)
 {
 	json_t *array, *v;
 	char name[64];
@@ -194,7 +197,8 @@ texts_member(struct decode *d, json_t *object, const char *field, size_t max, si
 		return 0;
 	if ((*out = ARENA_ARRAY(d->arena, char *, json_array_size(array))) == NULL)
 		return out_of_memory(d);
-	json_array_foreach(array, i, v) {
+	json_array_foreach(array, i, v)
+	{
 		snprintf(name, sizeof(name), "%s[%zu]", field, i);
 		if (text_value(d, name, v, 1, max_len, &(*out)[i]) != 0)
 			return -1;
@@ -216,7 +220,8 @@ hosts_member(struct decode *d, json_t *object, size_t max, size_t *n_out, uint64
 		return 0;
 	if ((*out = ARENA_ARRAY(d->arena, uint64_t, json_array_size(array))) == NULL)
 		return out_of_memory(d);
-	json_array_foreach(array, i, v) {
+	json_array_foreach(array, i, v)
+	{
 		struct text host = { json_string_value(v), json_string_length(v) };
 
 		snprintf(name, sizeof(name), "hosts[%zu]", i);
@@ -250,7 +255,8 @@ eligible_member(struct decode *d, json_t *root, Faultline__Log__Deployment *out)
 	      texts_member(d, v, "products", BODY_MAX_CHOICES, TEXT_NAME_MAX, &s->n_products, &s->products) != 0 ||
 	      texts_member(d, v, "os_builds", BODY_MAX_CHOICES, TEXT_NAME_MAX, &s->n_os_builds, &s->os_builds) != 0 ||
 	      texts_member(d, v, "sites", BODY_MAX_CHOICES, TEXT_NAME_MAX, &s->n_sites, &s->sites) != 0 ||
-	      texts_member(d, v, "hw_classes", BODY_MAX_CHOICES, TEXT_NAME_MAX, &s->n_hw_classes, &s->hw_classes) != 0 ||
+	      texts_member(d, v, "hw_classes", BODY_MAX_CHOICES, TEXT_NAME_MAX, &s->n_hw_classes, &s->hw_classes) !=
+		      0 ||
 	      hosts_member(d, v, BODY_MAX_LISTED, &s->n_hosts, &s->hosts) != 0;
 	d->path[0] = '\0';
 	out->eligible = s;
@@ -298,7 +304,8 @@ rings_member(struct decode *d, json_t *root, Faultline__Log__Deployment *out)
 		return 0;
 	if ((out->rings = ARENA_ARRAY(d->arena, Faultline__Log__Ring *, json_array_size(array))) == NULL)
 		return out_of_memory(d);
-	json_array_foreach(array, i, v) {
+	json_array_foreach(array, i, v)
+	{
 		Faultline__Log__Ring *ring = ARENA_NEW(d->arena, Faultline__Log__Ring);
 
 		if (ring == NULL)
@@ -361,25 +368,27 @@ id_member(struct decode *d, json_t *root, const char *id)
 static int
 deployment_object(struct decode *d, json_t *root, const char *id, Faultline__Log__Deployment *out, bool *has_salt_out)
 {
-	static const char *const known[] = { "id", "artefact", "version", "modules", "eligible", "assignment", "salt",
-					     "rings", "bake", "close_after", "mode", "actor", NULL };
+	static const char *const known[] = { "id",         "artefact", "version", "modules", "eligible",
+					     "assignment", "salt",     "rings",   "bake",    "close_after",
+					     "mode",       "actor",    NULL };
 	static const char *const assignments[] = { "hash", "listed", "site", NULL };
 	static const char *const modes[] = { "armed", "shadow", NULL };
 	const uint64_t day = 86400000;
 
 	return only(d, root, known) != 0 || id_member(d, root, id) != 0 ||
-		       text_member(d, root, "artefact", 0, VALUE_MAX, &out->artefact) != 0 ||
-		       text_member(d, root, "version", 0, VERSION_MAX, &out->version) != 0 ||
-		       texts_member(d, root, "modules", BODY_MAX_MODULES, 255, &out->n_modules, &out->modules) != 0 ||
-		       eligible_member(d, root, out) != 0 ||
-		       choice_member(d, root, "assignment", assignments, &out->assignment) != 0 ||
-		       salt_member(d, root, &out->salt, has_salt_out) != 0 || rings_member(d, root, out) != 0 ||
-		       duration_member(d, root, "bake", 30 * day, &out->bake_ms) != 0 ||
-		       duration_member(d, root, "close_after", 365 * day, &out->close_ms) != 0 ||
-		       choice_member(d, root, "mode", modes, &out->mode) != 0 ||
-		       text_member(d, root, "actor", 0, TEXT_NAME_MAX, &out->actor) != 0
-	       ? -1
-	       : 0;
+			       text_member(d, root, "artefact", 0, VALUE_MAX, &out->artefact) != 0 ||
+			       text_member(d, root, "version", 0, VERSION_MAX, &out->version) != 0 ||
+			       texts_member(d, root, "modules", BODY_MAX_MODULES, 255, &out->n_modules,
+					    &out->modules) != 0 ||
+			       eligible_member(d, root, out) != 0 ||
+			       choice_member(d, root, "assignment", assignments, &out->assignment) != 0 ||
+			       salt_member(d, root, &out->salt, has_salt_out) != 0 || rings_member(d, root, out) != 0 ||
+			       duration_member(d, root, "bake", 30 * day, &out->bake_ms) != 0 ||
+			       duration_member(d, root, "close_after", 365 * day, &out->close_ms) != 0 ||
+			       choice_member(d, root, "mode", modes, &out->mode) != 0 ||
+			       text_member(d, root, "actor", 0, TEXT_NAME_MAX, &out->actor) != 0
+		       ? -1
+		       : 0;
 }
 
 /* The message types differ, but each has a char *id field that wants a copy. */
@@ -445,9 +454,9 @@ receipt_object(struct decode *d, json_t *root, int64_t now_us, Faultline__Log__R
 		return refuse(d, DISCARD_invalid_json_value, "withdrawn", "must be true or false");
 	out->withdrawn = json_is_true(withdrawn);
 	return at_member(d, root, now_us, &out->at_us) != 0 ||
-		       text_member(d, root, "actor", 0, TEXT_NAME_MAX, &out->actor) != 0
-	       ? -1
-	       : 0;
+			       text_member(d, root, "actor", 0, TEXT_NAME_MAX, &out->actor) != 0
+		       ? -1
+		       : 0;
 }
 
 int
@@ -480,10 +489,10 @@ body_decision(const void *data, size_t len, const char *id, Faultline__Log__Acti
 	faultline__log__decision__init(out);
 	out->action = action;
 	result = copy_id(&d, id, &out->deployment) != 0 || only(&d, root, known) != 0 ||
-			 text_member(&d, root, "reason", 1, BODY_REASON_MAX, &out->reason) != 0 ||
-			 text_member(&d, root, "actor", 0, TEXT_NAME_MAX, &out->actor) != 0
-		 ? -1
-		 : 0;
+				 text_member(&d, root, "reason", 1, BODY_REASON_MAX, &out->reason) != 0 ||
+				 text_member(&d, root, "actor", 0, TEXT_NAME_MAX, &out->actor) != 0
+			 ? -1
+			 : 0;
 	json_decref(root);
 	return result;
 }

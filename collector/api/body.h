@@ -15,23 +15,23 @@ struct arena;
 /* Bodies of API writes: JSON into log messages.  Strict: a wrong type, a value out of
  * range or a field that does not exist is refused, and the error names it.  Pure. */
 
-#define BODY_MAX_HOSTS	 100000u	/* a receipt request */
-#define BODY_MAX_LISTED	 20000u		/* hosts of a selector */
+#define BODY_MAX_HOSTS   100000u /* a receipt request */
+#define BODY_MAX_LISTED  20000u  /* hosts of a selector */
 #define BODY_MAX_MODULES 64u
-#define BODY_MAX_CHOICES 256u		/* products, os_builds, sites, hw_classes, each */
-#define BODY_MAX_RINGS	 32u
-#define BODY_REASON_MAX	 500u
+#define BODY_MAX_CHOICES 256u /* products, os_builds, sites, hw_classes, each */
+#define BODY_MAX_RINGS   32u
+#define BODY_REASON_MAX  500u
 
 struct body_error {
 	enum discard code;
-	char	     field[96];		/* "rings[2].percent"; "" for the whole body */
-	char	     message[160];
+	char field[96]; /* "rings[2].percent"; "" for the whole body */
+	char message[160];
 };
 
 /* Host id -> hash (identity_api_host()). */
 struct body_hosts {
 	uint64_t (*hash)(void *arg, struct text host);
-	void	  *arg;
+	void *arg;
 };
 
 /* All fill *out with texts and arrays of the arena and return 0, or -1 with *err. */

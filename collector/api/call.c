@@ -14,9 +14,9 @@
 #include "collector/api/call.h"
 #include "collector/gate/identity.h"
 
-#define CALL_ARENA   ((size_t)16 * 1024 * 1024)
-#define CALL_AGAIN_MS 2		/* between two looks whether a record is folded */
-#define CALLS_MAX    20000
+#define CALL_ARENA    ((size_t)16 * 1024 * 1024)
+#define CALL_AGAIN_MS 2 /* between two looks whether a record is folded */
+#define CALLS_MAX     20000
 
 static void
 call_free(struct call *c)
@@ -241,7 +241,7 @@ call_log_commit(struct call *c, call_ask_fn *ask, call_then_fn *then)
 	c->ask = ask;
 	c->then = then;
 	c->busy = true;
-	intake_commit(in);	/* never done before the flush: the group is not empty */
+	intake_commit(in); /* never done before the flush: the group is not empty */
 	intake_flush(in);
 }
 

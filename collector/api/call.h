@@ -20,74 +20,74 @@
 #include "collector/gate/intake.h"
 #include "collector/http/http.h"
 
-#define API_TENANT	  0
-#define API_MAX_BODY	  ((uint64_t)8 * 1024 * 1024)
-#define API_WRITE_WAIT_MS 10000		/* for a durable record to be folded */
-#define API_STALE_US	  15000000	/* ledger clock this far behind: no verdict but halt is sure */
-#define API_ARRIVALS	  600		/* seconds of crash arrivals kept */
+#define API_TENANT        0
+#define API_MAX_BODY      ((uint64_t)8 * 1024 * 1024)
+#define API_WRITE_WAIT_MS 10000    /* for a durable record to be folded */
+#define API_STALE_US      15000000 /* ledger clock this far behind: no verdict but halt is sure */
+#define API_ARRIVALS      600      /* seconds of crash arrivals kept */
 
 struct event;
 struct hub;
 struct call;
 
-typedef void call_ask_fn(struct call *c, const struct ledger *l);	/* on the ledger thread */
-typedef void call_then_fn(struct call *c);				/* on the API's loop */
+typedef void call_ask_fn(struct call *c, const struct ledger *l); /* on the ledger thread */
+typedef void call_then_fn(struct call *c);                        /* on the API's loop */
 
 struct call {
-	struct fold_query    query;	/* first */
-	struct intake_group  group;
-	struct api	    *api;
-	struct http_request *req;	/* NULL: the client has left */
-	struct arena	    *arena;	/* parsed body and whatever lives as long as the call */
-	struct jsonout	     out;	/* the answer */
-	int		     status;	/* of the answer; 200 at first */
-	enum discard	     refusal;	/* set by an ask that found nothing; 0: none */
-	char		     id[DEPLOYMENT_ID_MAX + 1];
-	void		    *state;	/* the handler's own, from the arena */
+	struct fold_query query; /* first */
+	struct intake_group group;
+	struct api *api;
+	struct http_request *req; /* NULL: the client has left */
+	struct arena *arena;      /* parsed body and whatever lives as long as the call */
+	struct jsonout out;       /* the answer */
+	int status;               /* of the answer; 200 at first */
+	enum discard refusal;     /* set by an ask that found nothing; 0: none */
+	char id[DEPLOYMENT_ID_MAX + 1];
+	void *state; /* the handler's own, from the arena */
 	/* private to call.c */
-	bool		     busy;
-	call_ask_fn	    *ask;
-	call_then_fn	    *then;
-	uint64_t	     wait_pos;	/* ask only once this position is folded; 0: at once */
-	bool		     too_early;
-	int64_t		     give_up_us;
-	struct event	    *timer;
-	call_then_fn	    *on_timer;
-	char		    *body;
-	size_t		     body_len, body_cap;
-	TAILQ_ENTRY(call)    entry;	/* in a list of waiters or streams */
-	TAILQ_HEAD(call_list, call) *list;
+	bool busy;
+	call_ask_fn *ask;
+	call_then_fn *then;
+	uint64_t wait_pos; /* ask only once this position is folded; 0: at once */
+	bool too_early;
+	int64_t give_up_us;
+	struct event *timer;
+	call_then_fn *on_timer;
+	char *body;
+	size_t body_len, body_cap;
+	TAILQ_ENTRY(call) entry; /* in a list of waiters or streams */
+	TAILQ_HEAD(call_list, call) * list;
 };
 
 struct api {
-	struct api_env	    env;
-	struct event_base  *base;
+	struct api_env env;
+	struct event_base *base;
 	struct http_server *http;
-	struct intake	   *intake;
-	struct mailbox	   *replies;
-	struct event	   *replied, *logged, *second, *woken;
-	int		    wake_fd;
-	struct log_reader  *reader;	/* for GET /v1/reports/{id} */
-	struct call_list    waiters;	/* long polls on verdicts */
-	struct hub	   *hub;	/* SSE */
-	size_t		    n_calls, n_waiters;
-	bool		    draining;
-	int64_t		    started_us;
-	uint64_t	    reports_before;
-	uint32_t	    arrivals[API_ARRIVALS];	/* a ring */
-	uint64_t	    seconds;	/* arrivals[seconds % API_ARRIVALS] is the running one */
+	struct intake *intake;
+	struct mailbox *replies;
+	struct event *replied, *logged, *second, *woken;
+	int wake_fd;
+	struct log_reader *reader; /* for GET /v1/reports/{id} */
+	struct call_list waiters;  /* long polls on verdicts */
+	struct hub *hub;           /* SSE */
+	size_t n_calls, n_waiters;
+	bool draining;
+	int64_t started_us;
+	uint64_t reports_before;
+	uint32_t arrivals[API_ARRIVALS]; /* a ring */
+	uint64_t seconds;                /* arrivals[seconds % API_ARRIVALS] is the running one */
 };
 
 /* ---- call.c ---- */
 
 /* ops for routes whose arg is a struct api: a call for each request. */
-struct call *call_new(struct http_request *r);	/* NULL: refused already */
-void	     call_end(struct http_request *r, enum http_end how);
-void	     call_body(struct http_request *r, const void *data, size_t len);
+struct call *call_new(struct http_request *r); /* NULL: refused already */
+void call_end(struct http_request *r, enum http_end how);
+void call_body(struct http_request *r, const void *data, size_t len);
 
 /* Takes the deployment id from the path into c->id; false: refused and answered. */
-bool	 call_take_id(struct call *c);
-uint64_t call_hash_host(void *api, struct text host);	/* for struct body_hosts */
+bool call_take_id(struct call *c);
+uint64_t call_hash_host(void *api, struct text host); /* for struct body_hosts */
 
 /* Ask the ledger, then go on in then(): answers the client itself when it cannot ask, and
  * does not go on when the client has left. */
@@ -95,7 +95,7 @@ void call_ask(struct call *c, call_ask_fn *ask, call_then_fn *then);
 
 /* Append a log record of this type to the group that call_log() opened. */
 bool call_log_add(struct call *c, enum record_type type, const struct ProtobufCMessage *m);
-bool call_log_begin(struct call *c);	/* false: refused and answered */
+bool call_log_begin(struct call *c); /* false: refused and answered */
 /* Commit, wait until durable and folded, then ask. */
 void call_log_commit(struct call *c, call_ask_fn *ask, call_then_fn *then);
 
@@ -112,7 +112,7 @@ void call_delist(struct call *c);
 
 /* ---- answering: the last use of c ---- */
 
-void call_send(struct call *c);		/* c->status with c->out, or the refusal */
+void call_send(struct call *c); /* c->status with c->out, or the refusal */
 void call_refuse(struct call *c, enum discard why, const char *field, const char *message);
 void call_refuse_body(struct call *c, const struct body_error *e);
 
@@ -125,26 +125,26 @@ const char *call_not_fresh(const struct api *a, int64_t ledger_us);
 
 /* ---- the handlers, one file each ---- */
 
-extern const struct http_ops signatures_list_ops, signature_ops;	/* signatures.c */
-extern const struct http_ops report_ops;				/* reports.c */
-extern const struct http_ops host_ops;					/* hosts.c */
+extern const struct http_ops signatures_list_ops, signature_ops; /* signatures.c */
+extern const struct http_ops report_ops;                         /* reports.c */
+extern const struct http_ops host_ops;                           /* hosts.c */
 extern const struct http_ops deployments_list_ops, deployment_ops, deployment_put_ops, deployment_delete_ops;
-extern const struct http_ops receipts_ops, halt_ops, resume_ops, pause_ops, offer_ops;	/* deployments.c, decisions.c */
-extern const struct http_ops verdict_ops;				/* verdict.c */
-extern const struct http_ops now_ops;					/* now.c */
-extern const struct http_ops stream_ops;				/* stream.c */
-extern const struct http_ops healthz_ops, readyz_ops, version_ops, metrics_ops;	/* status.c */
-extern const struct http_ops asset_ops;					/* assets.c */
+extern const struct http_ops receipts_ops, halt_ops, resume_ops, pause_ops, offer_ops; /* deployments.c, decisions.c */
+extern const struct http_ops verdict_ops;                                              /* verdict.c */
+extern const struct http_ops now_ops;                                                  /* now.c */
+extern const struct http_ops stream_ops;                                               /* stream.c */
+extern const struct http_ops healthz_ops, readyz_ops, version_ops, metrics_ops;        /* status.c */
+extern const struct http_ops asset_ops;                                                /* assets.c */
 
-void now_second(struct api *a);			/* once a second: sample the arrivals */
+void now_second(struct api *a); /* once a second: sample the arrivals */
 
-struct hub *hub_new(struct api *a);		/* stream.c; NULL when out of memory */
-void	    hub_free(struct hub *h);
-void	    hub_events(struct hub *h);		/* the fold has new ones */
-void	    hub_second(struct hub *h);
+struct hub *hub_new(struct api *a); /* stream.c; NULL when out of memory */
+void hub_free(struct hub *h);
+void hub_events(struct hub *h); /* the fold has new ones */
+void hub_second(struct hub *h);
 
-void verdict_wake(struct api *a);		/* a verdict may have changed */
-void verdict_drain(struct api *a);		/* answer every waiter */
+void verdict_wake(struct api *a);  /* a verdict may have changed */
+void verdict_drain(struct api *a); /* answer every waiter */
 /* Members of a verdict answer; votes too when the evidence holds them. */
 void verdict_json(struct jsonout *j, const struct api *a, const struct verdict_view *v);
 #define VERDICT_ETAG_SIZE 64

@@ -10,7 +10,7 @@
 #include "collector/api/counts.h"
 #include "collector/fold/fold.h"
 
-#define METRIC_DEPLOYMENTS 256u		/* open ones with a series of their own */
+#define METRIC_DEPLOYMENTS 256u /* open ones with a series of their own */
 
 void
 counts_json(struct jsonout *j)
@@ -87,8 +87,8 @@ deployments(struct jsonout *out, const struct fold_view *v)
 			states[v->deployments[i].verdict.state]++;
 	family(out, "deployments", "gauge", "Deployments by the state of their verdict");
 	for (unsigned s = 0; s < STATE_N; s++)
-		line(out, "faultline_deployments{state=\"%s\"} %" PRIu64 "\n", verdict_state_name((enum verdict_state)s),
-		     states[s]);
+		line(out, "faultline_deployments{state=\"%s\"} %" PRIu64 "\n",
+		     verdict_state_name((enum verdict_state)s), states[s]);
 	family(out, "deployment_halted", "gauge", "1 if the open deployment is halted; at most 256 deployments");
 	for (uint32_t i = 0; i < v->n_deployments && told < METRIC_DEPLOYMENTS; i++) {
 		const struct view_deployment *d = &v->deployments[i];
@@ -97,7 +97,8 @@ deployments(struct jsonout *out, const struct fold_view *v)
 			continue;
 		told++;
 		/* ids are of A-Z a-z 0-9 . _ : - and need no escape */
-		line(out, "faultline_deployment_halted{deployment=\"%s\"} %d\n", d->id, d->verdict.verdict == VERDICT_HALT);
+		line(out, "faultline_deployment_halted{deployment=\"%s\"} %d\n", d->id,
+		     d->verdict.verdict == VERDICT_HALT);
 	}
 }
 

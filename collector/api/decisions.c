@@ -8,7 +8,7 @@
 #include "collector/api/call.h"
 #include "collector/api/words.h"
 
-#define RECEIPT_HOSTS 30000u	/* in one record: 8 bytes each, well below RECORD_MAX_BYTES */
+#define RECEIPT_HOSTS 30000u /* in one record: 8 bytes each, well below RECORD_MAX_BYTES */
 
 static void
 write_begin(struct http_request *r)
@@ -104,7 +104,10 @@ receipts_complete(struct http_request *r)
 }
 
 const struct http_ops receipts_ops = {
-	.begin = write_begin, .body = call_body, .complete = receipts_complete, .end = call_end,
+	.begin = write_begin,
+	.body = call_body,
+	.complete = receipts_complete,
+	.end = call_end,
 };
 
 /* ---- decisions ---- */
@@ -121,9 +124,8 @@ ask_deleted(struct call *c, const struct ledger *l)
 
 struct decision {
 	Faultline__Log__Decision message;
-	bool			 forced;
-	const char		*refused;	/* static: ledger_refuses_decision() */
-	uint64_t		 position;
+	const char *refused; /* static: ledger_refuses_decision() */
+	uint64_t position;
 };
 
 static void
@@ -131,8 +133,8 @@ ask_decision(struct call *c, const struct ledger *l)
 {
 	struct decision *d = c->state;
 
-	d->refused = ledger_refuses_decision(l, API_TENANT, text_of(c->id), (uint32_t)d->message.action, d->forced,
-					     text_of(d->message.reason));
+	d->refused = ledger_refuses_decision(l, API_TENANT, text_of(c->id), (uint32_t)d->message.action,
+					     d->message.forced, text_of(d->message.reason));
 	d->message.basis = ledger_position(l);
 }
 
@@ -169,11 +171,12 @@ decide(struct call *c, Faultline__Log__Action action, bool forced, const char *b
 		call_refuse(c, DISCARD_too_many_waiters, NULL, NULL);
 		return;
 	}
-	d->forced = forced;
 	if (body_decision(body, len, c->id, action, c->arena, &d->message, &err) != 0)
 		call_refuse_body(c, &err);
-	else
+	else {
+		d->message.forced = forced;
 		call_ask(c, ask_decision, decision_asked);
+	}
 }
 
 static void
@@ -216,14 +219,26 @@ delete_complete(struct http_request *r)
 }
 
 const struct http_ops halt_ops = {
-	.begin = write_begin, .body = call_body, .complete = halt_complete, .end = call_end,
+	.begin = write_begin,
+	.body = call_body,
+	.complete = halt_complete,
+	.end = call_end,
 };
 const struct http_ops resume_ops = {
-	.begin = write_begin, .body = call_body, .complete = resume_complete, .end = call_end,
+	.begin = write_begin,
+	.body = call_body,
+	.complete = resume_complete,
+	.end = call_end,
 };
 const struct http_ops pause_ops = {
-	.begin = write_begin, .body = call_body, .complete = pause_complete, .end = call_end,
+	.begin = write_begin,
+	.body = call_body,
+	.complete = pause_complete,
+	.end = call_end,
 };
 const struct http_ops deployment_delete_ops = {
-	.begin = write_begin, .body = call_body, .complete = delete_complete, .end = call_end,
+	.begin = write_begin,
+	.body = call_body,
+	.complete = delete_complete,
+	.end = call_end,
 };

@@ -35,7 +35,8 @@ list_begin(struct http_request *r)
 		return;
 	}
 	v = fold_view_get(c->api->env.fold);
-	while (i < v->n_deployments && (v->deployments[i].tenant != API_TENANT || strcmp(v->deployments[i].id, cursor) <= 0))
+	while (i < v->n_deployments &&
+	       (v->deployments[i].tenant != API_TENANT || strcmp(v->deployments[i].id, cursor) <= 0))
 		i++;
 	jsonout_open(&c->out, NULL, '{');
 	call_freshness(&c->out, c->api->env.fold, v->position, v->now_us);
@@ -58,8 +59,8 @@ const struct http_ops deployments_list_ops = { .begin = list_begin, .end = call_
 
 struct show {
 	uint8_t *packed;
-	size_t	 packed_len;
-	bool	 created;
+	size_t packed_len;
+	bool created;
 };
 
 static void
@@ -190,12 +191,12 @@ const struct http_ops deployment_ops = { .begin = show_begin, .end = call_end };
 /* ---- create or change ---- */
 
 struct put {
-	struct show		    show;	/* first: the answer is that of GET */
+	struct show show; /* first: the answer is that of GET */
 	Faultline__Log__Deployment *message;
-	bool			    has_salt;
-	bool			    exists, same;
-	const char		   *refused;
-	uint64_t		    salt_now;
+	bool has_salt;
+	bool exists, same;
+	const char *refused;
+	uint64_t salt_now;
 };
 
 static bool
@@ -283,10 +284,11 @@ put_asked(struct call *c)
 	}
 	if (p->refused != NULL) {
 		call_refuse(c, DISCARD_conflict, "id",
-			    strcmp(p->refused, "frozen") == 0 ? NULL
-			    : strcmp(p->refused, "closed") == 0
-			    ? "the deployment is closed or was deleted; use another id"
-			    : p->refused);
+			    strcmp(p->refused, "frozen") == 0   ? NULL
+			    : strcmp(p->refused, "closed") == 0 ? "the deployment is closed; use another id"
+			    : strcmp(p->refused, "too_many_open") == 0
+				    ? "too many deployments are open; delete old ones"
+				    : p->refused);
 		return;
 	}
 	p->show.created = !p->exists;
@@ -323,5 +325,8 @@ put_complete(struct http_request *r)
 }
 
 const struct http_ops deployment_put_ops = {
-	.begin = put_begin, .body = call_body, .complete = put_complete, .end = call_end,
+	.begin = put_begin,
+	.body = call_body,
+	.complete = put_complete,
+	.end = call_end,
 };

@@ -9,7 +9,7 @@
 #include "collector/api/counts.h"
 #include "collector/api/words.h"
 
-#define NOW_ROWS	10u
+#define NOW_ROWS        10u
 #define NOW_DEPLOYMENTS 100u
 
 void

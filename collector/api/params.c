@@ -27,7 +27,10 @@ params_deployment_id(struct text t)
 int
 params_duration(const char *text, uint64_t *ms_out)
 {
-	static const struct { const char *name; double ms; } units[] = {
+	static const struct {
+		const char *name;
+		double ms;
+	} units[] = {
 		{ "", 1000 }, { "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 }, { "d", 86400000 },
 	};
 	size_t n = strspn(text, "0123456789.");

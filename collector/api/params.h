@@ -28,12 +28,12 @@ int params_host_hash(struct text t, uint64_t *hash_out);
 /* Where a page of a sorted list ended: the sort key and id of its last row.  Opaque to
  * clients; carries the order it belongs to, so that it cannot be used with another. */
 struct params_cursor {
-	unsigned order;		/* < 256 */
+	unsigned order; /* < 256 */
 	uint64_t key, id;
 };
-#define PARAMS_CURSOR_SIZE 36	/* with the NUL */
+#define PARAMS_CURSOR_SIZE 36 /* with the NUL */
 char *params_cursor_format(const struct params_cursor *c, char out[PARAMS_CURSOR_SIZE]);
-int   params_cursor_parse(const char *text, struct params_cursor *out);
+int params_cursor_parse(const char *text, struct params_cursor *out);
 
 /* Is version `etag` (with quotes) in an If-None-Match value? */
 bool params_etag_listed(const char *if_none_match, const char *etag);

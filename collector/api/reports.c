@@ -15,10 +15,10 @@
 #include "proto/report.h"
 
 struct look {
-	uint64_t	   pos;
-	uint64_t	   position;	/* of the ledger, when asked */
-	int64_t		   now_us;
-	bool		   known;	/* the ledger remembers it (7 days) */
+	uint64_t pos;
+	uint64_t position; /* of the ledger, when asked */
+	int64_t now_us;
+	bool known; /* the ledger remembers it (7 days) */
 	struct report_view view;
 };
 
@@ -135,7 +135,9 @@ static void
 stages(struct jsonout *j, const struct api *a, const struct look *k)
 {
 	static const char *const outcomes[] = {
-		[REPORT_COUNTED] = "counted", [REPORT_LATE] = "late", [REPORT_RESENT] = "resent",
+		[REPORT_COUNTED] = "counted",
+		[REPORT_LATE] = "late",
+		[REPORT_RESENT] = "resent",
 	};
 	const bool folded = k->position > k->pos;
 	const bool stored = a->env.stored != NULL && a->env.stored(a->env.arg) > k->pos;
@@ -157,13 +159,15 @@ stages(struct jsonout *j, const struct api *a, const struct look *k)
 		return;
 	}
 	jsonout_string(j, "outcome", outcomes[k->view.outcome]);
-	jsonout_string(j, "first", k->view.outcome == REPORT_RESENT && k->view.first != 0
-					   ? report_id_format(k->view.first, &a->env.log_id, id)
-					   : NULL);
-	jsonout_string(j, "triage", k->view.stage == DUMP_TRIAGED	? "done"
-				    : k->view.stage == DUMP_UNREADABLE ? "unreadable"
-				    : k->view.stage == DUMP_STORED	? "waiting"
-									: NULL);
+	jsonout_string(j, "first",
+		       k->view.outcome == REPORT_RESENT && k->view.first != 0
+			       ? report_id_format(k->view.first, &a->env.log_id, id)
+			       : NULL);
+	jsonout_string(j, "triage",
+		       k->view.stage == DUMP_TRIAGED      ? "done"
+		       : k->view.stage == DUMP_UNREADABLE ? "unreadable"
+		       : k->view.stage == DUMP_STORED     ? "waiting"
+							  : NULL);
 	words_signature_id(j, "signature", k->view.computed != 0 ? k->view.computed : k->view.claimed);
 }
 

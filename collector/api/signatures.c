@@ -15,15 +15,17 @@
 
 struct list {
 	struct key_query query;
-	char		 module[MODULE_NAME_MAX + 1];
-	char		 deployment[DEPLOYMENT_ID_MAX + 1];
-	uint32_t	 limit;
-	uint32_t	 keys[LIST_MAX + 1];
-	uint64_t	 values[LIST_MAX + 1];
+	char module[MODULE_NAME_MAX + 1];
+	char deployment[DEPLOYMENT_ID_MAX + 1];
+	uint32_t limit;
+	uint32_t keys[LIST_MAX + 1];
+	uint64_t values[LIST_MAX + 1];
 };
 
 static const char *const sort_names[] = {
-	[KEYS_BY_HOSTS] = "hosts", [KEYS_NEWEST] = "newest", [KEYS_BY_TREND] = "trend",
+	[KEYS_BY_HOSTS] = "hosts",
+	[KEYS_NEWEST] = "newest",
+	[KEYS_BY_TREND] = "trend",
 };
 #define N_SORTS (sizeof(sort_names) / sizeof(sort_names[0]))
 
@@ -90,7 +92,8 @@ parse_filters(struct call *c, struct list *l)
 	if ((there = param(c, "kind", buf, sizeof(buf))) < 0)
 		return false;
 	if (there == 1 && words_kind_parse(buf, &l->query.kinds) != 0) {
-		call_refuse(c, DISCARD_invalid_parameter, "kind", "must be kernel, boot-critical, service, user or unknown");
+		call_refuse(c, DISCARD_invalid_parameter, "kind",
+			    "must be kernel, boot-critical, service, user or unknown");
 		return false;
 	}
 	if ((there = param(c, "new_since", buf, sizeof(buf))) < 0)
@@ -129,8 +132,7 @@ ask_list(struct call *c, const struct ledger *ledger)
 	uint32_t no;
 	size_t n;
 
-	if (l->deployment[0] != '\0' &&
-	    !ledger_deployment_find(ledger, API_TENANT, text_of(l->deployment), &no)) {
+	if (l->deployment[0] != '\0' && !ledger_deployment_find(ledger, API_TENANT, text_of(l->deployment), &no)) {
 		c->refusal = DISCARD_unknown_deployment;
 		return;
 	}
@@ -232,7 +234,7 @@ ask_one(struct call *c, const struct ledger *l)
 	for (uint32_t i = 0; i < k.n_versions; i++)
 		jsonout_text(j, NULL, k.versions[i]);
 	jsonout_close(j, ']');
-	jsonout_open(j, "hours", '[');	/* oldest first: as a chart reads */
+	jsonout_open(j, "hours", '['); /* oldest first: as a chart reads */
 	for (uint32_t i = KEY_TREND; i-- > 0;)
 		jsonout_u64(j, NULL, k.hours[i]);
 	jsonout_close(j, ']');

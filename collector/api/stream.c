@@ -18,11 +18,11 @@
 #define EVENTS_AT_ONCE 64u
 
 struct hub {
-	struct api     *api;
+	struct api *api;
 	struct call_list streams;
-	size_t		n_streams;
-	uint64_t	last;		/* newest event told to everybody */
-	uint64_t	seconds;
+	size_t n_streams;
+	uint64_t last; /* newest event told to everybody */
+	uint64_t seconds;
 	struct fold_event events[EVENTS_AT_ONCE];
 };
 
@@ -69,7 +69,9 @@ static void
 event_frame(struct jsonout *j, const struct api *a, const struct fold_event *e)
 {
 	static const char *const names[] = {
-		[EVENT_SIGNATURE] = "signature", [EVENT_VERDICT] = "verdict", [EVENT_DEPLOYMENT] = "deployment",
+		[EVENT_SIGNATURE] = "signature",
+		[EVENT_VERDICT] = "verdict",
+		[EVENT_DEPLOYMENT] = "deployment",
 	};
 
 	frame_open(j, names[e->kind], e->id);
@@ -105,7 +107,7 @@ broadcast(struct hub *h, const struct jsonout *j)
 		return;
 	for (c = TAILQ_FIRST(&h->streams); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, entry);
-		http_stream_send_blob(c->req, b);	/* a slow one is cut by the server */
+		http_stream_send_blob(c->req, b); /* a slow one is cut by the server */
 	}
 	http_blob_unref(b);
 }
@@ -226,7 +228,7 @@ stream_begin(struct http_request *r)
 		return;
 	}
 	resume = http_header(r, "last-event-id");
-	hub_events(h);		/* so that h->last is what a view read from now on includes */
+	hub_events(h); /* so that h->last is what a view read from now on includes */
 	jsonout_raw(&c->out, "retry: 3000\n\n", 13);
 	if (resume != NULL && *resume != '\0') {
 		if (params_count(resume, 0, UINT64_MAX, &after) != 0) {
@@ -251,7 +253,7 @@ stream_begin(struct http_request *r)
 	n = ++h->n_streams;
 	call_enlist(c, &h->streams);
 	http_stream_begin(r, "text/event-stream");
-	if (h->n_streams == n)	/* else it was a HEAD, and r is gone */
+	if (h->n_streams == n) /* else it was a HEAD, and r is gone */
 		http_stream_send_blob(r, first);
 	http_blob_unref(first);
 }

@@ -17,13 +17,13 @@
 #include "collector/log/report_id.h"
 
 #define WAIT_MAX_MS ((uint64_t)300000)
-#define LOOK_MS	    1000	/* a waiter also looks by itself: freshness changes without an event */
+#define LOOK_MS     1000 /* a waiter also looks by itself: freshness changes without an event */
 
 struct poll {
-	struct verdict_view view;	/* as the ledger said when asked */
-	uint64_t	    position;	/* then */
-	const char	   *if_none_match;
-	int64_t		    deadline_us;
+	struct verdict_view view; /* as the ledger said when asked */
+	uint64_t position;        /* then */
+	const char *if_none_match;
+	int64_t deadline_us;
 };
 
 /* What is told: the ledger's verdict, or hold when that is in doubt. */
@@ -235,7 +235,7 @@ asked(struct call *c)
 	if (settle(c, &p->view, clock_boot_us() >= p->deadline_us))
 		return;
 	call_enlist(c, &c->api->waiters);
-	on_look(c);	/* it may have changed since the ledger answered */
+	on_look(c); /* it may have changed since the ledger answered */
 }
 
 void

@@ -9,10 +9,8 @@
 #include "proto/report.h"
 
 static const char *const kinds_by_gravity[REPORT_N_KINDS] = {
-	[REPORT_UNKNOWN] = "unknown",
-	[REPORT_USER] = "user",
-	[REPORT_SERVICE] = "service",
-	[REPORT_BOOT_CRITICAL] = "boot-critical",
+	[REPORT_UNKNOWN] = "unknown", [REPORT_USER] = "user",
+	[REPORT_SERVICE] = "service", [REPORT_BOOT_CRITICAL] = "boot-critical",
 	[REPORT_KERNEL] = "kernel",
 };
 

@@ -12,15 +12,15 @@ struct api;
 
 /* Pieces of JSON that several answers share. */
 
-const char *words_kind(unsigned kind);			/* enum report_kind: "boot-critical" */
-int	    words_kind_parse(const char *name, uint8_t *bit_out);	/* its bit in kinds; -1: no kind */
-void	    words_kinds(struct jsonout *j, uint8_t kinds);	/* "kinds": [...] and "kind": the gravest */
+const char *words_kind(unsigned kind);                    /* enum report_kind: "boot-critical" */
+int words_kind_parse(const char *name, uint8_t *bit_out); /* its bit in kinds; -1: no kind */
+void words_kinds(struct jsonout *j, uint8_t kinds);       /* "kinds": [...] and "kind": the gravest */
 
-void words_signature_id(struct jsonout *j, const char *key, uint64_t id);	/* 0: null */
+void words_signature_id(struct jsonout *j, const char *key, uint64_t id); /* 0: null */
 
 /* One row of a list of signatures: from a view, and from the ledger with module and place. */
 void words_signature(struct jsonout *j, const struct view_signature *s);
-void words_key(struct jsonout *j, const struct key_view *k);	/* members only: inside an object */
+void words_key(struct jsonout *j, const struct key_view *k); /* members only: inside an object */
 
 /* One row of a list of deployments. */
 void words_deployment(struct jsonout *j, const struct api *a, const struct view_deployment *d);

@@ -118,9 +118,15 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size == 0)
 		return 0;
 	switch (data[0] % 3) {
-	case 0: bodies(data + 1, size - 1); break;
-	case 1: texts(data + 1, size - 1); break;
-	default: written(data + 1, size - 1); break;
+	case 0:
+		bodies(data + 1, size - 1);
+		break;
+	case 1:
+		texts(data + 1, size - 1);
+		break;
+	default:
+		written(data + 1, size - 1);
+		break;
 	}
 	return 0;
 }

@@ -65,9 +65,21 @@ fake_fold_event(struct fold *f, enum fold_event_kind kind, const char *text)
 
 /* ---- collector/fold/fold.h ---- */
 
-uint64_t    fold_position(const struct fold *f) { return f->position; }
-bool	    fold_caught_up(const struct fold *f) { return f->caught_up; }
-const char *fold_failed(const struct fold *f) { return f->failed; }
+uint64_t
+fold_position(const struct fold *f)
+{
+	return f->position;
+}
+bool
+fold_caught_up(const struct fold *f)
+{
+	return f->caught_up;
+}
+const char *
+fold_failed(const struct fold *f)
+{
+	return f->failed;
+}
 
 const struct fold_view *
 fold_view_get(struct fold *f)
@@ -111,7 +123,7 @@ const struct view_deployment *
 fold_view_deployment(const struct fold_view *v, uint16_t tenant, struct text id)
 {
 	return v->n_deployments == 1 && tenant == 0 && text_equal(text_of(v->deployments[0].id), id) ? v->deployments
-												    : NULL;
+												     : NULL;
 }
 
 bool
@@ -126,7 +138,8 @@ fold_ask(struct fold *f, struct fold_query *q)
 }
 
 size_t
-fold_events_since(struct fold *f, uint64_t after, struct fold_event *out, size_t cap, bool *missed_out, uint64_t *last_out)
+fold_events_since(struct fold *f, uint64_t after, struct fold_event *out, size_t cap, bool *missed_out,
+		  uint64_t *last_out)
 {
 	size_t n = 0;
 
@@ -142,9 +155,21 @@ fold_events_since(struct fold *f, uint64_t after, struct fold_event *out, size_t
 
 /* ---- collector/ledger/ledger.h ---- */
 
-uint64_t ledger_position(const struct ledger *l) { return fold_of(l)->position; }
-int64_t	 ledger_now_us(const struct ledger *l) { return fold_of(l)->now_us; }
-uint32_t ledger_deployments(const struct ledger *l) { return fold_of(l)->id[0] != '\0'; }
+uint64_t
+ledger_position(const struct ledger *l)
+{
+	return fold_of(l)->position;
+}
+int64_t
+ledger_now_us(const struct ledger *l)
+{
+	return fold_of(l)->now_us;
+}
+uint32_t
+ledger_deployments(const struct ledger *l)
+{
+	return fold_of(l)->id[0] != '\0';
+}
 
 bool
 ledger_deployment_find(const struct ledger *l, uint16_t tenant, struct text id, uint32_t *no_out)
@@ -191,8 +216,13 @@ ledger_host(const struct ledger *l, uint16_t tenant, uint64_t hash, struct host_
 
 	if (!f->has_host || hash != f->host_hash)
 		return false;
-	*out = (struct host_view){ .host_no = 3, .tenant = tenant, .hash = hash, .last_seen_us = f->now_us - 5000000,
-				   .boots = 2, .interval_s = 60, .site = TEXT("berlin") };
+	*out = (struct host_view){ .host_no = 3,
+				   .tenant = tenant,
+				   .hash = hash,
+				   .last_seen_us = f->now_us - 5000000,
+				   .boots = 2,
+				   .interval_s = 60,
+				   .site = TEXT("berlin") };
 	return true;
 }
 
@@ -285,8 +315,8 @@ const char *
 verdict_state_name(enum verdict_state s)
 {
 	static const char *const names[STATE_N] = {
-		"nothing_served", "too_few_resolved", "too_few_controls", "clean", "would_halt",
-		"paused",	  "halted",	      "halted_by_person", "closed", "deleted",
+		"nothing_served", "too_few_resolved", "too_few_controls", "clean",  "would_halt",
+		"paused",         "halted",           "halted_by_person", "closed", "deleted",
 	};
 
 	return names[s];

@@ -96,7 +96,10 @@ defaults(void **state)
 static void
 errors_name_the_field(void **state)
 {
-	static const struct { const char *body, *field; enum discard code; } cases[] = {
+	static const struct {
+		const char *body, *field;
+		enum discard code;
+	} cases[] = {
 		{ "", "", DISCARD_empty },
 		{ "{", "", DISCARD_invalid_json },
 		{ "{\"version\":\"a\\u0000b\"}", "", DISCARD_invalid_json },
@@ -128,9 +131,11 @@ errors_name_the_field(void **state)
 		{ "{\"rings\":[{\"name\":\"a\",\"hosts\":1.5}]}", "rings[0].hosts", DISCARD_invalid_json_value },
 		{ "{\"rings\":[{\"name\":\"a\",\"percent\":101}]}", "rings[0].percent", DISCARD_invalid_field },
 		{ "{\"rings\":[{\"name\":\"a\",\"percent\":\"5\"}]}", "rings[0].percent", DISCARD_invalid_json_value },
-		{ "{\"rings\":[{\"name\":\"a\",\"hosts\":1,\"percent\":1}]}", "rings[0].percent", DISCARD_invalid_field },
+		{ "{\"rings\":[{\"name\":\"a\",\"hosts\":1,\"percent\":1}]}", "rings[0].percent",
+		  DISCARD_invalid_field },
 		{ "{\"rings\":[{\"name\":\"a\"},{\"name\":\"b\"}]}", "rings[0].hosts", DISCARD_invalid_field },
-		{ "{\"rings\":[{\"name\":\"a\",\"hosts\":1},{\"name\":\"a\"}]}", "rings[1].name", DISCARD_invalid_field },
+		{ "{\"rings\":[{\"name\":\"a\",\"hosts\":1},{\"name\":\"a\"}]}", "rings[1].name",
+		  DISCARD_invalid_field },
 		{ "{\"bake\":\"soon\"}", "bake", DISCARD_invalid_field },
 		{ "{\"bake\":-1}", "bake", DISCARD_invalid_field },
 		{ "{\"bake\":0}", "bake", DISCARD_invalid_field },
@@ -147,7 +152,8 @@ errors_name_the_field(void **state)
 		bool has_salt;
 
 		assert_int_equal(body_deployment(cases[i].body, strlen(cases[i].body), "d1", &hosts, arena(state), &d,
-						 &has_salt, &err), -1);
+						 &has_salt, &err),
+				 -1);
 		assert_string_equal(err.field, cases[i].field);
 		assert_int_equal(err.code, cases[i].code);
 		assert_true(strlen(err.message) > 0);
@@ -157,7 +163,8 @@ errors_name_the_field(void **state)
 static void
 receipts(void **state)
 {
-	static const char by_host[] = "{\"hosts\":[\"a\",\"bb\",\"ccc\"],\"at\":\"2024-07-19T04:00:00Z\",\"withdrawn\":true}";
+	static const char by_host[] =
+		"{\"hosts\":[\"a\",\"bb\",\"ccc\"],\"at\":\"2024-07-19T04:00:00Z\",\"withdrawn\":true}";
 	static const char by_ring[] = "{\"ring\":\"canary\"}";
 	Faultline__Log__Receipt r;
 	struct body_error err;
@@ -177,7 +184,10 @@ receipts(void **state)
 static void
 bad_receipts(void **state)
 {
-	static const struct { const char *body, *field; enum discard code; } cases[] = {
+	static const struct {
+		const char *body, *field;
+		enum discard code;
+	} cases[] = {
 		{ "{}", "hosts", DISCARD_invalid_field },
 		{ "{\"hosts\":[]}", "hosts", DISCARD_invalid_field },
 		{ "{\"hosts\":[\"a\"],\"ring\":\"r\"}", "ring", DISCARD_invalid_field },
@@ -194,8 +204,9 @@ bad_receipts(void **state)
 		Faultline__Log__Receipt r;
 		struct body_error err;
 
-		assert_int_equal(body_receipt(cases[i].body, strlen(cases[i].body), "d1", NOW, &hosts, arena(state), &r,
-					      &err), -1);
+		assert_int_equal(
+			body_receipt(cases[i].body, strlen(cases[i].body), "d1", NOW, &hosts, arena(state), &r, &err),
+			-1);
 		assert_string_equal(err.field, cases[i].field);
 		assert_int_equal(err.code, cases[i].code);
 	}
@@ -208,8 +219,9 @@ decisions_need_a_reason(void **state)
 	Faultline__Log__Decision d;
 	struct body_error err;
 
-	assert_int_equal(body_decision(good, sizeof(good) - 1, "d1", FAULTLINE__LOG__ACTION__ACTION_HALT, arena(state), &d,
-				       &err), 0);
+	assert_int_equal(body_decision(good, sizeof(good) - 1, "d1", FAULTLINE__LOG__ACTION__ACTION_HALT, arena(state),
+				       &d, &err),
+			 0);
 	assert_string_equal(d.deployment, "d1");
 	assert_string_equal(d.reason, "canary bleeds");
 	assert_string_equal(d.actor, "ana");
@@ -217,8 +229,9 @@ decisions_need_a_reason(void **state)
 	assert_false(d.automatic);
 	assert_int_equal(body_decision("{}", 2, "d1", FAULTLINE__LOG__ACTION__ACTION_HALT, arena(state), &d, &err), -1);
 	assert_string_equal(err.field, "reason");
-	assert_int_equal(body_decision("{\"reason\":\"\"}", 13, "d1", FAULTLINE__LOG__ACTION__ACTION_HALT, arena(state), &d,
-				       &err), -1);
+	assert_int_equal(body_decision("{\"reason\":\"\"}", 13, "d1", FAULTLINE__LOG__ACTION__ACTION_HALT, arena(state),
+				       &d, &err),
+			 -1);
 	assert_string_equal(err.field, "reason");
 }
 

@@ -1,259 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The API over real sockets, a real journal and a fold whose verdicts the test sets. */
+/* The API over real sockets: long polls, writes, lists, tokens, events, reports. */
 #include "config.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
-#include <netinet/in.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-#include <event2/event.h>
-#include <jansson.h>
 
 #include "base/clock.h"
-#include "base/settings.h"
 #include "base/token.h"
-#include "collector/api/api.h"
 #include "collector/gate/identity.h"
-#include "collector/http/http.h"
-#include "collector/log/journal.h"
 #include "collector/log/report_id.h"
 #include "proto/log.pb-c.h"
 #include "proto/report.h"
-#include "tests/unit/fake_fold.h"
+#include "tests/unit/api_world.h"
 
 #define TOKEN "0123456789abcdef-token"
-
-struct world {
-	char		   dir[64];
-	struct event_base *base;
-	struct log	  *log;
-	struct fold	  *fold;
-	struct api	  *api;
-	struct identity	  *identity;
-	struct settings	   settings;
-	struct tokens	  *tokens;
-	uint64_t	   stored;
-	uint16_t	   port;
-};
-
-static const struct settings *world_settings(void *arg) { return &((struct world *)arg)->settings; }
-static const struct identity *world_identity(void *arg) { return ((struct world *)arg)->identity; }
-static const struct tokens   *world_tokens(void *arg)	{ return ((struct world *)arg)->tokens; }
-static uint64_t		      world_stored(void *arg)	{ return ((struct world *)arg)->stored; }
-
-static void
-path_in(const struct world *w, const char *name, char *buf, size_t size)
-{
-	snprintf(buf, size, "%s/%s", w->dir, name);
-}
-
-static void
-start_api(struct world *w, bool open_reads)
-{
-	struct api_env env = { .log = w->log, .fold = w->fold, .open_reads = open_reads, .arg = w,
-			       .settings = world_settings, .identity = world_identity, .tokens = world_tokens,
-			       .stored = world_stored };
-	uint64_t first, end;
-	char err[256] = "";
-
-	log_bounds(w->log, &first, &end, &env.log_id);
-	w->api = api_new(w->base, &env, err, sizeof(err));
-	assert_non_null(w->api);
-	assert_int_equal(api_listen(w->api, http_bind("127.0.0.1:0", false, err, sizeof(err))), 0);
-	w->port = api_port(w->api);
-}
-
-static int
-setup(void **state)
-{
-	struct journal_options o = { .segment_bytes = JOURNAL_SEGMENT_MIN };
-	struct world *w = calloc(1, sizeof(*w));
-	char path[128], err[256] = "";
-
-	strcpy(w->dir, "/tmp/fl-api-XXXXXX");
-	assert_non_null(mkdtemp(w->dir));
-	assert_int_equal(settings_init(&w->settings), 0);
-	w->base = event_base_new();
-	w->log = journal_open(w->dir, &o, err, sizeof(err));
-	assert_non_null(w->log);
-	path_in(w, "host.key", path, sizeof(path));
-	w->identity = identity_new(path, "", LABELS_ALWAYS, err, sizeof(err));
-	assert_non_null(w->identity);
-	w->fold = fake_fold_new();
-	start_api(w, true);
-	*state = w;
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	struct world *w = *state;
-	char command[128];
-
-	api_free(w->api);
-	assert_int_equal(w->fold->views, 0);
-	fake_fold_free(w->fold);
-	log_close(w->log);
-	identity_free(w->identity);
-	tokens_free(w->tokens);
-	settings_fini(&w->settings);
-	event_base_free(w->base);
-	snprintf(command, sizeof(command), "rm -rf %s", w->dir);
-	assert_int_equal(system(command), 0);
-	free(w);
-	return 0;
-}
-
-/* ---- a client ---- */
-
-struct client {
-	int    fd;
-	char   buf[65536];
-	size_t len;
-	bool   closed;
-	int    status;
-	char   etag[96];
-	json_t *body;
-};
-
-static void
-client_open(struct client *c, const struct world *w)
-{
-	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons(w->port) };
-
-	memset(c, 0, sizeof(*c));
-	sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	c->fd = socket(AF_INET, SOCK_STREAM, 0);
-	assert_int_equal(connect(c->fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
-	fcntl(c->fd, F_SETFL, O_NONBLOCK);
-}
-
-static void
-client_close(struct client *c)
-{
-	json_decref(c->body);
-	c->body = NULL;
-	if (c->fd != -1)
-		close(c->fd);
-	c->fd = -1;
-}
-
-static void
-client_send(struct client *c, const char *method, const char *path, const char *headers, const char *body)
-{
-	char request[8192];
-	int n = snprintf(request, sizeof(request), "%s %s HTTP/1.1\r\nHost: localhost\r\n%sContent-Length: %zu\r\n\r\n%s",
-			 method, path, headers, strlen(body), body);
-
-	c->len = 0;
-	c->status = 0;
-	json_decref(c->body);
-	c->body = NULL;
-	assert_int_equal(write(c->fd, request, (size_t)n), n);
-}
-
-static void
-client_read(struct client *c)
-{
-	ssize_t n = read(c->fd, c->buf + c->len, sizeof(c->buf) - 1 - c->len);
-
-	if (n > 0)
-		c->len += (size_t)n;
-	c->closed = c->closed || n == 0;
-	c->buf[c->len] = '\0';
-}
-
-/* Is a whole answer there?  Then it is parsed. */
-static bool
-client_answered(struct client *c)
-{
-	const char *end, *at;
-	size_t length = 0;
-
-	client_read(c);
-	if ((end = strstr(c->buf, "\r\n\r\n")) == NULL || c->len == 0)
-		return false;
-	if ((at = strstr(c->buf, "Content-Length: ")) != NULL && at < end)
-		length = strtoul(at + 16, NULL, 10);
-	if ((size_t)(end + 4 - c->buf) + length > c->len)
-		return false;
-	c->status = atoi(c->buf + 9);
-	c->etag[0] = '\0';
-	if ((at = strstr(c->buf, "ETag: ")) != NULL && at < end)
-		snprintf(c->etag, sizeof(c->etag), "%.*s", (int)strcspn(at + 6, "\r"), at + 6);
-	c->body = json_loadb(end + 4, length, 0, NULL);
-	return true;
-}
-
-/* Run the loop until the client has its answer (or for ms at most). */
-static bool
-pump(struct world *w, struct client *c, int64_t ms)
-{
-	int64_t end = clock_boot_us() + ms * 1000;
-	struct timeval tick = { 0, 1000 };
-
-	do {
-		event_base_loopexit(w->base, &tick);
-		event_base_loop(w->base, 0);
-		if (c != NULL && client_answered(c))
-			return true;
-	} while (clock_boot_us() < end);
-	return false;
-}
-
-static void
-ask(struct world *w, struct client *c, const char *method, const char *path, const char *headers, const char *body)
-{
-	client_send(c, method, path, headers, body);
-	assert_true(pump(w, c, 5000));
-}
-
-static const char *
-text(const struct client *c, const char *key)
-{
-	const char *s = json_string_value(json_object_get(c->body, key));
-
-	return s != NULL ? s : "(none)";
-}
-
-static const char *
-error(const struct client *c, const char *key)
-{
-	const char *s = json_string_value(json_object_get(json_object_get(c->body, "error"), key));
-
-	return s != NULL ? s : "(none)";
-}
-
-#define JSON_TYPE "Content-Type: application/json\r\n"
-#define assert_refused(c, want_status, want_code, want_field)				\
-	do {										\
-		assert_int_equal((c)->status, want_status);				\
-		assert_string_equal(error(c, "code"), want_code);			\
-		assert_string_equal(error(c, "field"), want_field);			\
-	} while (0)
-
-static void
-deploy(struct world *w, enum verdict v, enum verdict_state s, const char *reason)
-{
-	strcpy(w->fold->id, "d1");
-	w->fold->open = true;
-	fake_fold_verdict(w->fold, v, s, reason);
-}
 
 /* ---- verdicts ---- */
 
@@ -266,7 +26,7 @@ without_wait_the_verdict_comes_at_once(void **state)
 	client_open(&c, w);
 	ask(w, &c, "GET", "/v1/deployments/d1/verdict", "", "");
 	assert_refused(&c, 404, "unknown_deployment", "(none)");
-	deploy(w, VERDICT_HOLD, STATE_NOTHING_SERVED, "nothing served");
+	world_deploy(w, VERDICT_HOLD, STATE_NOTHING_SERVED, "nothing served");
 	ask(w, &c, "GET", "/v1/deployments/d1/verdict", "", "");
 	assert_int_equal(c.status, 200);
 	assert_string_equal(text(&c, "verdict"), "hold");
@@ -284,7 +44,7 @@ a_long_poll_waits_while_hold(void **state)
 	struct client c;
 	int64_t began;
 
-	deploy(w, VERDICT_HOLD, STATE_TOO_FEW_RESOLVED, "few");
+	world_deploy(w, VERDICT_HOLD, STATE_TOO_FEW_RESOLVED, "few");
 	client_open(&c, w);
 	client_send(&c, "GET", "/v1/deployments/d1/verdict?wait=30s", "", "");
 	assert_false(pump(w, &c, 100));
@@ -312,7 +72,7 @@ a_long_poll_tells_hold_when_the_time_is_up(void **state)
 	struct client c;
 	int64_t began = clock_boot_us();
 
-	deploy(w, VERDICT_HOLD, STATE_TOO_FEW_RESOLVED, "few");
+	world_deploy(w, VERDICT_HOLD, STATE_TOO_FEW_RESOLVED, "few");
 	client_open(&c, w);
 	ask(w, &c, "GET", "/v1/deployments/d1/verdict?wait=200ms", "", "");
 	assert_true(clock_boot_us() - began >= 200000);
@@ -329,7 +89,7 @@ if_none_match_waits_for_another_etag(void **state)
 	struct client c;
 	int64_t began;
 
-	deploy(w, VERDICT_HALT, STATE_HALTED, "bad");
+	world_deploy(w, VERDICT_HALT, STATE_HALTED, "bad");
 	client_open(&c, w);
 	ask(w, &c, "GET", "/v1/deployments/d1/verdict", "", "");
 	strcpy(first, c.etag);
@@ -370,7 +130,7 @@ doubt_is_hold_and_halt_stays_halt(void **state)
 	char sure[96];
 	struct client c;
 
-	deploy(w, VERDICT_PROCEED, STATE_CLEAN, "fine");
+	world_deploy(w, VERDICT_PROCEED, STATE_CLEAN, "fine");
 	w->fold->verdict.next_ring_max = 100;
 	client_open(&c, w);
 	ask(w, &c, "GET", "/v1/deployments/d1/verdict", "", "");
@@ -412,7 +172,7 @@ deletion_ends_the_wait(void **state)
 	struct world *w = *state;
 	struct client c;
 
-	deploy(w, VERDICT_HOLD, STATE_NOTHING_SERVED, "nothing");
+	world_deploy(w, VERDICT_HOLD, STATE_NOTHING_SERVED, "nothing");
 	client_open(&c, w);
 	client_send(&c, "GET", "/v1/deployments/d1/verdict?wait=30s", "", "");
 	assert_false(pump(w, &c, 50));
@@ -430,7 +190,7 @@ draining_answers_who_waits(void **state)
 	struct world *w = *state;
 	struct client c, gone;
 
-	deploy(w, VERDICT_HOLD, STATE_NOTHING_SERVED, "nothing");
+	world_deploy(w, VERDICT_HOLD, STATE_NOTHING_SERVED, "nothing");
 	client_open(&gone, w);
 	client_send(&gone, "GET", "/v1/deployments/d1/verdict?wait=30s", "", "");
 	client_open(&c, w);
@@ -510,12 +270,13 @@ a_write_is_answered_when_it_is_folded(void **state)
 	Faultline__Log__Decision *d = NULL;
 	struct client c;
 
-	deploy(w, VERDICT_HOLD, STATE_NOTHING_SERVED, "nothing");
-	w->fold->position = 1;	/* the ledger has folded nothing yet */
+	world_deploy(w, VERDICT_HOLD, STATE_NOTHING_SERVED, "nothing");
+	w->fold->position = 1; /* the ledger has folded nothing yet */
 	client_open(&c, w);
-	client_send(&c, "POST", "/v1/deployments/d1/halt", JSON_TYPE, "{\"reason\":\"canary bleeds\",\"actor\":\"ana\"}");
+	client_send(&c, "POST", "/v1/deployments/d1/halt", JSON_TYPE,
+		    "{\"reason\":\"canary bleeds\",\"actor\":\"ana\"}");
 	assert_false(pump(w, &c, 200));
-	assert_int_equal(records(w, RECORD_DECISION, &d), 1);	/* durable already */
+	assert_int_equal(records(w, RECORD_DECISION, &d), 1); /* durable already */
 	assert_string_equal(d->deployment, "d1");
 	assert_string_equal(d->reason, "canary bleeds");
 	assert_string_equal(d->actor, "ana");
@@ -536,7 +297,7 @@ a_client_that_leaves_costs_nothing(void **state)
 	struct world *w = *state;
 	struct client c;
 
-	deploy(w, VERDICT_HOLD, STATE_NOTHING_SERVED, "nothing");
+	world_deploy(w, VERDICT_HOLD, STATE_NOTHING_SERVED, "nothing");
 	w->fold->position = 1;
 	client_open(&c, w);
 	client_send(&c, "POST", "/v1/deployments/d1/pause", JSON_TYPE, "{\"reason\":\"x\"}");
@@ -552,7 +313,7 @@ refusals_of_the_ledger(void **state)
 	struct world *w = *state;
 	struct client c;
 
-	deploy(w, VERDICT_HALT, STATE_HALTED, "bad");
+	world_deploy(w, VERDICT_HALT, STATE_HALTED, "bad");
 	client_open(&c, w);
 	w->fold->refuse = "frozen";
 	ask(w, &c, "PUT", "/v1/deployments/d1", JSON_TYPE, "{\"modules\":[\"other\"]}");
@@ -595,11 +356,13 @@ lists_have_pages(void **state)
 		snprintf(path, sizeof(path), "/v1/signatures?limit=10%s%s", next[0] != '\0' ? "&cursor=" : "", next);
 		ask(w, &c, "GET", path, "", "");
 		assert_int_equal(c.status, 200);
-		json_array_foreach(json_object_get(c.body, "signatures"), i, row) {
+		json_array_foreach(json_object_get(c.body, "signatures"), i, row)
+		{
 			assert_int_equal(json_integer_value(json_object_get(row, "hosts")), 25 - n);
 			n++;
 		}
-		snprintf(next, sizeof(next), "%s", json_is_null(json_object_get(c.body, "next")) ? "" : text(&c, "next"));
+		snprintf(next, sizeof(next), "%s",
+			 json_is_null(json_object_get(c.body, "next")) ? "" : text(&c, "next"));
 	} while (next[0] != '\0');
 	assert_int_equal(n, 25);
 	client_close(&c);
@@ -608,14 +371,22 @@ lists_have_pages(void **state)
 static void
 wrong_parameters_are_named(void **state)
 {
-	static const struct { const char *path, *field; } cases[] = {
-		{ "/v1/signatures?sort=size", "sort" }, { "/v1/signatures?limit=0", "limit" },
-		{ "/v1/signatures?limit=1001", "limit" }, { "/v1/signatures?kind=big", "kind" },
-		{ "/v1/signatures?new_since=soon", "new_since" }, { "/v1/signatures?cursor=zz", "cursor" },
+	static const struct {
+		const char *path, *field;
+	} cases[] = {
+		{ "/v1/signatures?sort=size", "sort" },
+		{ "/v1/signatures?limit=0", "limit" },
+		{ "/v1/signatures?limit=1001", "limit" },
+		{ "/v1/signatures?kind=big", "kind" },
+		{ "/v1/signatures?new_since=soon", "new_since" },
+		{ "/v1/signatures?cursor=zz", "cursor" },
 		{ "/v1/signatures?sort=newest&cursor=0000000000000000010000000000000001", "cursor" },
-		{ "/v1/signatures?deployment=a/b", "deployment" }, { "/v1/signatures?module=%zz", "module" },
-		{ "/v1/signatures/s1-xyz", "id" }, { "/v1/deployments?limit=x", "limit" },
-		{ "/v1/deployments/d1/verdict?wait=10m", "wait" }, { "/v1/deployments/d1/verdict?wait=abc", "wait" },
+		{ "/v1/signatures?deployment=a/b", "deployment" },
+		{ "/v1/signatures?module=%zz", "module" },
+		{ "/v1/signatures/s1-xyz", "id" },
+		{ "/v1/deployments?limit=x", "limit" },
+		{ "/v1/deployments/d1/verdict?wait=10m", "wait" },
+		{ "/v1/deployments/d1/verdict?wait=abc", "wait" },
 	};
 	struct world *w = *state;
 	struct client c;
@@ -665,14 +436,14 @@ tokens_guard_writes_and_foreign_reads(void **state)
 	struct client c;
 	FILE *f;
 
-	path_in(w, "tokens", path, sizeof(path));
+	world_path(w, "tokens", path, sizeof(path));
 	f = fopen(path, "w");
 	fputs(TOKEN "\n", f);
 	fclose(f);
 	assert_int_equal(chmod(path, 0600), 0);
 	w->tokens = tokens_load(path, err, sizeof(err));
 	assert_non_null(w->tokens);
-	deploy(w, VERDICT_HOLD, STATE_NOTHING_SERVED, "nothing");
+	world_deploy(w, VERDICT_HOLD, STATE_NOTHING_SERVED, "nothing");
 	w->fold->position = UINT64_MAX / 2;
 
 	client_open(&c, w);
@@ -687,13 +458,14 @@ tokens_guard_writes_and_foreign_reads(void **state)
 	assert_int_equal(c.status, 401);
 	client_close(&c);
 	client_open(&c, w);
-	ask(w, &c, "POST", "/v1/deployments/d1/pause", JSON_TYPE "Authorization: Bearer " TOKEN "\r\n", "{\"reason\":\"x\"}");
+	ask(w, &c, "POST", "/v1/deployments/d1/pause", JSON_TYPE "Authorization: Bearer " TOKEN "\r\n",
+	    "{\"reason\":\"x\"}");
 	assert_int_equal(c.status, 200);
 	client_close(&c);
 
 	/* a listener that is not loopback: reads too, but the page and health stay open */
 	api_free(w->api);
-	start_api(w, false);
+	world_start_api(w, false);
 	client_open(&c, w);
 	ask(w, &c, "GET", "/v1/now", "", "");
 	assert_int_equal(c.status, 401);
@@ -755,7 +527,7 @@ events_come_and_can_be_resumed(void **state)
 	struct world *w = *state;
 	struct client c;
 
-	deploy(w, VERDICT_HALT, STATE_HALTED, "bad");
+	world_deploy(w, VERDICT_HALT, STATE_HALTED, "bad");
 	client_open(&c, w);
 	client_send(&c, "GET", "/v1/stream", "", "");
 	assert_true(stream_has(w, &c, "event: hello", 1000));
@@ -765,7 +537,8 @@ events_come_and_can_be_resumed(void **state)
 	fake_fold_event(w->fold, EVENT_SIGNATURE, "evil\nid: 7\n\n");
 	fake_fold_event(w->fold, EVENT_VERDICT, "bad");
 	api_wake(w->api);
-	assert_true(stream_has(w, &c, "id: 1001\nevent: verdict\ndata: {\"deployment\":\"d1\",\"verdict\":\"halt\"", 1000));
+	assert_true(
+		stream_has(w, &c, "id: 1001\nevent: verdict\ndata: {\"deployment\":\"d1\",\"verdict\":\"halt\"", 1000));
 	assert_non_null(strstr(c.buf, "id: 1000\nevent: signature\ndata: {\"id\":\"s1-0000000000000abc\","
 				      "\"title\":\"evil\\nid: 7\\n\\n\""));
 	client_close(&c);
@@ -822,8 +595,9 @@ append_report(struct world *w, const struct report *r)
 
 	assert_int_equal(report_decode(buf, len, &decoded, &diag), DISCARD_none);
 	batch_writer_init(&writer);
-	report_record_write(&decoded, &stamp,
-			    batch_writer_add(&writer, RECORD_REPORT, 0, 1721361600000000, report_record_size(&decoded, &stamp)));
+	report_record_write(
+		&decoded, &stamp,
+		batch_writer_add(&writer, RECORD_REPORT, 0, 1721361600000000, report_record_size(&decoded, &stamp)));
 	batch_writer_finish(&writer, 99, 1, 0);
 	sub.s.bytes = writer.bytes;
 	sub.s.len = writer.len;
@@ -841,8 +615,12 @@ append_report(struct world *w, const struct report *r)
 static void
 a_report_is_there_as_soon_as_it_is_durable(void **state)
 {
-	struct report r = { .host = TEXT("laptop 7"), .kind = REPORT_KERNEL, .module = TEXT("csagent.sys"), .offset = 0xe14ed,
-			    .reason = TEXT("PAGE_FAULT_IN_NONPAGED_AREA"), .count = 1 };
+	struct report r = { .host = TEXT("laptop 7"),
+			    .kind = REPORT_KERNEL,
+			    .module = TEXT("csagent.sys"),
+			    .offset = 0xe14ed,
+			    .reason = TEXT("PAGE_FAULT_IN_NONPAGED_AREA"),
+			    .count = 1 };
 	struct world *w = *state;
 	char path[128], id[REPORT_ID_SIZE], bp[REPORT_ID_BP_SIZE];
 	struct log_id log_id;
@@ -851,7 +629,7 @@ a_report_is_there_as_soon_as_it_is_durable(void **state)
 
 	pos = append_report(w, &r);
 	log_bounds(w->log, &first, &end, &log_id);
-	w->fold->position = pos;	/* durable, not folded */
+	w->fold->position = pos; /* durable, not folded */
 	client_open(&c, w);
 	snprintf(path, sizeof(path), "/v1/reports/%s", report_id_format(pos, &log_id, id));
 	ask(w, &c, "GET", path, "", "");
@@ -866,8 +644,7 @@ a_report_is_there_as_soon_as_it_is_durable(void **state)
 	w->fold->position = pos + 1;
 	w->fold->has_report = true;
 	w->fold->report = (struct report_view){ .pos = pos, .claimed = 0xabc, .stage = DUMP_STORED };
-	snprintf(path, sizeof(path), "/v1/reports/%s",
-		 report_id_format_bp(pos, &log_id, 1721361600000000, bp));
+	snprintf(path, sizeof(path), "/v1/reports/%s", report_id_format_bp(pos, &log_id, 1721361600000000, bp));
 	ask(w, &c, "GET", path, "", "");
 	assert_string_equal(text(&c, "stage"), "folded");
 	assert_string_equal(text(&c, "triage"), "waiting");
@@ -889,7 +666,7 @@ a_report_is_there_as_soon_as_it_is_durable(void **state)
 int
 main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 	const struct CMUnitTest tests[] = {
 		T(without_wait_the_verdict_comes_at_once),
 		T(a_long_poll_waits_while_hold),

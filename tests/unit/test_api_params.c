@@ -19,11 +19,15 @@
 static void
 durations(void **state)
 {
-	static const struct { const char *text; uint64_t ms; } good[] = {
-		{ "30s", 30000 }, { "30", 30000 }, { "1.5", 1500 }, { "500ms", 500 }, { "5m", 300000 },
-		{ "2h", 7200000 }, { "7d", 604800000 }, { "0", 0 },
+	static const struct {
+		const char *text;
+		uint64_t ms;
+	} good[] = {
+		{ "30s", 30000 }, { "30", 30000 },   { "1.5", 1500 },     { "500ms", 500 },
+		{ "5m", 300000 }, { "2h", 7200000 }, { "7d", 604800000 }, { "0", 0 },
 	};
-	static const char *const bad[] = { "", "s", "-1s", "1x", "1 s", "1e9", "1.2.3", "nan", "0x10", "99999999999999999" };
+	static const char *const bad[] = { "",    "s",     "-1s", "1x",   "1 s",
+					   "1e9", "1.2.3", "nan", "0x10", "99999999999999999" };
 	uint64_t ms;
 
 	(void)state;
@@ -135,7 +139,10 @@ etags(void **state)
 static void
 json_survives_any_text(void **state)
 {
-	static const struct { struct text in; const char *out; } cases[] = {
+	static const struct {
+		struct text in;
+		const char *out;
+	} cases[] = {
 		{ { "a\"b\\c/\n\t\r\b\f", 11 }, "a\"b\\c/\n\t\r\b\f" },
 		{ { "\x01\x1f\x7f", 3 }, "\x01\x1f\x7f" },
 		{ { "caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x92\xa5", 14 }, "caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x92\xa5" },
@@ -165,8 +172,9 @@ json_survives_any_text(void **state)
 static void
 json_shapes(void **state)
 {
-	static const char want[] = "{\"a\":1,\"b\":[],\"c\":[\"x\",null,-2,{\"d\":true}],\"e\":\"0xe14ed\",\"f\":0.250,"
-				   "\"g\":null,\"t\":\"2024-07-19T04:09:00.007Z\",\"n\":null,\"h\":\"h:00000000000000ff\"}";
+	static const char want[] =
+		"{\"a\":1,\"b\":[],\"c\":[\"x\",null,-2,{\"d\":true}],\"e\":\"0xe14ed\",\"f\":0.250,"
+		"\"g\":null,\"t\":\"2024-07-19T04:09:00.007Z\",\"n\":null,\"h\":\"h:00000000000000ff\"}";
 	struct jsonout j;
 
 	(void)state;
@@ -216,16 +224,11 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(durations),
-		cmocka_unit_test(since_is_an_age_or_a_time),
-		cmocka_unit_test(counts),
-		cmocka_unit_test(deployment_ids),
-		cmocka_unit_test(host_hashes),
-		cmocka_unit_test(cursors_come_back),
-		cmocka_unit_test(etags),
-		cmocka_unit_test(json_survives_any_text),
-		cmocka_unit_test(json_shapes),
-		cmocka_unit_test(json_stops_at_its_limit),
+		cmocka_unit_test(durations),   cmocka_unit_test(since_is_an_age_or_a_time),
+		cmocka_unit_test(counts),      cmocka_unit_test(deployment_ids),
+		cmocka_unit_test(host_hashes), cmocka_unit_test(cursors_come_back),
+		cmocka_unit_test(etags),       cmocka_unit_test(json_survives_any_text),
+		cmocka_unit_test(json_shapes), cmocka_unit_test(json_stops_at_its_limit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
