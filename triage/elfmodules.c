@@ -11,6 +11,7 @@
 #define MAX_PHDRS    128	/* of one module */
 #define NOTE_BYTES   4096	/* looked through for a build id */
 #define MAX_MAPPINGS 262144	/* of NT_FILE: as many as a process may have */
+#define IMAGE_NOTES  32	/* of one segment looked at; linkers write two to four */
 #define BUILD_ID_MAX 64
 #define NT_GNU_BUILD_ID_NOTE 3
 
@@ -115,7 +116,7 @@ image_build_id(const struct elfcore *c, const struct elf_image *im)
 		struct reader r = memory(c, im->base + (im->notes[i] - (im->low & ~UINT64_C(0xfff))), im->notes_size[i]);
 		struct elf_note n;
 
-		while (elf_note_next(&r, &n)) {
+		for (int k = 0; k < IMAGE_NOTES && elf_note_next(&r, &n); k++) {
 			char *s;
 
 			if (n.type != NT_GNU_BUILD_ID_NOTE || n.name_len != 3 || memcmp(n.name, "GNU", 3) != 0 ||
@@ -123,9 +124,9 @@ image_build_id(const struct elfcore *c, const struct elf_image *im)
 				continue;
 			if ((s = arena_calloc(c->arena, 2 * n.desc.size + 1, 1)) == NULL)
 				return "";
-			for (size_t k = 0; k < n.desc.size; k++) {
-				s[2 * k] = digits[n.desc.base[k] >> 4];
-				s[2 * k + 1] = digits[n.desc.base[k] & 15];
+			for (size_t b = 0; b < n.desc.size; b++) {
+				s[2 * b] = digits[n.desc.base[b] >> 4];
+				s[2 * b + 1] = digits[n.desc.base[b] & 15];
 			}
 			return s;
 		}
@@ -454,6 +455,8 @@ elfcore_read_modules(struct elfcore *c)
 		from_program_headers(&l);
 		name_from_link_map(&l);
 	}
+	if (l.n == TRIAGE_MAX_MODULES)
+		dump_partial(c->d, "more modules than our limit");
 	add_vdso(&l);
 	program_first(&l);
 	c->d->modules = l.modules;

@@ -33,6 +33,7 @@ struct md {
 	struct md_dir *dirs;
 	size_t	       n_dirs;
 	uint16_t       raw_arch;	/* processor_architecture as written */
+	size_t	       used_before;	/* of the arena, when annotations were begun */
 	struct dump   *d;
 };
 

@@ -10,6 +10,7 @@
 #define KEY_MAX	  128
 #define VALUE_MAX 1024
 #define LIST_MAX    512	/* entries looked at of each list */
+#define BYTES_MAX   ((size_t)1 << 20)	/* of the arena spent on annotations */
 #define MODULES_MAX 1024	/* looked at for annotations */
 
 static void
@@ -48,7 +49,7 @@ read_assertion(struct md *m)
 static bool
 full(const struct md *m)
 {
-	return m->d->n_annotations >= TRIAGE_MAX_ANNOTATIONS;
+	return m->d->n_annotations >= TRIAGE_MAX_ANNOTATIONS || arena_used(m->arena) - m->used_before > BYTES_MAX;
 }
 
 /* Location of a counted list inside a Crashpad record. */
@@ -126,6 +127,7 @@ read_crashpad(struct md *m)
 void
 minidump_read_annotations(struct md *m)
 {
+	m->used_before = arena_used(m->arena);
 	read_assertion(m);
 	read_crashpad(m);
 }
