@@ -2,7 +2,6 @@
 #include "config.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -72,11 +71,20 @@ is_pe_id(struct text id)
 static bool
 is_pe_name(struct text name)
 {
-	static const char *const suffixes[] = { ".exe", ".dll", ".sys", ".drv", ".ocx", ".cpl", ".scr",
-						".efi", ".ax", ".acm", ".tsp", ".mui", ".node", ".pyd", ".com" };
+	static const char suffixes[][6] = { "exe", "dll", "sys", "drv", "ocx", "cpl", "scr", "efi",
+					    "ax",  "acm", "tsp", "mui", "node", "pyd", "com" };
+	char end[6];
+	size_t n = 0;
 
+	while (n < name.len && n < sizeof(end) - 1 && name.at[name.len - 1 - n] != '.')
+		n++;
+	if (n == 0 || n >= name.len || name.at[name.len - 1 - n] != '.')
+		return false;
+	for (size_t i = 0; i < n; i++)
+		end[i] = lower(name.at[name.len - n + i]);
+	end[n] = '\0';
 	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++)
-		if (ends_with(name, suffixes[i]))
+		if (strcmp(end, suffixes[i]) == 0)
 			return true;
 	return false;
 }
@@ -100,7 +108,12 @@ module_name_normalise(struct text name, struct text id, char *out, size_t cap)
 			start = i + 1;
 	}
 	name = (struct text){ name.at + start, name.len - start };
-	pe |= is_pe_name(name) || is_pe_id(id);
+	pe = pe || is_pe_name(name);
+	if (!pe && id.len > 0) {
+		char clean[MODULE_ID_MAX + 1];
+
+		pe = is_pe_id((struct text){ clean, module_id_normalise(id, clean, sizeof(clean)) });
+	}
 	n = name.len < MODULE_NAME_MAX ? name.len : MODULE_NAME_MAX;
 	if (n > cap - 1)
 		n = cap - 1;
@@ -131,19 +144,6 @@ struct out {
 	size_t cap, len;
 };
 
-static void __attribute__((format(printf, 2, 3)))
-put(struct out *o, const char *fmt, ...)
-{
-	va_list ap;
-	int n;
-
-	va_start(ap, fmt);
-	n = vsnprintf(o->p + o->len, o->cap - o->len, fmt, ap);
-	va_end(ap);
-	if (n > 0)
-		o->len = o->len + (size_t)n < o->cap ? o->len + (size_t)n : o->cap - 1;
-}
-
 static void
 put_bytes(struct out *o, const char *p, size_t n)
 {
@@ -154,6 +154,40 @@ put_bytes(struct out *o, const char *p, size_t n)
 	o->p[o->len] = '\0';
 }
 
+static void
+put_text(struct out *o, const char *s)
+{
+	put_bytes(o, s, strlen(s));
+}
+
+/* printf would cost more than the hash: these texts are made for each report. */
+static void
+put_number(struct out *o, uint64_t v, unsigned base)
+{
+	char digits[20];
+	size_t n = sizeof(digits);
+
+	do
+		digits[--n] = "0123456789abcdef"[v % base];
+	while ((v /= base) != 0);
+	put_bytes(o, digits + n, sizeof(digits) - n);
+}
+
+static void
+put_hex(struct out *o, uint64_t v)
+{
+	put_text(o, "0x");
+	put_number(o, v, 16);
+}
+
+static void
+put_head(struct out *o, enum signature_rung rung)
+{
+	put_text(o, "faultline signature 1\n");
+	put_text(o, signature_rung_name(rung));
+	put_text(o, "\n");
+}
+
 size_t
 signature_text(const struct signature_key *key, enum signature_rung rung, char out[SIGNATURE_TEXT_MAX])
 {
@@ -162,21 +196,29 @@ signature_text(const struct signature_key *key, enum signature_rung rung, char o
 	struct text idv = { id, 0 };
 	size_t n;
 
-	put(&o, "faultline signature 1\n%s\n", signature_rung_name(rung));
+	put_head(&o, rung);
 	if (rung > RUNG_MODULE)
 		return o.len;
 	idv.len = module_id_normalise(key->module_id, id, sizeof(id));
 	n = module_name_normalise(key->module, idv, name, sizeof(name));
 	/* the length keeps names with line breaks apart */
-	put(&o, "module %zu:", n);
+	put_text(&o, "module ");
+	put_number(&o, n, 10);
+	put_text(&o, ":");
 	put_bytes(&o, name, n);
-	put(&o, "\n");
+	put_text(&o, "\n");
 	if (rung == RUNG_MODULE)
 		return o.len;
-	put(&o, "id %s\n", id);
+	put_text(&o, "id ");
+	put_bytes(&o, id, idv.len);
+	put_text(&o, "\n");
 	if (rung == RUNG_BUILD)
 		return o.len;
-	put(&o, "offset 0x%" PRIx64 "\nclass %s\n", key->offset, reason_class_name(key->reason));
+	put_text(&o, "offset ");
+	put_hex(&o, key->offset);
+	put_text(&o, "\nclass ");
+	put_text(&o, reason_class_name(key->reason));
+	put_text(&o, "\n");
 	return o.len;
 }
 
@@ -262,32 +304,34 @@ signature_title(const struct signature_key *key, char *out, size_t cap)
 	idv.len = module_id_normalise(key->module_id, id, sizeof(id));
 	n = module_name_normalise(key->module, idv, name, sizeof(name));
 	if (n == 0) {
-		put(&o, "unknown");
+		put_text(&o, "unknown");
 		return o.len;
 	}
 	put_safe(&o, name, n);
-	put(&o, "+0x%" PRIx64, key->offset);
+	put_text(&o, "+");
+	put_hex(&o, key->offset);
 	return o.len;
 }
 
 /* ---- stop codes ---- */
 
 static void
-put_params(struct out *o, const struct stop_key *key, const char *sep)
+put_params(struct out *o, const struct stop_key *key)
 {
 	for (size_t i = 0; i < key->n_params && i < 4; i++) {
 		uint64_t p = key->params[i], low = (uint32_t)p;
 		bool sign_extended = p >> 32 == 0xffffffff || p >> 32 == 0;
 
+		put_text(o, " ");
 		if (p == 0)
-			put(o, "%s0", sep);
+			put_text(o, "0");
 		else if (p < 0x1000)
-			put(o, "%s0x%" PRIx64, sep, p);
+			put_hex(o, p);
 		else if (sign_extended && ((low >> 30 == 3 && (low & 0x0fff0000) < 0x100000) ||
 					   (low >= 0x80000001 && low <= 0x80000004)))
-			put(o, "%s0x%" PRIx64, sep, low);
+			put_hex(o, low);
 		else
-			put(o, "%s%s", sep, p >> 47 || (p >> 32 == 0 && p >= 0x80000000) ? "kernel" : "user");
+			put_text(o, p >> 47 || (p >> 32 == 0 && p >= 0x80000000) ? "kernel" : "user");
 	}
 }
 
@@ -297,13 +341,17 @@ signature_stop_text(const struct stop_key *key, char out[SIGNATURE_TEXT_MAX])
 	struct out o = { out, SIGNATURE_TEXT_MAX, 0 };
 	size_t n = key->os_build.at == NULL ? 0 : key->os_build.len < 64 ? key->os_build.len : 64;
 
-	put(&o, "faultline signature 1\n%s\ncode 0x%" PRIx64 "\nparameters", signature_rung_name(RUNG_STOP),
-	    key->code);
-	put_params(&o, key, " ");
-	put(&o, "\nos %zu:", n);
+	put_head(&o, RUNG_STOP);
+	put_text(&o, "code ");
+	put_hex(&o, key->code);
+	put_text(&o, "\nparameters");
+	put_params(&o, key);
+	put_text(&o, "\nos ");
+	put_number(&o, n, 10);
+	put_text(&o, ":");
 	if (n != 0)
 		put_bytes(&o, key->os_build.at, n);
-	put(&o, "\n");
+	put_text(&o, "\n");
 	return o.len;
 }
 
@@ -324,9 +372,12 @@ signature_stop_title(const struct stop_key *key, char *out, size_t cap)
 	if (cap == 0)
 		return 0;
 	out[0] = '\0';
-	put(&o, "stop 0x%" PRIx64, key->code);
-	if (name != NULL)
-		put(&o, " %s", name);
-	put_params(&o, key, " ");
+	put_text(&o, "stop ");
+	put_hex(&o, key->code);
+	if (name != NULL) {
+		put_text(&o, " ");
+		put_text(&o, name);
+	}
+	put_params(&o, key);
 	return o.len;
 }
