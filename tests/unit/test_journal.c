@@ -253,7 +253,9 @@ torn_tail_is_dropped_and_written_over(void **state)
 {
 	struct fixture *f = *state;
 	struct log *l = must_open(f, &small);
+	uint8_t rest[2000];
 	char path[512];
+	int fd;
 
 	for (uint64_t n = 1; n <= 3; n++)
 		must_append(l, f->reply, 1, n, 1000);
@@ -262,6 +264,11 @@ torn_tail_is_dropped_and_written_over(void **state)
 	flip(path, frame_at(2, 1000) + 600);	/* nothing follows: an interrupted write, for all we know */
 	l = must_open(f, &small);
 	expect_numbers(l, 0, 1, 2, 1000);
+	assert_true((fd = open(path, O_RDONLY)) != -1);
+	assert_int_equal(pread(fd, rest, sizeof(rest), frame_at(2, 1000)), sizeof(rest));
+	for (size_t i = 0; i < sizeof(rest); i++)
+		assert_int_equal(rest[i], 0);
+	close(fd);
 	must_append(l, f->reply, 1, 3, 1000);
 	must_append(l, f->reply, 1, 4, 1000);
 	expect_numbers(l, 0, 1, 4, 1000);
@@ -469,6 +476,39 @@ recycled_files_do_not_come_back(void **state)
 	log_close(l);
 }
 
+/* Its file is being written over: the reader gets what it had copied, then TRUNCATED, and
+ * never the new bytes or a false alarm. */
+static void
+reader_in_a_recycled_file_is_told(void **state)
+{
+	struct fixture *f = *state;
+	struct journal_options o = { .segment_bytes = 3 * JOURNAL_SEGMENT_MIN, .keep_bytes = 15 * JOURNAL_SEGMENT_MIN };
+	struct log *l = must_open(f, &o);
+	struct log_reader *r = log_reader_new(l, 0);
+	uint64_t n, first, end, begin, seen = 1;
+	struct batch_view b;
+	struct log_id id;
+	enum log_read rc;
+
+	log_release_below(l, LOG_FLOOR_LEDGER, UINT64_MAX);
+	log_bounds(l, &begin, &end, &id);
+	for (n = 1; n <= 14; n++)
+		must_append(l, f->reply, 1, n, 200000);
+	assert_int_equal(log_read(r, &b, 0), LOG_BATCH);
+	for (first = begin; n <= 150 || first == begin; n++) {
+		must_append(l, f->reply, 1, n, 200000);
+		log_bounds(l, &first, &end, &id);
+	}
+	while ((rc = log_read(r, &b, 0)) == LOG_BATCH)
+		assert_true(b.number == ++seen && test_batch_is(&b, 1, 200000));
+	assert_int_equal(rc, LOG_TRUNCATED);
+	assert_true(seen < 14);
+	assert_int_equal(log_read(r, &b, 0), LOG_BATCH);
+	assert_true(b.number > seen);
+	log_reader_free(r);
+	log_close(l);
+}
+
 static void
 damaged_batches_stay_out(void **state)
 {
@@ -502,6 +542,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(damage_in_an_older_segment_stops_its_reader, setup, teardown),
 		cmocka_unit_test_setup_teardown(missing_and_foreign_segments_are_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(recycled_files_do_not_come_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(reader_in_a_recycled_file_is_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(damaged_batches_stay_out, setup, teardown),
 		cmocka_unit_test_setup_teardown(rolled_back_disk_is_noticed, setup, teardown),
 	};
