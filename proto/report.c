@@ -33,11 +33,21 @@ refuse(struct decode *d, enum discard why, const char *what)
 	reader_fail(d->r, ERR_MALFORMED, what);
 }
 
-/* Texts that hold only printable ASCII are the rule; the full check is the exception. */
+/* Texts that hold only ASCII are the rule, and are checked eight bytes at a time; the full
+ * check is the exception. */
 static bool
 utf8_ok(struct text t)
 {
-	for (size_t i = 0; i < t.len; i++)
+	const uint64_t low = 0x0101010101010101ull, high = 0x8080808080808080ull;
+	size_t i = 0;
+	uint64_t v;
+
+	for (; t.len - i >= 8; i += 8) {
+		memcpy(&v, t.at + i, 8);
+		if (((v | (v - low)) & high) != 0)	/* a byte above 0x7f, or perhaps a zero */
+			return text_is_utf8(t);
+	}
+	for (; i < t.len; i++)
 		if ((unsigned char)(t.at[i] - 1) >= 0x7f)
 			return text_is_utf8(t);
 	return true;

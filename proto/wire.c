@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config.h"
 
+#include <endian.h>
 #include <string.h>
 
 #include "proto/wire.h"
@@ -14,6 +15,10 @@ wire_varint(struct reader *r)
 
 	if (reader_failed(r))
 		return 0;
+	if (left > 0 && p[0] < 0x80) {	/* tags and most lengths */
+		r->pos++;
+		return p[0];
+	}
 	for (unsigned i = 0; i < 10; i++) {
 		if (i >= left) {
 			reader_fail(r, ERR_TRUNCATED, "varint ends early");
@@ -79,6 +84,10 @@ wire_varint_size(uint64_t v)
 void
 wire_put_raw_varint(struct wire_out *o, uint64_t v)
 {
+	if (v < 0x80 && o->p < o->end) {
+		*o->p++ = (uint8_t)v;
+		return;
+	}
 	if ((size_t)(o->end - o->p) < 10 && (size_t)(o->end - o->p) < wire_varint_size(v)) {
 		o->full = true;
 		return;
@@ -110,8 +119,9 @@ wire_put_fixed64_always(struct wire_out *o, uint32_t field, uint64_t v)
 		o->full = true;
 		return;
 	}
-	for (int i = 0; i < 8; i++)
-		*o->p++ = (uint8_t)(v >> 8 * i);
+	v = htole64(v);
+	memcpy(o->p, &v, 8);
+	o->p += 8;
 }
 
 void

@@ -18,14 +18,6 @@ CAPTURES = os.environ.get("FAULTLINE_CAPTURES", os.path.join(SRCDIR, "..", "shar
 HOST = b"Host: test\r\n"
 
 
-def free_ports(n):
-    socks = [socket.create_server(("127.0.0.1", 0)) for _ in range(n)]
-    ports = [s.getsockname()[1] for s in socks]
-    for s in socks:
-        s.close()
-    return ports
-
-
 class Daemon:
     """faultlined without a database, in a directory of its own."""
 
@@ -33,10 +25,9 @@ class Daemon:
         self.dir = tempfile.mkdtemp(prefix="faultline-it-")
         os.chmod(self.dir, 0o755)
         self.data = os.path.join(self.dir, "data")
-        self.port, self.stream_port, self.api_port = free_ports(3)
         args = {
-            "data": self.data, "database": "none", "listen": f"127.0.0.1:{self.port}",
-            "stream-listen": f"127.0.0.1:{self.stream_port}", "api-listen": f"127.0.0.1:{self.api_port}",
+            "data": self.data, "database": "none",
+            "listen": "127.0.0.1:0", "stream-listen": "127.0.0.1:0", "api-listen": "127.0.0.1:0",
             "segment-bytes": "4M", "disk-reserve": "1M",
         }
         args.update({k.replace("_", "-"): v for k, v in settings.items()})
@@ -46,15 +37,17 @@ class Daemon:
         self.wait_ready()
 
     def wait_ready(self):
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            if self.process.poll() is not None:
-                break
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and self.process.poll() is None:
             try:
-                if self.request("GET", "/healthz")[0] == 200:
+                with open(os.path.join(self.data, "run", "ports.json"), encoding="utf-8") as f:
+                    ports = json.load(f)
+                self.port, self.api_port = ports["listen"], ports["api"]
+                if ports["pid"] == self.process.pid and self.request("GET", "/readyz", port=self.api_port)[0] == 200:
                     return
-            except OSError:
-                time.sleep(0.02)
+            except (OSError, ValueError):
+                pass
+            time.sleep(0.02)
         raise AssertionError("faultlined did not start:\n" + self.log_text())
 
     def log_text(self):
