@@ -178,20 +178,26 @@ submit(struct fixture *f, const char *text)
 	return i;
 }
 
-/* Until every job is done; fails after a minute. */
+/* One turn of the owner's loop; fails after a minute. */
+static void
+turn(struct fixture *f, int64_t since_us)
+{
+	struct pollfd p = { .fd = pool_fd(f->p), .events = POLLIN };
+	int timeout = pool_timeout_ms(f->p);
+
+	assert_true(clock_boot_us() - since_us < 60000000);
+	poll(&p, 1, timeout == -1 || timeout > 1000 ? 1000 : timeout);
+	pool_turn(f->p);
+}
+
+/* Until every job is done. */
 static void
 drain(struct fixture *f)
 {
-	const int64_t end = clock_boot_us() + 60000000;
+	const int64_t began = clock_boot_us();
 
-	while (f->done < f->n) {
-		struct pollfd p = { .fd = pool_fd(f->p), .events = POLLIN };
-		int timeout = pool_timeout_ms(f->p);
-
-		assert_true(clock_boot_us() < end);
-		poll(&p, 1, timeout == -1 || timeout > 1000 ? 1000 : timeout);
-		pool_turn(f->p);
-	}
+	while (f->done < f->n)
+		turn(f, began);
 	assert_int_equal(pool_pending(f->p), 0);
 }
 
@@ -249,6 +255,24 @@ hanging_image_is_killed_by_the_watchdog(void **state)
 	assert_true(clock_boot_us() - began >= 300000);
 }
 
+/* Sanitizers need files and address space, and get them (confine.c). */
+#ifndef __has_feature
+#define __has_feature(x) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED true
+#else
+#define SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
+#endif
+
+static void
+worker_cannot_open_files(void **state)
+{
+	if (SANITIZED)
+		skip();
+	costs_one_worker(*state, "o", ERR_CRASHED);
+}
+
 #define CRASH_TEST(name, letter)                              \
 	static void name(void **state)                        \
 	{                                                     \
@@ -257,7 +281,6 @@ hanging_image_is_killed_by_the_watchdog(void **state)
 CRASH_TEST(null_dereference_costs_one_worker, "n")
 CRASH_TEST(stack_overflow_costs_one_worker, "r")
 CRASH_TEST(signal_costs_one_worker, "c")
-CRASH_TEST(worker_cannot_open_files, "o")
 CRASH_TEST(worker_cannot_open_sockets, "s")
 CRASH_TEST(worker_cannot_fork, "f")
 CRASH_TEST(worker_cannot_multiply_descriptors, "d")
@@ -271,8 +294,11 @@ static void
 memory_is_limited_but_there(void **state)
 {
 	struct fixture *f = *state;
-	int i = submit(f, "memory"), mib;
+	int i, mib;
 
+	if (SANITIZED)
+		skip();
+	i = submit(f, "memory");
 	drain(f);
 	assert_int_equal(f->jobs[i].outcome, ERR_OK);
 	mib = atoi(f->text[i]);
@@ -282,10 +308,14 @@ memory_is_limited_but_there(void **state)
 static void
 image_larger_than_the_limit_is_refused_alone(void **state)
 {
-	struct fixture *f = *state;
-	int i = f->n++, fd = memfd_create("image", MFD_CLOEXEC);
 	const uint64_t size = (uint64_t)1 << 33;
+	struct fixture *f = *state;
+	int i, fd;
 
+	if (SANITIZED)
+		skip();
+	i = f->n++;
+	fd = memfd_create("image", MFD_CLOEXEC);
 	assert_int_equal(ftruncate(fd, (off_t)size), 0);
 	f->jobs[i] = (struct pool_job){ .fd = fd, .size = size, .done = on_done, .arg = f };
 	pool_submit(f->p, &f->jobs[i]);
@@ -345,14 +375,21 @@ zygote_that_dies_is_started_again(void **state)
 {
 	struct fixture *f = *state;
 	const uint64_t restarts = counter_get(COUNTER_triage_zygote_restarts);
+	int64_t began;
 
 	submit(f, "echo");
 	drain(f);
 	assert_int_equal(kill(zygote_pid(), SIGKILL), 0);
+	for (int i = 0; i < 8; i++)	/* some still go to workers that are about to die */
+		submit(f, "echo");
+	drain(f);
+	began = clock_boot_us();
+	while (counter_get(COUNTER_triage_zygote_restarts) == restarts)
+		turn(f, began);
 	for (int i = 0; i < 8; i++)
 		submit(f, "echo");
 	drain(f);
-	for (int i = 0; i < 9; i++)
+	for (int i = 0; i < 17; i++)
 		assert_int_equal(f->jobs[i].outcome, ERR_OK);
 	assert_int_equal(counter_get(COUNTER_triage_zygote_restarts), restarts + 1);
 }
