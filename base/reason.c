@@ -38,6 +38,13 @@ static const struct phrase {
 	const char	 *words;
 	enum reason_class class;
 } phrases[] = {
+	/* EXC_CRASH of macOS, whose flags begin with the signal behind it */
+	{ "unknown 0x0000000a / 0x0b", REASON_ACCESS },
+	{ "unknown 0x0000000a / 0x0a", REASON_ACCESS },
+	{ "unknown 0x0000000a / 0x08", REASON_ARITHMETIC },
+	{ "unknown 0x0000000a / 0x05", REASON_ASSERT },
+	{ "unknown 0x0000000a / 0x04", REASON_ILLEGAL },
+	{ "unknown 0x0000000a", REASON_ABORT },
 	{ "kernel stack overflow", REASON_STACK },
 	{ "stack guard page", REASON_STACK },
 	{ "double fault", REASON_STACK },
@@ -181,15 +188,16 @@ hex_word(struct word w, uint64_t *v_out)
 	return true;
 }
 
+/* After "unknown" a small number is an exception or signal, not a stop code. */
 static const struct reason_row *
-row_of_word(struct word w)
+row_of_word(struct word w, bool unknown)
 {
 	const struct reason_row *row;
 	static const struct word fast = { "FAST_FAIL", 9 };
 	uint64_t code;
 
 	if (hex_word(w, &code))
-		return row_of_code(code);
+		return unknown && code < 0x40000000 ? NULL : row_of_code(code);
 	row = bsearch(&w, rows, N_ROWS, sizeof(rows[0]), word_cmp);
 	if (row == NULL && w.len > 10 && strncasecmp(w.p, "FAST_FAIL_", 10) == 0)
 		row = bsearch(&fast, rows, N_ROWS, sizeof(rows[0]), word_cmp);
@@ -211,10 +219,11 @@ enum reason_class
 reason_class_of(const char *reason, size_t len)
 {
 	const struct reason_row *weak = NULL;
-	bool numbers_done = false;
+	bool numbers_done = false, unknown;
 
 	if (reason == NULL)
 		return REASON_OTHER;
+	unknown = len >= 7 && strncasecmp(reason, "unknown", 7) == 0;
 	if (len > 256)
 		len = 256;	/* the rest of a longer text says nothing more */
 	for (size_t i = 0; i < len;) {
@@ -226,7 +235,7 @@ reason_class_of(const char *reason, size_t len)
 		i += w.len ? w.len : 1;
 		if (w.len < 3 || (w.p[0] == '0' && numbers_done))
 			continue;
-		row = row_of_word(w);
+		row = row_of_word(w, unknown);
 		/* "0x50 (0xffff…, 0x2)": the first number is the code, the next are its parameters,
 		 * of which the first can be the exception behind a general stop code */
 		numbers_done |= w.p[0] == '0' && !(row != NULL && row->weak && weak == NULL);

@@ -7,6 +7,8 @@
 #include "tests/synth/synth.h"
 
 #define PAGE 4096
+#define N_IMAGE_PHDRS 4
+#define NETBSD_PROCINFO 160
 
 struct layout {
 	uint16_t machine;
@@ -52,6 +54,20 @@ put_prstatus(struct synth *s, const struct synth_crash *c, size_t i)
 	synth_align(s, 4);
 }
 
+/* What the kernel tells a program about itself. */
+static void
+put_auxv(struct synth *s, const struct synth_crash *c)
+{
+	unsigned w = synth_width(c->cpu);
+
+	synth_word(s, AT_PHDR, w);
+	synth_word(s, c->modules[0].base + (w == 8 ? 64 : 52), w);
+	synth_word(s, AT_PHNUM, w);
+	synth_word(s, N_IMAGE_PHDRS, w);
+	synth_word(s, AT_NULL, w);
+	synth_word(s, 0, w);
+}
+
 static void
 put_process(struct synth *s, const struct synth_crash *c)
 {
@@ -66,11 +82,8 @@ put_process(struct synth *s, const struct synth_crash *c)
 	synth_patch(s, at, c->code, 4);
 	synth_patch(s, at + 8, c->flags, 4);
 	synth_patch(s, at + (w == 8 ? 16 : 12), c->address, w);
-	note(s, "CORE", NT_AUXV, 4 * w);
-	synth_word(s, AT_PHDR, w);
-	synth_word(s, c->modules[0].base + 64, w);
-	synth_word(s, AT_NULL, w);
-	synth_word(s, 0, w);
+	note(s, "CORE", NT_AUXV, 6 * w);
+	put_auxv(s, c);
 }
 
 static size_t
@@ -140,20 +153,91 @@ put_phdr(struct synth *s, unsigned w, uint32_t type, uint32_t flags, uint64_t of
 	synth_word(s, 0, w);
 }
 
-/* First page of an image: header, one load, one note with the build id. */
+/* Where things are in the first page of an image. */
+#define DYNAMIC_AT  0x800
+#define DEBUG_AT    0x880	/* what DT_DEBUG of the program leads to */
+#define LINK_MAP_AT 0x900
+#define NAMES_AT    0xc00
+
+/* The dynamic linker's list, in the page of the program. */
 static void
-put_image_page(struct synth *s, const struct synth_crash *c, const struct synth_module *m)
+put_link_map(struct synth *s, const struct synth_crash *c, size_t start)
 {
 	unsigned w = synth_width(c->cpu);
-	size_t start = s->len, ignored, note_at = (w == 8 ? 64 : 52) + 2 * (w == 8 ? 56 : 32);
-	size_t note_size = 12 + 4 + m->id_len;
+	uint64_t base = c->modules[0].base;
+	size_t name = NAMES_AT;
 
-	put_ehdr(s, w, ET_DYN, layouts[c->cpu].machine, 2, &ignored);
+	synth_patch(s, start + DYNAMIC_AT, DT_DEBUG, w);
+	synth_patch(s, start + DYNAMIC_AT + w, base + DEBUG_AT, w);
+	synth_patch(s, start + DEBUG_AT, 1, 4);
+	synth_patch(s, start + DEBUG_AT + w, base + LINK_MAP_AT, w);
+	for (size_t i = 0; i < c->n_modules; i++) {
+		size_t at = start + LINK_MAP_AT + i * 5 * w, len = i == 0 ? 0 : strlen(c->modules[i].path);
+
+		synth_patch(s, at, c->modules[i].base, w);
+		synth_patch(s, at + w, base + name, w);
+		synth_patch(s, at + 2 * w, c->modules[i].base + DYNAMIC_AT, w);
+		synth_patch(s, at + 3 * w, i + 1 < c->n_modules ? base + LINK_MAP_AT + (i + 1) * 5 * w : 0, w);
+		memcpy(s->p + start + name, c->modules[i].path, len);	/* the program's own is empty */
+		name += len + 1;
+	}
+}
+
+/* First page of an image: header, segments, build id, dynamic section. */
+static void
+put_image_page(struct synth *s, const struct synth_crash *c, size_t i)
+{
+	const struct synth_module *m = &c->modules[i];
+	unsigned w = synth_width(c->cpu);
+	size_t start = s->len, ignored, phdrs = w == 8 ? 64 : 52, size = w == 8 ? 56 : 32;
+	size_t note_at = phdrs + N_IMAGE_PHDRS * size, note_size = 12 + 4 + m->id_len;
+
+	put_ehdr(s, w, ET_DYN, layouts[c->cpu].machine, N_IMAGE_PHDRS, &ignored);
+	put_phdr(s, w, PT_PHDR, PF_R, phdrs, phdrs, N_IMAGE_PHDRS * size, N_IMAGE_PHDRS * size);
 	put_phdr(s, w, PT_LOAD, PF_R | PF_X, 0, 0, m->size, m->size);
 	put_phdr(s, w, PT_NOTE, PF_R, note_at, note_at, note_size, note_size);
+	put_phdr(s, w, PT_DYNAMIC, PF_R, DYNAMIC_AT, DYNAMIC_AT, 4 * w, 4 * w);
 	note(s, "GNU", NT_GNU_BUILD_ID, m->id_len);
 	synth_bytes(s, m->id, m->id_len);
 	synth_zero(s, start + PAGE - s->len);
+	if (i == 0)
+		put_link_map(s, c, start);
+}
+
+static void
+put_linux_notes(struct synth *s, const struct synth_crash *c, struct synth_core_places *w)
+{
+	put_prstatus(s, c, 0);
+	put_process(s, c);
+	w->file_note = put_files(s, c);
+	for (size_t i = 1; i < c->n_threads; i++)
+		put_prstatus(s, c, i);
+}
+
+/* NetBSD, x86-64: the last LWP crashed. */
+static void
+put_netbsd_notes(struct synth *s, const struct synth_crash *c)
+{
+	size_t at = note(s, "NetBSD-CORE", 1, NETBSD_PROCINFO);
+
+	synth_zero(s, NETBSD_PROCINFO);
+	synth_patch(s, at + 8, c->code, 4);
+	synth_patch(s, at + 12, c->flags, 4);
+	synth_patch(s, at + 80, SYNTH_PID, 4);
+	memcpy(s->p + at + 124, "program", 7);
+	synth_patch(s, at + 156, c->n_threads, 4);
+	note(s, "NetBSD-CORE", 2, 6 * 8);
+	put_auxv(s, c);
+	for (size_t i = 0; i < c->n_threads; i++) {
+		char owner[] = "NetBSD-CORE@1";
+
+		owner[12] = (char)('1' + i % 9);
+		at = note(s, owner, 33, 26 * 8);
+		synth_zero(s, 26 * 8);
+		synth_patch(s, at + 21 * 8, i + 1 == c->n_threads ? c->pc : 0x1234, 8);
+		synth_patch(s, at + 24 * 8, c->sp, 8);
+		synth_patch(s, at + 12 * 8, c->fp, 8);
+	}
 }
 
 void
@@ -168,11 +252,10 @@ synth_core(struct synth *out, const struct synth_crash *c, struct synth_core_pla
 	w->phdrs = synth_zero(out, n * (width == 8 ? 56 : 32));
 	notes_at = out->len;
 	w->notes = notes_at + 12 + 8;
-	put_prstatus(out, c, 0);
-	put_process(out, c);
-	w->file_note = put_files(out, c);
-	for (size_t i = 1; i < c->n_threads; i++)
-		put_prstatus(out, c, i);
+	if (c->netbsd)
+		put_netbsd_notes(out, c);
+	else
+		put_linux_notes(out, c, w);
 	notes_end = out->len;
 	synth_align(out, PAGE);
 	stack_at = out->len;
@@ -181,7 +264,7 @@ synth_core(struct synth *out, const struct synth_crash *c, struct synth_core_pla
 	synth_align(out, PAGE);
 	pages_at = out->len;
 	for (size_t i = 0; i < c->n_modules; i++)
-		put_image_page(out, c, &c->modules[i]);
+		put_image_page(out, c, i);
 	put_phdr(&phdrs, width, PT_NOTE, 0, notes_at, 0, notes_end - notes_at, 0);
 	for (size_t i = 0; i < c->n_modules; i++) {
 		const struct synth_module *m = &c->modules[i];

@@ -38,10 +38,12 @@ main(int argc, char **argv)
 	for (size_t i = 0; (c = synth_example(i, &name)) != NULL; i++) {
 		struct synth md = { 0 }, core = { 0 };
 
-		synth_minidump(&md, c, NULL);
-		bad |= save(argv[1], "minidump", name, &md);
-		synth_free(&md);
-		if (c->platform != 0x8201)
+		if (!c->netbsd) {
+			synth_minidump(&md, c, NULL);
+			bad |= save(argv[1], "minidump", name, &md);
+			synth_free(&md);
+		}
+		if (c->platform != 0x8201 && !c->netbsd)
 			continue;
 		synth_core(&core, c, NULL);
 		bad |= save(argv[1], "elfcore", name, &core);

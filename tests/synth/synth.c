@@ -159,6 +159,8 @@ static const struct example {
 	{ "ios-arm", { COMMON(SYNTH_ARM, IOS, apple_modules, stack4, 0x1000010), .code = 1, .flags = 2 } },
 	{ "linux-x64-memory64", { COMMON(SYNTH_X64, LINUX, linux_modules, stack8, 0x1000020), .code = 11, .flags = 0x80,
 				  .memory64 = true, .padded_lists = true } },
+	{ "netbsd-x64", { COMMON(SYNTH_X64, 0, linux_modules, stack8, 0x1000020), .code = 11, .flags = 0x7fff,
+			  .netbsd = true } },
 };
 
 const struct synth_crash *

@@ -59,6 +59,7 @@ struct synth_crash {
 	size_t	 n_threads;	/* the last one crashed in a minidump, the first in a core */
 	bool	 padded_lists;	/* counts followed by 4 bytes of padding */
 	bool	 memory64;
+	bool	 netbsd;	/* cores: notes as NetBSD writes them, the last thread crashed */
 };
 
 #define SYNTH_TID(i) ((uint32_t)(1000 + (i)))
@@ -80,7 +81,8 @@ struct synth_places {
 void synth_minidump(struct synth *out, const struct synth_crash *c, struct synth_places *where);
 
 /* A Linux core: PRSTATUS per thread, PRPSINFO, SIGINFO, AUXV, FILE; the stack and the
- * first page of each module (with its build id) as segments. */
+ * first page of each module (with its build id) as segments.  The program's page also
+ * has the dynamic linker's list. */
 struct synth_core_places {
 	size_t phdrs, n_phdrs;	/* offset of the table and of e_phnum */
 	size_t notes, file_note;	/* descriptions of the first note and of NT_FILE */

@@ -180,7 +180,57 @@ test_without_file_note(void **state)
 	assert_int_equal(x.err, ERR_OK);
 	assert_int_equal(x.r.module_count, 2);
 	assert_string_equal(x.r.modules[0].path, "program");
+	/* the other one's name comes from the dynamic linker's list */
+	assert_string_equal(x.r.modules[1].path, "/lib/libc.so.6");
+	assert_string_equal(x.r.modules[1].id, BUILD_ID);
 	assert_string_equal(x.r.module_id, BUILD_ID);
+	run_end(&x);
+	synth_free(&s);
+}
+
+static void
+test_netbsd(void **state)
+{
+	struct synth s = { 0 };
+	struct run x;
+
+	(void)state;
+	synth_core(&s, example("netbsd-x64"), NULL);
+	run_synth(&x, &s);
+	assert_int_equal(x.err, ERR_OK);
+	assert_string_equal(triage_os_name(x.r.os), "netbsd");
+	assert_string_equal(x.r.reason, "SIGSEGV");
+	assert_int_equal(x.r.thread_count, 2);
+	assert_int_equal(x.r.crashing_thread, 1);
+	assert_int_equal(x.r.crashing_tid, 2);
+	assert_int_equal(x.r.process_id, SYNTH_PID);
+	assert_string_equal(x.r.title, "program+0x1234");
+	assert_string_equal(x.r.module_id, BUILD_ID);
+	assert_int_equal(x.r.frames[1].trust, TRIAGE_TRUST_FRAME_POINTER);
+	run_end(&x);
+	synth_free(&s);
+}
+
+/* A list of the dynamic linker that bites its own tail. */
+static void
+test_link_map_ring(void **state)
+{
+	struct synth s = { 0 };
+	struct synth_core_places w;
+	uint8_t *map;
+	struct run x;
+
+	(void)state;
+	synth_core(&s, example("linux-x64"), &w);
+	synth_patch(&s, w.file_note - 12, 0x1234, 4);
+	/* l_next of the first entry: itself */
+	map = memmem(s.p, s.len, "\0\x09\x40\0\0\0\0\0", 8);
+	assert_non_null(map);
+	synth_patch(&s, (size_t)(map - s.p) + 0x900 - 0x888 + 24, 0x400900, 8);
+	run_synth(&x, &s);
+	assert_int_equal(x.err, ERR_OK);
+	assert_int_equal(x.r.module_count, 2);
+	assert_true(strncmp(x.r.modules[1].path, "image-", 6) == 0);
 	run_end(&x);
 	synth_free(&s);
 }
@@ -257,7 +307,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_processor), cmocka_unit_test(test_sent_signal),
 		cmocka_unit_test(test_snapshot_is_no_crash), cmocka_unit_test(test_deleted_program),
-		cmocka_unit_test(test_without_file_note), cmocka_unit_test(test_lies), cmocka_unit_test(test_truncated),
+		cmocka_unit_test(test_without_file_note), cmocka_unit_test(test_netbsd),
+		cmocka_unit_test(test_link_map_ring), cmocka_unit_test(test_lies), cmocka_unit_test(test_truncated),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
