@@ -118,8 +118,9 @@ batch_open(const void *bytes, size_t size, struct batch_view *out)
 		return ERR_TRUNCATED;
 	if (crc32c(0, (const uint8_t *)bytes + 12, len - 12) != crc)
 		return ERR_MALFORMED;
-	*out = (struct batch_view){ .producer = producer, .number = number, .epoch = epoch, .n = n,
-				    .bytes = bytes, .len = len };
+	*out = (struct batch_view){
+		.producer = producer, .number = number, .epoch = epoch, .n = n, .bytes = bytes, .len = len
+	};
 	return ERR_OK;
 }
 
@@ -139,7 +140,7 @@ batch_next(const struct batch_view *b, uint32_t *cursor, struct record_view *out
 	}
 	reader_init(&r, b->bytes + at, b->len - at, false);
 	len = reader_u32(&r);
-	reader_skip(&r, 4);	/* the batch's CRC covers the record's */
+	reader_skip(&r, 4); /* the batch's CRC covers the record's */
 	out->index = seen;
 	out->type = (enum record_type)reader_u16(&r);
 	out->version = reader_u8(&r);

@@ -20,42 +20,42 @@
  *
  * The CRC of a record lets a reader quote one record alone; the CRC of the batch is
  * what decides whether a torn write counts. */
-#define BATCH_MAGIC	   0x31424c46u
-#define BATCH_HEADER	   40u
-#define BATCH_MAX_BYTES	   (512u * 1024)
-#define BATCH_MAX_RECORDS  65535u
-#define RECORD_HEADER	   22u
-#define RECORD_MAX_BYTES   (256u * 1024)
+#define BATCH_MAGIC       0x31424c46u
+#define BATCH_HEADER      40u
+#define BATCH_MAX_BYTES   (512u * 1024)
+#define BATCH_MAX_RECORDS 65535u
+#define RECORD_HEADER     22u
+#define RECORD_MAX_BYTES  (256u * 1024)
 
-#define RECORD_FLAG_REFUSE 1u	/* a reader that does not know the type must refuse to start */
+#define RECORD_FLAG_REFUSE 1u /* a reader that does not know the type must refuse to start */
 
 /* Record types; stored, append only.  Payloads: proto/payload.h. */
 enum record_type {
-	RECORD_SEED = 1,	/* first record of a log */
-	RECORD_SETTINGS = 2,	/* the full set, at start and at reload */
+	RECORD_SEED = 1,     /* first record of a log */
+	RECORD_SETTINGS = 2, /* the full set, at start and at reload */
 	RECORD_TICK = 3,
 	RECORD_GAP = 4,
 	RECORD_LEDGER_VERSION = 5,
 	RECORD_LEADER = 6,
 	RECORD_REPORT = 16,
-	RECORD_HEARTBEAT = 17,	/* a host new to us, or whose boot id or versions changed, or goodbye */
-	RECORD_PRESENCE = 18,	/* the host numbers heard in one second */
+	RECORD_HEARTBEAT = 17, /* a host new to us, or whose boot id or versions changed, or goodbye */
+	RECORD_PRESENCE = 18,  /* the host numbers heard in one second */
 	RECORD_DUMP_STORED = 19,
 	RECORD_TRIAGE_RESULT = 20,
-	RECORD_DEPLOYMENT = 32,	/* create or change */
+	RECORD_DEPLOYMENT = 32, /* create or change */
 	RECORD_RECEIPT = 33,
-	RECORD_DECISION = 34,	/* halt, pause, resume, delete: the latch */
+	RECORD_DECISION = 34, /* halt, pause, resume, delete: the latch */
 };
 
 /* ---- writing ---- */
 
 /* Builds one batch in memory it owns.  Single-threaded. */
 struct batch_writer {
-	uint8_t *bytes;		/* BATCH_MAX_BYTES */
+	uint8_t *bytes; /* BATCH_MAX_BYTES */
 	uint32_t len;
 	uint32_t n;
 };
-int  batch_writer_init(struct batch_writer *w);		/* -1: out of memory */
+int batch_writer_init(struct batch_writer *w); /* -1: out of memory */
 void batch_writer_fini(struct batch_writer *w);
 void batch_writer_reset(struct batch_writer *w);
 
@@ -75,24 +75,24 @@ void batch_writer_finish(struct batch_writer *w, uint64_t producer, uint64_t num
 
 /* Views borrow the bytes. */
 struct batch_view {
-	uint64_t       first;	/* position of the batch, as the log gave it; 0 in a bare batch */
-	uint64_t       next;	/* position to read on from */
-	uint64_t       producer, number;
-	uint32_t       epoch;
-	uint32_t       n;
+	uint64_t first; /* position of the batch, as the log gave it; 0 in a bare batch */
+	uint64_t next;  /* position to read on from */
+	uint64_t producer, number;
+	uint32_t epoch;
+	uint32_t n;
 	const uint8_t *bytes;
-	uint32_t       len;
+	uint32_t len;
 };
 
 struct record_view {
-	uint64_t	 pos;		/* unique; orders the log */
-	enum record_type type;		/* may be a value this binary does not know */
-	uint8_t		 version, flags;
-	uint16_t	 tenant;
-	int64_t		 received_us;
-	const uint8_t	*payload;
-	uint32_t	 payload_len;
-	uint32_t	 index;		/* in the batch */
+	uint64_t pos;          /* unique; orders the log */
+	enum record_type type; /* may be a value this binary does not know */
+	uint8_t version, flags;
+	uint16_t tenant;
+	int64_t received_us;
+	const uint8_t *payload;
+	uint32_t payload_len;
+	uint32_t index; /* in the batch */
 };
 
 /* Check magic, length, CRC and fill *out (positions stay 0).  bytes may be longer
@@ -108,7 +108,7 @@ bool batch_next(const struct batch_view *b, uint32_t *cursor, struct record_view
 static inline uint64_t
 batch_record_pos(uint64_t first, uint32_t index)
 {
-	return first + index;	/* a log position is sequence << 16 | 0; see collector/log/log.h */
+	return first + index; /* a log position is sequence << 16 | 0; see collector/log/log.h */
 }
 static inline uint64_t
 batch_of_record(uint64_t pos)

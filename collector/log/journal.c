@@ -145,7 +145,7 @@ journal_close(struct log *l)
 		pthread_cond_signal(&j->queued);
 		pthread_cond_broadcast(&j->kept);
 		pthread_mutex_unlock(&j->lock);
-		pthread_join(j->writer, NULL);	/* before the keeper, for which it may be waiting */
+		pthread_join(j->writer, NULL); /* before the keeper, for which it may be waiting */
 		stop_keeper(j);
 	}
 	journal_free(j);
@@ -208,9 +208,9 @@ journal_new(const char *dir, const struct journal_options *o)
 	j->io = o->io != NULL ? o->io : &journal_io_system;
 	j->fd = j->lock_fd = -1;
 	j->read_only = o->read_only;
-	j->segment_bytes = o->segment_bytes < JOURNAL_SEGMENT_MIN ? JOURNAL_SEGMENT_MIN
-			 : o->segment_bytes > JOURNAL_SEGMENT_MAX ? JOURNAL_SEGMENT_MAX
-								  : (o->segment_bytes + 4095) & ~(uint64_t)4095;
+	j->segment_bytes = o->segment_bytes < JOURNAL_SEGMENT_MIN   ? JOURNAL_SEGMENT_MIN
+			   : o->segment_bytes > JOURNAL_SEGMENT_MAX ? JOURNAL_SEGMENT_MAX
+								    : (o->segment_bytes + 4095) & ~(uint64_t)4095;
 	j->queue_limit = o->queue_bytes != 0 ? o->queue_bytes : QUEUE_BYTES_DEFAULT;
 	j->queue_tail = &j->queue_head;
 	j->floors[LOG_FLOOR_REPLAY] = UINT64_MAX;

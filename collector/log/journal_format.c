@@ -7,8 +7,8 @@
 #include "base/reader.h"
 #include "collector/log/journal_format.h"
 
-#define SEGMENT_MAGIC 0x314e52554f4a4c46ull	/* "FLJOURN1" */
-#define FRAME_MAGIC   0x31464c46u		/* "FLF1" */
+#define SEGMENT_MAGIC 0x314e52554f4a4c46ull /* "FLJOURN1" */
+#define FRAME_MAGIC   0x31464c46u           /* "FLF1" */
 #define HEADER_FIELDS 80u
 #define HEADER_CRC_AT 12u
 #define FRAME_CRC_AT  28u
@@ -75,9 +75,9 @@ segment_header_decode(const uint8_t in[JOURNAL_HEADER_BYTES], struct segment_hea
 		return ERR_MALFORMED;
 	if (version != JOURNAL_VERSION)
 		return ERR_UNSUPPORTED;
-	if (crc != header_crc(in) || h.first % LOG_POS_STEP != 0 || h.first < LOG_POS_FIRST ||
-	    h.prev_end > h.first || h.prev_end % LOG_POS_STEP != 0 || h.size % 8 != 0 ||
-	    h.size > JOURNAL_SEGMENT_MAX || h.size < JOURNAL_HEADER_BYTES + FRAME_MAX_BYTES)
+	if (crc != header_crc(in) || h.first % LOG_POS_STEP != 0 || h.first < LOG_POS_FIRST || h.prev_end > h.first ||
+	    h.prev_end % LOG_POS_STEP != 0 || h.size % 8 != 0 || h.size > JOURNAL_SEGMENT_MAX ||
+	    h.size < JOURNAL_HEADER_BYTES + FRAME_MAX_BYTES)
 		return ERR_MALFORMED;
 	memcpy(h.id.uuid, uuid, sizeof(h.id.uuid));
 	*out = h;

@@ -32,19 +32,19 @@
  * the disk in any order, so a good frame behind a bad one proves nothing, unless the good
  * one says that everything below it, the bad one included, had been synced. */
 #define JOURNAL_HEADER_BYTES 4096u
-#define JOURNAL_VERSION	     1u
+#define JOURNAL_VERSION      1u
 #define FRAME_HEADER_BYTES   32u
-#define FRAME_MAX_BYTES	     (FRAME_HEADER_BYTES + BATCH_MAX_BYTES)
+#define FRAME_MAX_BYTES      (FRAME_HEADER_BYTES + BATCH_MAX_BYTES)
 #define JOURNAL_SEGMENT_MAX  (1024u * 1024 * 1024)
-#define LOG_POS_STEP	     0x10000u	/* from a batch to the first position behind it */
-#define LOG_POS_FIRST	     LOG_POS_STEP
+#define LOG_POS_STEP         0x10000u /* from a batch to the first position behind it */
+#define LOG_POS_FIRST        LOG_POS_STEP
 
 struct segment_header {
 	struct log_id id;
-	uint64_t      size;
-	uint64_t      first;
-	uint64_t      prev_first, prev_used, prev_end;
-	int64_t	      created_us;
+	uint64_t size;
+	uint64_t first;
+	uint64_t prev_first, prev_used, prev_end;
+	int64_t created_us;
 };
 
 void segment_header_encode(const struct segment_header *h, uint8_t out[JOURNAL_HEADER_BYTES]);
@@ -80,13 +80,13 @@ bool frame_batch(const struct frame *f, const uint8_t *batch, struct batch_view 
 
 /* What a segment holds. */
 struct segment_scan {
-	uint64_t used;		/* offset behind the last whole frame */
-	uint64_t end;		/* position behind it; the header's prev_end if there is none */
-	uint64_t group;		/* offset of the first frame that was not yet synced when the last one
+	uint64_t used;  /* offset behind the last whole frame */
+	uint64_t end;   /* position behind it; the header's prev_end if there is none */
+	uint64_t group; /* offset of the first frame that was not yet synced when the last one
 				 * was written: [group, used) may be in the page cache alone */
 	uint64_t batches;
-	uint64_t junk_end;	/* offset behind the last byte that is not zero; == used when clean */
-	uint64_t lost_below;	/* if > end: batches of [end, lost_below) were synced and are damaged */
+	uint64_t junk_end;   /* offset behind the last byte that is not zero; == used when clean */
+	uint64_t lost_below; /* if > end: batches of [end, lost_below) were synced and are damaged */
 };
 void segment_scan(const struct segment_header *h, const uint8_t *bytes, size_t size, struct segment_scan *out);
 

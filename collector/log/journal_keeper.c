@@ -162,7 +162,7 @@ look_at_space(struct journal *j)
 
 	pthread_mutex_unlock(&j->lock);
 	if (j->io->free_bytes(j->dir, &room) == -1)
-		room = UINT64_MAX;	/* a file system that does not say is not called full */
+		room = UINT64_MAX; /* a file system that does not say is not called full */
 	pthread_mutex_lock(&j->lock);
 	j->free_bytes = room;
 	journal_update_pressure(j);

@@ -19,18 +19,18 @@
 
 struct reader_state {
 	struct log_reader reader;
-	struct journal	 *j;
-	uint64_t	  pos;		/* wanted: a batch, or where the next one will begin */
-	bool		  placed;	/* the fields below say where pos is */
-	struct segment	  seg;		/* as last seen */
-	bool		  sealed;	/* and it will not grow */
-	int		  fd;
-	uint32_t	  seed;
-	uint64_t	  at;		/* offset of the next frame */
-	uint64_t	  prev_next;	/* position behind the frame before it */
-	uint8_t		 *chunk;
-	uint64_t	  chunk_at, chunk_len;
-	bool		  woken;	/* under the journal's lock */
+	struct journal *j;
+	uint64_t pos;       /* wanted: a batch, or where the next one will begin */
+	bool placed;        /* the fields below say where pos is */
+	struct segment seg; /* as last seen */
+	bool sealed;        /* and it will not grow */
+	int fd;
+	uint32_t seed;
+	uint64_t at;        /* offset of the next frame */
+	uint64_t prev_next; /* position behind the frame before it */
+	uint8_t *chunk;
+	uint64_t chunk_at, chunk_len;
+	bool woken; /* under the journal's lock */
 };
 
 static struct reader_state *
@@ -147,8 +147,10 @@ truncated(struct reader_state *r, struct batch_view *out)
 static enum log_read
 damaged(struct reader_state *r)
 {
-	log_error("log", "segment %s/%016" PRIx64 ".seg is damaged at byte %" PRIu64 " (position %" PRIu64 "): restore it "
-		  "from a copy", r->j->dir, r->seg.first, r->at, r->prev_next);
+	log_error("log",
+		  "segment %s/%016" PRIx64 ".seg is damaged at byte %" PRIu64 " (position %" PRIu64 "): restore it "
+		  "from a copy",
+		  r->j->dir, r->seg.first, r->at, r->prev_next);
 	leave_segment(r);
 	return LOG_BROKEN_READ;
 }
@@ -167,7 +169,8 @@ fill(struct reader_state *r, uint64_t at, uint64_t need, const uint8_t **bytes_o
 		r->chunk_at = at;
 		r->chunk_len = 0;
 		while (r->chunk_len < want) {
-			ssize_t n = pread(r->fd, r->chunk + r->chunk_len, want - r->chunk_len, (off_t)(at + r->chunk_len));
+			ssize_t n =
+				pread(r->fd, r->chunk + r->chunk_len, want - r->chunk_len, (off_t)(at + r->chunk_len));
 
 			if (n == -1 && errno == EINTR)
 				continue;
@@ -193,7 +196,8 @@ bisect(struct reader_state *r)
 
 	while (hi - lo > CHUNK_BYTES) {
 		uint64_t mid = (lo + (hi - lo) / 2) & ~(uint64_t)7;
-		uint64_t len = hi - mid < FRAME_MAX_BYTES + FRAME_HEADER_BYTES ? hi - mid : FRAME_MAX_BYTES + FRAME_HEADER_BYTES;
+		uint64_t len = hi - mid < FRAME_MAX_BYTES + FRAME_HEADER_BYTES ? hi - mid
+									       : FRAME_MAX_BYTES + FRAME_HEADER_BYTES;
 		uint64_t found;
 		const uint8_t *bytes;
 		enum log_read rc;
@@ -279,7 +283,7 @@ place(struct reader_state *r, struct batch_view *out)
 		return truncated(r, out);
 	if ((rc = enter_segment(r, &seg, sealed)) == LOG_BATCH && r->pos > seg.begin && (rc = bisect(r)) == LOG_BATCH) {
 		if (r->at > JOURNAL_HEADER_BYTES)
-			r->prev_next = 0;	/* not known, and before pos */
+			r->prev_next = 0; /* not known, and before pos */
 		while ((rc = frame_at(r, &f, &batch)) == LOG_BATCH && f.pos < r->pos) {
 			r->at += frame_size(f.batch_len);
 			r->prev_next = f.pos + LOG_POS_STEP;
@@ -367,7 +371,7 @@ journal_read(struct log_reader *reader, struct batch_view *out, int timeout_ms)
 		if (!r->placed && (rc = place(r, out)) != LOG_BATCH)
 			return rc;
 		if (r->at == r->seg.used && !still_kept(r))
-			r->sealed = true;	/* retired with us at its end, or before: follow() tells */
+			r->sealed = true; /* retired with us at its end, or before: follow() tells */
 		rc = frame_at(r, &f, &batch);
 		if (rc == LOG_WAIT)
 			rc = r->sealed ? follow(r, out) : wait_for_more(r, timeout_ms);

@@ -44,9 +44,8 @@ take_lock(struct journal *j, char *err, size_t err_size)
 		return fail(err, err_size, "cannot open %s: %s", path, strerror(errno));
 	}
 	if (flock(j->lock_fd, (j->read_only ? LOCK_SH : LOCK_EX) | LOCK_NB) == -1)
-		return errno == EWOULDBLOCK
-			       ? fail(err, err_size, "the log in %s is in use by another process", j->dir)
-			       : fail(err, err_size, "cannot lock %s: %s", path, strerror(errno));
+		return errno == EWOULDBLOCK ? fail(err, err_size, "the log in %s is in use by another process", j->dir)
+					    : fail(err, err_size, "cannot lock %s: %s", path, strerror(errno));
 	return 0;
 }
 
@@ -150,16 +149,21 @@ read_header(const struct journal *j, uint64_t first, struct segment_header *h, c
 			close(fd);
 		return fail(err, err_size, "cannot open log segment %s: %s", path, strerror(errnum));
 	}
-	e = pread(fd, bytes, sizeof(bytes), 0) == (ssize_t)sizeof(bytes) ? segment_header_decode(bytes, h) : ERR_MALFORMED;
+	e = pread(fd, bytes, sizeof(bytes), 0) == (ssize_t)sizeof(bytes) ? segment_header_decode(bytes, h)
+									 : ERR_MALFORMED;
 	close(fd);
 	if (e == ERR_UNSUPPORTED)
 		return fail(err, err_size, "log segment %s was written by a newer version of this program", path);
 	if (e != ERR_OK)
-		return fail(err, err_size, "log segment %s has a damaged header: restore the file from a copy, or move "
-			    "the whole log away to start an empty one", path);
+		return fail(err, err_size,
+			    "log segment %s has a damaged header: restore the file from a copy, or move "
+			    "the whole log away to start an empty one",
+			    path);
 	if (h->first != first || h->size != (uint64_t)st.st_size)
-		return fail(err, err_size, "log segment %s is not what its header says (a renamed or cut file): restore it "
-			    "from a copy, or move the whole log away to start an empty one", path);
+		return fail(err, err_size,
+			    "log segment %s is not what its header says (a renamed or cut file): restore it "
+			    "from a copy, or move the whole log away to start an empty one",
+			    path);
 	return 0;
 }
 
@@ -180,10 +184,13 @@ check_chain(struct journal *j, struct segment_header *last, char *err, size_t er
 		s->size = h.size;
 		s->begin = h.prev_end;
 		if (prev != NULL) {
-			if (h.prev_first != prev->first || h.prev_used > prev->size || h.prev_used < JOURNAL_HEADER_BYTES)
-				return fail(err, err_size, "the log in %s has a hole: the segment before %016" PRIx64
+			if (h.prev_first != prev->first || h.prev_used > prev->size ||
+			    h.prev_used < JOURNAL_HEADER_BYTES)
+				return fail(err, err_size,
+					    "the log in %s has a hole: the segment before %016" PRIx64
 					    ".seg is missing (%016" PRIx64 ".seg): restore it from a copy, or move the "
-					    "whole log away to start an empty one", j->dir, s->first, h.prev_first);
+					    "whole log away to start an empty one",
+					    j->dir, s->first, h.prev_first);
 			prev->end = h.prev_end;
 			prev->used = h.prev_used;
 			prev->sealed_us = h.created_us;
@@ -200,10 +207,12 @@ scan_last(struct journal *j, const struct segment_header *h, const uint8_t *byte
 {
 	segment_scan(h, bytes, h->size, scan);
 	if (scan->lost_below > scan->end)
-		return fail(err, err_size, "log segment %s/%016" PRIx64 ".seg is damaged at byte %" PRIu64 ": acknowledged "
-			    "batches from position %" PRIu64 " to %" PRIu64 " cannot be read: restore the file from a copy, "
-			    "or move the whole log away to start an empty one", j->dir, h->first, scan->used, scan->end,
-			    scan->lost_below);
+		return fail(err, err_size,
+			    "log segment %s/%016" PRIx64 ".seg is damaged at byte %" PRIu64 ": acknowledged "
+			    "batches from position %" PRIu64 " to %" PRIu64
+			    " cannot be read: restore the file from a copy, "
+			    "or move the whole log away to start an empty one",
+			    j->dir, h->first, scan->used, scan->end, scan->lost_below);
 	return 0;
 }
 
@@ -213,12 +222,15 @@ static int
 settle_tail(struct journal *j, uint8_t *bytes, const struct segment_scan *scan, char *err, size_t err_size)
 {
 	if (scan->junk_end > scan->used) {
-		log_info("log", "zeroed %" PRIu64 " bytes behind position %" PRIu64 ": an interrupted write, or what a "
-			 "recycled file held before", scan->junk_end - scan->used, scan->end);
+		log_info("log",
+			 "zeroed %" PRIu64 " bytes behind position %" PRIu64 ": an interrupted write, or what a "
+			 "recycled file held before",
+			 scan->junk_end - scan->used, scan->end);
 		memset(bytes + scan->used, 0, scan->junk_end - scan->used);
 	}
-	if (journal_write(j, j->fd, bytes + scan->group, (scan->junk_end > scan->used ? scan->junk_end : scan->used) -
-			  scan->group, scan->group) == -1 ||
+	if (journal_write(j, j->fd, bytes + scan->group,
+			  (scan->junk_end > scan->used ? scan->junk_end : scan->used) - scan->group,
+			  scan->group) == -1 ||
 	    j->io->fdatasync(j->fd) == -1 || j->io->sync_dir(j->dir) == -1)
 		return fail(err, err_size, "cannot write the log in %s: %s", j->dir, strerror(errno));
 	return 0;
@@ -245,7 +257,8 @@ open_last(struct journal *j, const struct segment_header *h, char *err, size_t e
 	while (got < h->size && (n = pread(j->fd, bytes + got, h->size - got, (off_t)got)) > 0)
 		got += (uint64_t)n;
 	if (got < h->size)
-		fail(err, err_size, "cannot read log segment %s: %s", path, n == -1 ? strerror(errno) : "it is cut short");
+		fail(err, err_size, "cannot read log segment %s: %s", path,
+		     n == -1 ? strerror(errno) : "it is cut short");
 	else if (scan_last(j, h, bytes, &scan, err, err_size) == 0 &&
 		 (j->read_only || settle_tail(j, bytes, &scan, err, err_size) == 0))
 		rc = 0;
@@ -271,8 +284,9 @@ create(struct journal *j, char *err, size_t err_size)
 	const int64_t now_us = clock_wall_us();
 	const uint64_t first = journal_start_position(now_us);
 	struct segment_header h = { .size = j->segment_bytes, .first = first, .prev_end = first, .created_us = now_us };
-	struct segment s = { .first = first, .begin = first, .end = first, .used = JOURNAL_HEADER_BYTES,
-			     .size = h.size };
+	struct segment s = {
+		.first = first, .begin = first, .end = first, .used = JOURNAL_HEADER_BYTES, .size = h.size
+	};
 	char path[JOURNAL_PATH_MAX];
 	bool renamed;
 

@@ -14,13 +14,13 @@
 /* Group commit: whatever waits in the queue when the last flush is done is written as one
  * group, flushed once, shown to readers and then answered. */
 
-#define HURRY_US 1000000	/* a segment that lasted less leaves no time to zero the next */
+#define HURRY_US 1000000 /* a segment that lasted less leaves no time to zero the next */
 
 static void
 answer(struct log_submission *s, enum log_outcome outcome)
 {
 	s->outcome = outcome;
-	mailbox_post(s->reply, &s->mail);	/* s is the caller's again */
+	mailbox_post(s->reply, &s->mail); /* s is the caller's again */
 }
 
 /* Answer all of [list, end). */
@@ -177,10 +177,12 @@ put_back(struct journal *j, uint32_t n)
 static bool
 next_segment(struct journal *j, enum log_class class)
 {
-	struct segment_header h = { .id = j->id, .size = j->segment_bytes, .first = j->next,
-				    .created_us = clock_wall_us() };
-	struct segment s = { .first = h.first, .begin = j->durable, .end = j->durable, .used = JOURNAL_HEADER_BYTES,
-			     .size = h.size };
+	struct segment_header h = {
+		.id = j->id, .size = j->segment_bytes, .first = j->next, .created_us = clock_wall_us()
+	};
+	struct segment s = {
+		.first = h.first, .begin = j->durable, .end = j->durable, .used = JOURNAL_HEADER_BYTES, .size = h.size
+	};
 	const struct segment *last;
 	char path[JOURNAL_PATH_MAX];
 	bool renamed, ok;
@@ -281,7 +283,7 @@ commit(struct journal *j, struct log_submission *list)
 {
 	list = refuse_damaged(list);
 	if (list != NULL && is_stale(j))
-		next_segment(j, LOG_CLASS_NORMAL);	/* without room the old one does */
+		next_segment(j, LOG_CLASS_NORMAL); /* without room the old one does */
 	while (list != NULL && !atomic_load(&j->broken)) {
 		list = commit_group(j, list);
 		if (list == NULL || atomic_load(&j->broken))

@@ -21,7 +21,7 @@ log_dispatch(struct mailbox *reply)
 	for (m = mailbox_take(reply); m != NULL; m = next) {
 		struct log_submission *s = (struct log_submission *)((char *)m - offsetof(struct log_submission, mail));
 
-		next = m->next;	/* done() may free s */
+		next = m->next; /* done() may free s */
 		s->done(s);
 	}
 }

@@ -18,29 +18,29 @@ struct log;
 struct log_reader;
 
 struct log_id {
-	uint8_t uuid[16];	/* this log; changes when a log is created anew */
+	uint8_t uuid[16]; /* this log; changes when a log is created anew */
 };
 
 enum log_append {
 	LOG_QUEUED,
-	LOG_BUSY,		/* stop reading sockets until on_room() */
-	LOG_FULL,		/* disk full for this kind of batch: refuse the client */
-	LOG_FENCED,		/* another writer holds a later epoch */
-	LOG_BROKEN,		/* the engine has stopped; only a restart helps */
+	LOG_BUSY,   /* stop reading sockets until on_room() */
+	LOG_FULL,   /* disk full for this kind of batch: refuse the client */
+	LOG_FENCED, /* another writer holds a later epoch */
+	LOG_BROKEN, /* the engine has stopped; only a restart helps */
 };
 
 enum log_outcome {
 	LOG_DURABLE,
-	LOG_REFUSED,		/* certainly not stored */
-	LOG_UNKNOWN,		/* may be stored: resend with the same (producer, number) */
+	LOG_REFUSED, /* certainly not stored */
+	LOG_UNKNOWN, /* may be stored: resend with the same (producer, number) */
 };
 
 enum log_read {
 	LOG_BATCH,
-	LOG_WAIT,		/* nothing yet; the end is a fact about a moment */
-	LOG_TRUNCATED,		/* wanted position was released; out->first is the oldest kept,
+	LOG_WAIT,      /* nothing yet; the end is a fact about a moment */
+	LOG_TRUNCATED, /* wanted position was released; out->first is the oldest kept,
 				 * where the next call reads on */
-	LOG_REWOUND,		/* history changed under the reader: stop */
+	LOG_REWOUND,   /* history changed under the reader: stop */
 	LOG_BROKEN_READ,
 };
 
@@ -48,7 +48,7 @@ enum log_durability { LOG_ONE_DISK, LOG_MAJORITY_MEMORY, LOG_MAJORITY_DISK };
 
 /* What the batch carries decides what a full disk refuses first (DESIGN §4). */
 enum log_class {
-	LOG_CLASS_VITAL,	/* decisions, receipts, ticks, signatures: may use the reserve segments */
+	LOG_CLASS_VITAL, /* decisions, receipts, ticks, signatures: may use the reserve segments */
 	LOG_CLASS_NORMAL,
 };
 
@@ -65,17 +65,17 @@ enum log_pressure {
 /* One append.  The caller owns it and its bytes and leaves both alone until done()
  * has run: exactly once, on the thread that reads `reply`, in any order. */
 struct log_submission {
-	struct log_submission *next;	/* the engine's */
-	const uint8_t	      *bytes;	/* a finished batch (batch_writer_finish) */
-	uint32_t	       len;
-	enum log_class	       class;
-	struct mailbox	      *reply;	/* the outcome is posted here, as the mail below */
+	struct log_submission *next; /* the engine's */
+	const uint8_t *bytes;        /* a finished batch (batch_writer_finish) */
+	uint32_t len;
+	enum log_class class;
+	struct mailbox *reply; /* the outcome is posted here, as the mail below */
 	/* filled before done is posted: */
-	enum log_outcome       outcome;
-	uint64_t	       first;	/* position of the batch when DURABLE */
-	struct mail	       mail;	/* the engine's link into the reply mailbox */
-	void		     (*done)(struct log_submission *s);	/* called by log_dispatch() */
-	void		      *arg;
+	enum log_outcome outcome;
+	uint64_t first;                         /* position of the batch when DURABLE */
+	struct mail mail;                       /* the engine's link into the reply mailbox */
+	void (*done)(struct log_submission *s); /* called by log_dispatch() */
+	void *arg;
 };
 
 /* Never blocks.  Anything but LOG_QUEUED means done() will not be called. */
@@ -92,7 +92,7 @@ void log_on_room(struct log *l, void (*fn)(void *arg), void *arg);
  * or record (the batch that holds it comes first).  Its own thread; NULL when out of
  * memory.  Readers are freed before the log is closed. */
 struct log_reader *log_reader_new(struct log *l, uint64_t from);
-void		   log_reader_free(struct log_reader *r);
+void log_reader_free(struct log_reader *r);
 
 /* Read on from another position, as if new: for look-ups by report id. */
 void log_reader_seek(struct log_reader *r, uint64_t from);
@@ -112,9 +112,9 @@ void log_bounds(struct log *l, uint64_t *first_out, uint64_t *end_out, struct lo
 /* Who holds on to old positions.  A hard floor is never crossed: the log grows and in the
  * end refuses instead.  A soft floor is kept until the log is over its size budget. */
 enum log_floor {
-	LOG_FLOOR_LEDGER,	/* hard: the next position of the oldest snapshot still needed */
-	LOG_FLOOR_STORE,	/* soft: the projector's position */
-	LOG_FLOOR_REPLAY,	/* soft: what a replay of an open deployment would read */
+	LOG_FLOOR_LEDGER, /* hard: the next position of the oldest snapshot still needed */
+	LOG_FLOOR_STORE,  /* soft: the projector's position */
+	LOG_FLOOR_REPLAY, /* soft: what a replay of an open deployment would read */
 	LOG_N_FLOORS,
 };
 
@@ -124,7 +124,7 @@ enum log_floor {
 void log_release_below(struct log *l, enum log_floor holder, uint64_t floor);
 
 enum log_durability log_durability(const struct log *l);
-enum log_pressure   log_pressure(const struct log *l);	/* any thread, cheap */
+enum log_pressure log_pressure(const struct log *l); /* any thread, cheap */
 
 /* Flush what is queued, answer everything, stop the engine's threads.  The reply mailboxes
  * must still be there, and be dispatched once more. */
@@ -132,20 +132,24 @@ void log_close(struct log *l);
 
 /* ---- the seam: what an engine implements ---- */
 struct log_ops {
-	enum log_append	    (*append)(struct log *, struct log_submission *);
-	void		    (*on_room)(struct log *, void (*fn)(void *arg), void *arg);
-	struct log_reader  *(*reader_new)(struct log *, uint64_t from);
-	void		    (*reader_free)(struct log_reader *);
-	void		    (*reader_seek)(struct log_reader *, uint64_t from);
-	enum log_read	    (*read)(struct log_reader *, struct batch_view *out, int timeout_ms);
-	void		    (*reader_wake)(struct log_reader *);
-	void		    (*bounds)(struct log *, uint64_t *, uint64_t *, struct log_id *);
-	void		    (*release_below)(struct log *, enum log_floor holder, uint64_t floor);
+	enum log_append (*append)(struct log *, struct log_submission *);
+	void (*on_room)(struct log *, void (*fn)(void *arg), void *arg);
+	struct log_reader *(*reader_new)(struct log *, uint64_t from);
+	void (*reader_free)(struct log_reader *);
+	void (*reader_seek)(struct log_reader *, uint64_t from);
+	enum log_read (*read)(struct log_reader *, struct batch_view *out, int timeout_ms);
+	void (*reader_wake)(struct log_reader *);
+	void (*bounds)(struct log *, uint64_t *, uint64_t *, struct log_id *);
+	void (*release_below)(struct log *, enum log_floor holder, uint64_t floor);
 	enum log_durability (*durability)(const struct log *);
-	enum log_pressure   (*pressure)(const struct log *);
-	void		    (*close)(struct log *);
+	enum log_pressure (*pressure)(const struct log *);
+	void (*close)(struct log *);
 };
-struct log	  { const struct log_ops *ops; };	/* first member of an engine's own struct */
-struct log_reader { const struct log_ops *ops; };
+struct log {
+	const struct log_ops *ops;
+}; /* first member of an engine's own struct */
+struct log_reader {
+	const struct log_ops *ops;
+};
 
 #endif

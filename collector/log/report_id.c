@@ -14,7 +14,7 @@
  * the digit before the date is Socorro's throttle result, 0 for accepted:
  *
  *	bp-PPPPPPPP-PPPP-4PPP-8PCC-CCCCC0YYMMDD	(P: the position, C: 28 bits of the check) */
-#define CHECK_BITS 36
+#define CHECK_BITS    36
 #define CHECK_BP_BITS 28
 
 static const char digits[] = "0123456789abcdefghijklmnopqrstuv";
@@ -125,11 +125,11 @@ report_id_parse_bp(const char *text, const struct log_id *log, uint64_t *pos_out
 {
 	static const struct {
 		const char *before;
-		unsigned    n;
+		unsigned n;
 	} fields[] = { { "", 8 }, { "-", 4 }, { "-4", 3 }, { "-8", 1 }, { "", 2 }, { "-", 5 } };
 	uint64_t pos = 0, check = 0;
 
-	literal(&text, "bp-");	/* clients show ids with and without it */
+	literal(&text, "bp-"); /* clients show ids with and without it */
 	for (unsigned i = 0; i < 6; i++) {
 		int64_t v;
 

@@ -24,19 +24,19 @@
 #define MAX_SAMPLES  (1u << 20)
 
 struct sender {
-	struct log     *log;
-	unsigned	flight, records;
-	int64_t		until_us;
-	uint64_t	acked;
-	uint32_t       *samples;	/* us from append to acknowledgement */
-	size_t		n_samples;
+	struct log *log;
+	unsigned flight, records;
+	int64_t until_us;
+	uint64_t acked;
+	uint32_t *samples; /* us from append to acknowledgement */
+	size_t n_samples;
 };
 
 struct slot {
 	struct log_submission s;
-	struct sender	     *sender;
-	int64_t		      since_us;
-	bool		      idle;
+	struct sender *sender;
+	int64_t since_us;
+	bool idle;
 };
 
 static int64_t
@@ -87,8 +87,13 @@ send_until(void *arg)
 	unsigned open = 0;
 
 	for (unsigned i = 0; i < s->flight; i++)
-		slots[i] = (struct slot){ .s = { .bytes = t->s.bytes, .len = t->s.len, .class = LOG_CLASS_NORMAL,
-						 .reply = reply, .done = acked }, .sender = s, .idle = true };
+		slots[i] = (struct slot){ .s = { .bytes = t->s.bytes,
+						 .len = t->s.len,
+						 .class = LOG_CLASS_NORMAL,
+						 .reply = reply,
+						 .done = acked },
+					  .sender = s,
+					  .idle = true };
 	for (;;) {
 		const bool more = clock_boot_us() < s->until_us;
 
@@ -157,8 +162,9 @@ row(struct log *l, unsigned threads, unsigned flight, unsigned records, double s
 	size_t n = 0;
 
 	for (unsigned i = 0; i < threads; i++) {
-		s[i] = (struct sender){ .log = l, .flight = flight, .records = records,
-					.until_us = since + (int64_t)(seconds * 1e6) };
+		s[i] = (struct sender){
+			.log = l, .flight = flight, .records = records, .until_us = since + (int64_t)(seconds * 1e6)
+		};
 		s[i].samples = malloc(sizeof(*s[i].samples) * MAX_SAMPLES);
 		if (pthread_create(&thread[i], NULL, send_until, &s[i]) != 0)
 			abort();
@@ -174,9 +180,10 @@ row(struct log *l, unsigned threads, unsigned flight, unsigned records, double s
 	cpu_s = (double)(thread_cpu_us(j->writer) + thread_cpu_us(j->keeper) - cpu) / 1e6;
 	total = (double)batches * records;
 	qsort(all, n, sizeof(*all), by_value);
-	printf("%7u %7u %6u  %9.0f %11.0f %13.0f %8.0f  %7u %7u  %6.1f\n", threads, flight, records, (double)batches / wall,
-	       total / wall, total / cpu_s, (double)(counter_get(COUNTER_log_syncs) - syncs) / wall,
-	       percentile(all, n, 500), percentile(all, n, 990), 100 * cpu_s / wall);
+	printf("%7u %7u %6u  %9.0f %11.0f %13.0f %8.0f  %7u %7u  %6.1f\n", threads, flight, records,
+	       (double)batches / wall, total / wall, total / cpu_s,
+	       (double)(counter_get(COUNTER_log_syncs) - syncs) / wall, percentile(all, n, 500),
+	       percentile(all, n, 990), 100 * cpu_s / wall);
 	fflush(stdout);
 	free(all);
 }
@@ -198,8 +205,9 @@ read_back(struct log *l)
 		}
 	wall = (double)(clock_boot_us() - since) / 1e6;
 	cpu_s = (double)(clock_cpu_us() - cpu) / 1e6;
-	printf("read back: %.2f GB in %.2f s: %.2f GB/s (%.2f GB a CPU-second), %.1f M records/s\n", (double)bytes / 1e9, wall,
-	       (double)bytes / 1e9 / wall, (double)bytes / 1e9 / cpu_s, (double)records / 1e6 / wall);
+	printf("read back: %.2f GB in %.2f s: %.2f GB/s (%.2f GB a CPU-second), %.1f M records/s\n",
+	       (double)bytes / 1e9, wall, (double)bytes / 1e9 / wall, (double)bytes / 1e9 / cpu_s,
+	       (double)records / 1e6 / wall);
 	log_reader_free(r);
 }
 
@@ -208,8 +216,8 @@ main(int argc, char **argv)
 {
 	static const struct {
 		unsigned threads, flight, records;
-	} rows[] = { { 1, 1, 1 }, { 1, 1, 256 }, { 2, 32, 1 }, { 2, 32, 16 }, { 2, 32, 64 }, { 2, 32, 256 }, { 2, 32, 1000 },
-		     { 2, 8, 3000 } };
+	} rows[] = { { 1, 1, 1 },   { 1, 1, 256 },  { 2, 32, 1 },    { 2, 32, 16 },
+		     { 2, 32, 64 }, { 2, 32, 256 }, { 2, 32, 1000 }, { 2, 8, 3000 } };
 	const struct journal_options o = { .segment_bytes = 64 << 20, .keep_bytes = 2ull << 30 };
 	const double seconds = argc > 1 ? strtod(argv[1], NULL) : 2;
 	char err[512] = "", *dir;
@@ -224,7 +232,8 @@ main(int argc, char **argv)
 		return 1;
 	}
 	log_release_below(l, LOG_FLOOR_LEDGER, UINT64_MAX);
-	printf("records of %u bytes; the acknowledgement is seen by another thread; cpu %% is of one core\n", RECORD_BYTES);
+	printf("records of %u bytes; the acknowledgement is seen by another thread; cpu %% is of one core\n",
+	       RECORD_BYTES);
 	printf("senders  flight  batch  batches/s   records/s records/CPU-s  syncs/s   p50 us  p99 us  writer%%\n");
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		row(l, rows[i].threads, rows[i].flight, rows[i].records, seconds);

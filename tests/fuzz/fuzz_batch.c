@@ -32,7 +32,7 @@ walk(const uint8_t *bytes, size_t size)
 	}
 	if (n > b.n || (d.code == ERR_OK && n != b.n))
 		abort();
-	if (sum == UINT64_MAX)	/* the payloads were read */
+	if (sum == UINT64_MAX) /* the payloads were read */
 		abort();
 }
 

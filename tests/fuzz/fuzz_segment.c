@@ -17,7 +17,7 @@ static struct batch_writer w;
 
 struct script {
 	const uint8_t *data;
-	size_t	       left;
+	size_t left;
 };
 
 static unsigned
@@ -93,24 +93,26 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (at > SEGMENT - 512)
 			at = JOURNAL_HEADER_BYTES;
 		switch (op & 7) {
-		case 0: case 1: case 2:		/* the next batch */
+		case 0:
+		case 1:
+		case 2: /* the next batch */
 			at += frame(bytes + at, seed, pos, pos - (op >> 4) * LOG_POS_STEP, arg);
 			pos += LOG_POS_STEP;
 			break;
-		case 3:				/* a hole */
+		case 3: /* a hole */
 			at += arg & ~7u;
 			break;
-		case 4:				/* positions go elsewhere */
+		case 4: /* positions go elsewhere */
 			pos = (uint64_t)(arg + 1) * LOG_POS_STEP;
 			break;
-		case 5:				/* damage */
+		case 5: /* damage */
 			bytes[JOURNAL_HEADER_BYTES + (arg << 4 | op >> 4)] ^= (uint8_t)(1 + take(&s));
 			break;
-		case 6:				/* raw bytes */
+		case 6: /* raw bytes */
 			for (unsigned i = 0; i < 40; i++)
 				bytes[at + i] = (uint8_t)take(&s);
 			break;
-		case 7:				/* back */
+		case 7: /* back */
 			at = JOURNAL_HEADER_BYTES + (arg << 3);
 			break;
 		}

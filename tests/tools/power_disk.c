@@ -18,39 +18,39 @@
 
 struct sector {
 	uint64_t no;
-	bool	 absent;	/* lay behind the end of the file */
-	uint8_t	 old[SECTOR];
+	bool absent; /* lay behind the end of the file */
+	uint8_t old[SECTOR];
 };
 
 /* A file with unsynced writes. */
 struct dirty_file {
-	ino_t		   ino;
-	dev_t		   dev;
-	int		   fd;		/* our own */
-	off_t		   synced_size;
-	struct sector	  *sectors;
-	size_t		   n, cap;
-	uint8_t		  *map;		/* a bit per sector: is it in sectors? */
-	size_t		   map_bytes;
+	ino_t ino;
+	dev_t dev;
+	int fd; /* our own */
+	off_t synced_size;
+	struct sector *sectors;
+	size_t n, cap;
+	uint8_t *map; /* a bit per sector: is it in sectors? */
+	size_t map_bytes;
 	struct dirty_file *next;
 };
 
 /* How to undo a change of names: unlink `now` (if created), or rename it back to `was`. */
 struct name_change {
-	char		    *now, *was;
-	char		    *buried;	/* what `now` replaced, or the unlinked file: comes back as `victim` */
-	char		    *victim;
-	struct name_change  *next;	/* the change before */
+	char *now, *was;
+	char *buried; /* what `now` replaced, or the unlinked file: comes back as `victim` */
+	char *victim;
+	struct name_change *next; /* the change before */
 };
 
 struct power_disk {
-	pthread_mutex_t	    lock;
-	char		   *grave;
-	uint64_t	    random;
-	uint64_t	    calls, cut_at, graves;
-	bool		    off, lie;
-	struct dirty_file  *files;
-	struct name_change *names;	/* newest first */
+	pthread_mutex_t lock;
+	char *grave;
+	uint64_t random;
+	uint64_t calls, cut_at, graves;
+	bool off, lie;
+	struct dirty_file *files;
+	struct name_change *names; /* newest first */
 };
 
 static uint64_t
@@ -64,13 +64,41 @@ rnd(struct power_disk *d)
 }
 
 /* System calls, because the C library's names may be interposed by our own caller. */
-static int sys_open(const char *p, int flags, mode_t m) { return (int)syscall(SYS_openat, AT_FDCWD, p, flags, m); }
-static void sys_close(int fd) { syscall(SYS_close, fd); }
-static ssize_t sys_pread(int fd, void *b, size_t n, off_t at) { return syscall(SYS_pread64, fd, b, n, at); }
-static ssize_t sys_pwrite(int fd, const void *b, size_t n, off_t at) { return syscall(SYS_pwrite64, fd, b, n, at); }
-static int sys_rename(const char *a, const char *b) { return (int)syscall(SYS_renameat2, AT_FDCWD, a, AT_FDCWD, b, 0); }
-static int sys_unlink(const char *p) { return (int)syscall(SYS_unlinkat, AT_FDCWD, p, 0); }
-static int sys_truncate(int fd, off_t n) { return (int)syscall(SYS_ftruncate, fd, n); }
+static int
+sys_open(const char *p, int flags, mode_t m)
+{
+	return (int)syscall(SYS_openat, AT_FDCWD, p, flags, m);
+}
+static void
+sys_close(int fd)
+{
+	syscall(SYS_close, fd);
+}
+static ssize_t
+sys_pread(int fd, void *b, size_t n, off_t at)
+{
+	return syscall(SYS_pread64, fd, b, n, at);
+}
+static ssize_t
+sys_pwrite(int fd, const void *b, size_t n, off_t at)
+{
+	return syscall(SYS_pwrite64, fd, b, n, at);
+}
+static int
+sys_rename(const char *a, const char *b)
+{
+	return (int)syscall(SYS_renameat2, AT_FDCWD, a, AT_FDCWD, b, 0);
+}
+static int
+sys_unlink(const char *p)
+{
+	return (int)syscall(SYS_unlinkat, AT_FDCWD, p, 0);
+}
+static int
+sys_truncate(int fd, off_t n)
+{
+	return (int)syscall(SYS_ftruncate, fd, n);
+}
 
 struct power_disk *
 power_disk_new(const char *grave, uint64_t seed)
@@ -309,7 +337,8 @@ power_pwrite(struct power_disk *d, int fd, const void *buf, size_t len, off_t of
 	pthread_mutex_lock(&d->lock);
 	if (powered(d, &dying)) {
 		f = file_of(d, fd);
-		for (uint64_t no = (uint64_t)off / SECTOR; f != NULL && len > 0 && no <= ((uint64_t)off + len - 1) / SECTOR; no++)
+		for (uint64_t no = (uint64_t)off / SECTOR;
+		     f != NULL && len > 0 && no <= ((uint64_t)off + len - 1) / SECTOR; no++)
 			remember_sector(f, no);
 		n = sys_pwrite(fd, buf, len, off);
 		if (dying) {
@@ -330,7 +359,7 @@ power_allocate(struct power_disk *d, int fd, off_t len)
 
 	pthread_mutex_lock(&d->lock);
 	if (powered(d, &dying)) {
-		file_of(d, fd);		/* remembers the size */
+		file_of(d, fd); /* remembers the size */
 		rc = (int)syscall(SYS_fallocate, fd, 0, (off_t)0, len);
 		if (dying) {
 			cut(d);
@@ -405,7 +434,8 @@ power_sync(struct power_disk *d, int fd)
 			cut(d);
 			errno = EIO;
 		} else {
-			for (f = &d->files; *f != NULL && ((*f)->ino != st.st_ino || (*f)->dev != st.st_dev); f = &(*f)->next)
+			for (f = &d->files; *f != NULL && ((*f)->ino != st.st_ino || (*f)->dev != st.st_dev);
+			     f = &(*f)->next)
 				;
 			if (*f != NULL && !d->lie)
 				forget_file(d, f);

@@ -18,7 +18,7 @@ struct power_disk;
 
 /* grave: an existing directory on the same file system, for unlinked files. */
 struct power_disk *power_disk_new(const char *grave, uint64_t seed);
-void		   power_disk_free(struct power_disk *d);
+void power_disk_free(struct power_disk *d);
 
 /* Syncs succeed and do nothing: what a program without them, or a disk that lies, is like. */
 void power_disk_lie(struct power_disk *d);
@@ -27,14 +27,14 @@ void power_disk_lie(struct power_disk *d);
 void power_disk_cut_after(struct power_disk *d, uint64_t n);
 void power_disk_cut(struct power_disk *d);
 bool power_disk_is_off(struct power_disk *d);
-uint64_t power_disk_calls(struct power_disk *d);	/* changing calls so far */
+uint64_t power_disk_calls(struct power_disk *d); /* changing calls so far */
 
-int	power_open(struct power_disk *d, const char *path, int flags, mode_t mode);
+int power_open(struct power_disk *d, const char *path, int flags, mode_t mode);
 ssize_t power_pwrite(struct power_disk *d, int fd, const void *buf, size_t len, off_t off);
-int	power_allocate(struct power_disk *d, int fd, off_t len);	/* fallocate(fd, 0, 0, len) */
-int	power_sync(struct power_disk *d, int fd);	/* of a file or a directory */
-int	power_sync_dir(struct power_disk *d, const char *path);
-int	power_rename(struct power_disk *d, const char *from, const char *to);
-int	power_unlink(struct power_disk *d, const char *path);
+int power_allocate(struct power_disk *d, int fd, off_t len); /* fallocate(fd, 0, 0, len) */
+int power_sync(struct power_disk *d, int fd);                /* of a file or a directory */
+int power_sync_dir(struct power_disk *d, const char *path);
+int power_rename(struct power_disk *d, const char *from, const char *to);
+int power_unlink(struct power_disk *d, const char *path);
 
 #endif

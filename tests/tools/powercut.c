@@ -34,9 +34,9 @@
 
 #include "tests/tools/power_disk.h"
 
-#define EXPORT __attribute__((visibility("default")))
+#define EXPORT  __attribute__((visibility("default")))
 #define MAX_FDS 65536
-#define KILLED	137
+#define KILLED  137
 
 static _Atomic(struct power_disk *) disk;
 static char root[PATH_MAX];
@@ -138,7 +138,8 @@ below_root(int dirfd, const char *path, char buf[PATH_MAX])
 	if (path[0] == '/' || dirfd == AT_FDCWD)
 		len = snprintf(parent, sizeof(parent), "%.*s", name ? (int)(name - path) + 1 : 1, name ? path : ".");
 	else
-		len = snprintf(parent, sizeof(parent), "/proc/self/fd/%d/%.*s", dirfd, name ? (int)(name - path) : 0, path);
+		len = snprintf(parent, sizeof(parent), "/proc/self/fd/%d/%.*s", dirfd, name ? (int)(name - path) : 0,
+			       path);
 	name = name ? name + 1 : path;
 	if (len >= (int)sizeof(parent) || realpath(parent, buf) == NULL || strncmp(buf, root, n) != 0 ||
 	    (buf[n] != '/' && buf[n] != '\0') || strlen(buf) + strlen(name) + 2 > PATH_MAX)
@@ -164,14 +165,14 @@ do_open(int dirfd, const char *path, int flags, mode_t mode)
 	return fd;
 }
 
-#define MODE_OF(flags, mode)					\
-	do {							\
-		if ((flags) & (O_CREAT | __O_TMPFILE)) {	\
-			va_list ap_;				\
-			va_start(ap_, flags);			\
-			mode = va_arg(ap_, mode_t);		\
-			va_end(ap_);				\
-		}						\
+#define MODE_OF(flags, mode)                             \
+	do {                                             \
+		if ((flags) & (O_CREAT | __O_TMPFILE)) { \
+			va_list ap_;                     \
+			va_start(ap_, flags);            \
+			mode = va_arg(ap_, mode_t);      \
+			va_end(ap_);                     \
+		}                                        \
 	} while (0)
 
 EXPORT int

@@ -20,11 +20,11 @@ enum fate { FATE_DURABLE, FATE_REFUSED, FATE_UNKNOWN_STORED, FATE_UNKNOWN_LATER,
 /* A submission between append and answer; s is NULL once answered. */
 struct pending {
 	struct log_submission *s;
-	uint8_t		      *bytes;
-	uint32_t	       len;
-	enum fate	       fate;
-	unsigned	       copies;	/* still to be stored */
-	uint64_t	       first;
+	uint8_t *bytes;
+	uint32_t len;
+	enum fate fate;
+	unsigned copies; /* still to be stored */
+	uint64_t first;
 };
 
 struct watch {
@@ -34,37 +34,37 @@ struct watch {
 
 struct fake_store {
 	struct fake_options o;
-	pthread_mutex_t	    lock;
-	pthread_cond_t	    changed;
-	uint64_t	    random;
-	struct log_id	    id;
-	struct stored	   *stored;
-	size_t		    n_stored, stored_cap;
-	struct pending	   *pending;
-	size_t		    n_pending, pending_cap;
-	struct watch	    watches[16];
-	unsigned	    n_watches;
-	uint64_t	    first, end, history;	/* history: times it was rewound */
-	uint64_t	    floors[LOG_N_FLOORS];
-	uint32_t	    epoch;
-	enum log_append	    forced;
-	unsigned	    forced_times;
-	enum log_pressure   pressure;
-	bool		    busy, stop;
-	pthread_t	    thread;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	uint64_t random;
+	struct log_id id;
+	struct stored *stored;
+	size_t n_stored, stored_cap;
+	struct pending *pending;
+	size_t n_pending, pending_cap;
+	struct watch watches[16];
+	unsigned n_watches;
+	uint64_t first, end, history; /* history: times it was rewound */
+	uint64_t floors[LOG_N_FLOORS];
+	uint32_t epoch;
+	enum log_append forced;
+	unsigned forced_times;
+	enum log_pressure pressure;
+	bool busy, stop;
+	pthread_t thread;
 };
 
 struct fake_log {
-	struct log	   log;
+	struct log log;
 	struct fake_store *st;
 };
 
 struct fake_reader {
-	struct log_reader  reader;
+	struct log_reader reader;
 	struct fake_store *st;
-	uint64_t	   pos, history;
-	bool		   woken;
-	uint8_t		  *bytes;	/* the view's: an engine's buffer goes away with the next call */
+	uint64_t pos, history;
+	bool woken;
+	uint8_t *bytes; /* the view's: an engine's buffer goes away with the next call */
 };
 
 static unsigned
@@ -182,7 +182,7 @@ thread_main(void *arg)
 	pthread_mutex_lock(&st->lock);
 	while (!st->stop) {
 		if (chance(st, 64) == 0)
-			wait_ms(st, 1);		/* late: others come in meanwhile */
+			wait_ms(st, 1); /* late: others come in meanwhile */
 		if (!pump(st))
 			wait_ms(st, 1000);
 	}

@@ -11,19 +11,19 @@
  * whatever stands above the seam.  Deterministic for one thread and one seed. */
 struct fake_options {
 	uint64_t seed;
-	bool	 threaded;	/* answers come by themselves; else only from fake_log_pump() */
-	unsigned busy;		/* chances in 256 that an append is answered LOG_BUSY, */
-	unsigned unknown;	/* has the outcome UNKNOWN (stored before, after or never), */
-	unsigned refused;	/* REFUSED, */
-	unsigned twice;		/* and that a batch is stored twice */
-	unsigned sparse;	/* positions leave out up to so many batches */
+	bool threaded;    /* answers come by themselves; else only from fake_log_pump() */
+	unsigned busy;    /* chances in 256 that an append is answered LOG_BUSY, */
+	unsigned unknown; /* has the outcome UNKNOWN (stored before, after or never), */
+	unsigned refused; /* REFUSED, */
+	unsigned twice;   /* and that a batch is stored twice */
+	unsigned sparse;  /* positions leave out up to so many batches */
 };
 
 /* What the engine holds.  Several logs may be open on it: two gates, two ledgers. */
 struct fake_store;
 struct fake_store *fake_store_new(const struct fake_options *o);
-void		   fake_store_free(struct fake_store *st);	/* all its logs are closed */
-struct log	  *fake_log_open(struct fake_store *st);
+void fake_store_free(struct fake_store *st); /* all its logs are closed */
+struct log *fake_log_open(struct fake_store *st);
 
 /* One step: a batch is stored, or an answer is given, in random order.  False if there was
  * nothing to do. */

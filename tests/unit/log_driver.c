@@ -25,18 +25,18 @@ struct bench;
 
 struct driver {
 	const char *name;
-	void	    (*start)(struct bench *b);		/* sets b->log: an empty log */
-	void	    (*reopen)(struct bench *b);		/* b->log is closed: open it again */
-	void	    (*truncate)(struct bench *b, uint64_t below);	/* make it let go of at least one batch */
-	void	    (*stop)(struct bench *b);		/* b->log is closed */
+	void (*start)(struct bench *b);                    /* sets b->log: an empty log */
+	void (*reopen)(struct bench *b);                   /* b->log is closed: open it again */
+	void (*truncate)(struct bench *b, uint64_t below); /* make it let go of at least one batch */
+	void (*stop)(struct bench *b);                     /* b->log is closed */
 };
 
 struct bench {
 	const struct driver *driver;
-	struct log	    *log;
-	struct mailbox	    *reply;
-	char		    *dir;
-	struct fake_store   *store;
+	struct log *log;
+	struct mailbox *reply;
+	char *dir;
+	struct fake_store *store;
 };
 
 static int
@@ -75,14 +75,14 @@ reopen(struct bench *b)
 /* ---- what a careful sender does ---- */
 
 struct sender {
-	struct log	*log;
-	struct mailbox	*reply;
-	struct mail	 room;		/* posted to reply by on_room */
-	uint64_t	 producer;
-	uint32_t	 count;
-	size_t		 len;
-	uint64_t	*first;		/* of batch i: position in the ack */
-	unsigned	 unknown, refused, busy;
+	struct log *log;
+	struct mailbox *reply;
+	struct mail room; /* posted to reply by on_room */
+	uint64_t producer;
+	uint32_t count;
+	size_t len;
+	uint64_t *first; /* of batch i: position in the ack */
+	unsigned unknown, refused, busy;
 };
 
 static void
@@ -214,7 +214,7 @@ readers_agree(void **state)
 		assert_memory_equal(v.bytes, w.bytes, v.len);
 		if (i % 10 != 0)
 			continue;
-		three = log_reader_new(b->log, v.first + v.n - 1);	/* a record's position finds its batch */
+		three = log_reader_new(b->log, v.first + v.n - 1); /* a record's position finds its batch */
 		assert_int_equal(log_read(three, &w, 0), LOG_BATCH);
 		assert_true(v.first == w.first);
 		log_reader_seek(three, v.first);
@@ -230,7 +230,7 @@ readers_agree(void **state)
 
 struct waiter {
 	struct log_reader *reader;
-	unsigned	   batches, waits;
+	unsigned batches, waits;
 };
 
 /* Reads until it was woken: WAIT long before the time-out. */
@@ -267,7 +267,7 @@ reader_waits_at_the_end(void **state)
 	assert_int_equal(log_read(w.reader, &v, 0), LOG_WAIT);
 	assert_int_equal(log_read(w.reader, &v, 20), LOG_WAIT);
 	log_reader_wake(w.reader);
-	assert_int_equal(log_read(w.reader, &v, 20000), LOG_WAIT);	/* a wake-up is not lost */
+	assert_int_equal(log_read(w.reader, &v, 20000), LOG_WAIT); /* a wake-up is not lost */
 	assert_int_equal(pthread_create(&thread, NULL, wait_for_batches, &w), 0);
 	sender_init(&s, b, 1, 50, 100);
 	send_all(&s);
@@ -508,7 +508,7 @@ journal_truncate(struct bench *b, uint64_t below)
 	do {
 		mailbox_wait(b->reply, 5);
 		log_bounds(b->log, &first, &end, &id);
-	} while (first == before || below - first > 10 * 0x10000);	/* ten fit into the last segment */
+	} while (first == before || below - first > 10 * 0x10000); /* ten fit into the last segment */
 }
 
 static void
@@ -532,8 +532,9 @@ fake_again(struct bench *b)
 static void
 fake_start(struct bench *b)
 {
-	const struct fake_options o = { .seed = 4, .threaded = true, .busy = 20, .unknown = 40, .refused = 10,
-					.twice = 20, .sparse = 50 };
+	const struct fake_options o = {
+		.seed = 4, .threaded = true, .busy = 20, .unknown = 40, .refused = 10, .twice = 20, .sparse = 50
+	};
 
 	b->store = fake_store_new(&o);
 	fake_again(b);
@@ -559,12 +560,18 @@ main(void)
 	static const struct driver *const drivers[] = { &journal, &fake };
 	static const struct {
 		const char *name;
-		void	    (*fn)(void **);
+		void (*fn)(void **);
 	} cases[] = {
 #define CASE(fn) { #fn, fn }
-		CASE(concurrent_senders_lose_nothing), CASE(readers_agree), CASE(reader_waits_at_the_end),
-		CASE(reading_goes_on_after_reopening), CASE(closing_answers_everything), CASE(largest_batches_fit),
-		CASE(truncation_is_explicit), CASE(a_future_position_is_another_history), CASE(busy_ends),
+		CASE(concurrent_senders_lose_nothing),
+		CASE(readers_agree),
+		CASE(reader_waits_at_the_end),
+		CASE(reading_goes_on_after_reopening),
+		CASE(closing_answers_everything),
+		CASE(largest_batches_fit),
+		CASE(truncation_is_explicit),
+		CASE(a_future_position_is_another_history),
+		CASE(busy_ends),
 	};
 	enum { N_CASES = sizeof(cases) / sizeof(cases[0]) };
 	int failed = 0;

@@ -73,7 +73,7 @@ test_batch_new(uint64_t producer, uint64_t number, uint32_t records, size_t payl
 		fill(p, payload_len, producer, number, i);
 	}
 	batch_writer_finish(&w, producer, number, 0);
-	t->s.bytes = realloc(w.bytes, w.len);	/* the exact size, so that a sanitizer sees an overrun */
+	t->s.bytes = realloc(w.bytes, w.len); /* the exact size, so that a sanitizer sees an overrun */
 	t->s.len = w.len;
 	t->s.class = class;
 	t->s.reply = reply;

@@ -12,15 +12,15 @@
 
 /* A new empty directory below $TMPDIR; removed with its content. */
 char *temp_dir_new(void);
-void  temp_dir_free(char *path);
+void temp_dir_free(char *path);
 
 /* A submission that owns its bytes.  Its records, `records` of payload_len bytes, are filled
  * from (producer, number) so that test_batch_is() can tell whose they are. */
 struct test_batch {
 	struct log_submission s;
-	uint64_t	      producer, number;
-	bool		      answered;
-	struct test_batch    *next;	/* the test's */
+	uint64_t producer, number;
+	bool answered;
+	struct test_batch *next; /* the test's */
 };
 struct test_batch *test_batch_new(uint64_t producer, uint64_t number, uint32_t records, size_t payload_len,
 				  enum log_class class, struct mailbox *reply);

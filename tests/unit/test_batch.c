@@ -171,7 +171,7 @@ lying_lengths_end_in_a_diagnosis(void **state)
 		cursor = 0;
 		assert_false(batch_next(&b, &cursor, &r, NULL));
 	}
-	put32(w.bytes + 12, 0xffff);	/* more records than bytes */
+	put32(w.bytes + 12, 0xffff); /* more records than bytes */
 	seal(w.bytes, w.len);
 	assert_int_equal(batch_open(w.bytes, w.len, &b), ERR_MALFORMED);
 }
@@ -206,9 +206,13 @@ main(void)
 {
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		CASE(records_come_back), CASE(a_writer_can_be_used_again), CASE(limits_are_refused_without_a_trace),
-		CASE(every_cut_is_truncated), CASE(every_flipped_bit_is_noticed),
-		CASE(lying_lengths_end_in_a_diagnosis), CASE(wrong_counts_end_in_a_diagnosis),
+		CASE(records_come_back),
+		CASE(a_writer_can_be_used_again),
+		CASE(limits_are_refused_without_a_trace),
+		CASE(every_cut_is_truncated),
+		CASE(every_flipped_bit_is_noticed),
+		CASE(lying_lengths_end_in_a_diagnosis),
+		CASE(wrong_counts_end_in_a_diagnosis),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

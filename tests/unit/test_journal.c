@@ -23,7 +23,7 @@
 /* What the journal alone promises; what every log promises is in log_driver.c. */
 
 struct fixture {
-	char	       *dir;
+	char *dir;
 	struct mailbox *reply;
 };
 
@@ -126,7 +126,7 @@ fills_many_segments(void **state)
 	struct log_id id;
 	uint64_t first, end;
 
-	for (uint64_t n = 1; n <= 20; n++)	/* two fit into a segment */
+	for (uint64_t n = 1; n <= 20; n++) /* two fit into a segment */
 		pos[n] = must_append(l, f->reply, 1, n, RECORD_MAX_BYTES - RECORD_HEADER);
 	expect_numbers(l, 0, 1, 20, RECORD_MAX_BYTES - RECORD_HEADER);
 	log_close(l);
@@ -261,7 +261,7 @@ torn_tail_is_dropped_and_written_over(void **state)
 		must_append(l, f->reply, 1, n, 1000);
 	log_close(l);
 	segment_path(f, 0, path);
-	flip(path, frame_at(2, 1000) + 600);	/* nothing follows: an interrupted write, for all we know */
+	flip(path, frame_at(2, 1000) + 600); /* nothing follows: an interrupted write, for all we know */
 	l = must_open(f, &small);
 	expect_numbers(l, 0, 1, 2, 1000);
 	assert_true((fd = open(path, O_RDONLY)) != -1);
@@ -327,7 +327,7 @@ damage_before_acknowledged_batches_is_refused(void **state)
 	must_not_open(f, &small, "is damaged at byte");
 	must_not_open(f, &ro, "is damaged at byte");
 	flip(path, frame_at(1, 1000) + 600);
-	flip(path, frame_at(3, 1000) + 4);	/* in a frame's header */
+	flip(path, frame_at(3, 1000) + 4); /* in a frame's header */
 	must_not_open(f, &small, "is damaged at byte");
 	flip(path, frame_at(3, 1000) + 4);
 	flip(path, 20);
@@ -441,7 +441,7 @@ rolled_back_disk_is_noticed(void **state)
 	}
 	log_bounds(l, &first, &end, &id);
 	assert_true(end > seen);
-	expect_numbers(l, kept, 12, 22, 1000);	/* it was at the common end: nothing is wrong */
+	expect_numbers(l, kept, 12, 22, 1000); /* it was at the common end: nothing is wrong */
 	log_close(l);
 }
 

@@ -24,20 +24,20 @@
 #include "collector/log/journal_format.h"
 #include "tests/unit/log_help.h"
 
-#define MB (1u << 20)
-#define BIG 250000u	/* four batches of this size fill a segment of 1 MB */
+#define MB  (1u << 20)
+#define BIG 250000u /* four batches of this size fill a segment of 1 MB */
 
 /* ---- a disk with knobs ---- */
 
 static struct {
 	_Atomic uint64_t free_bytes;
-	atomic_bool	 no_new_files;	/* ENOSPC in what is being zero-filled */
-	atomic_bool	 no_space;	/* ENOSPC everywhere */
-	atomic_bool	 sync_fails;
-	atomic_bool	 write_fails;
-	atomic_bool	 stutters;	/* EINTR and short writes */
+	atomic_bool no_new_files; /* ENOSPC in what is being zero-filled */
+	atomic_bool no_space;     /* ENOSPC everywhere */
+	atomic_bool sync_fails;
+	atomic_bool write_fails;
+	atomic_bool stutters; /* EINTR and short writes */
 	_Atomic unsigned calls;
-	_Atomic int	 making_fd;
+	_Atomic int making_fd;
 } knob;
 
 static int
@@ -83,7 +83,7 @@ knob_allocate(int fd, uint64_t len)
 	errno = ENOSPC;
 	if (atomic_load(&knob.no_space) || atomic_load(&knob.no_new_files))
 		return -1;
-	errno = EOPNOTSUPP;	/* a file system without: zeros do it */
+	errno = EOPNOTSUPP; /* a file system without: zeros do it */
 	return atomic_load(&knob.stutters) ? -1 : journal_io_system.allocate(fd, len);
 }
 
@@ -105,9 +105,9 @@ knob_free_bytes(const char *path, uint64_t *out)
 static struct journal_io knob_io;
 
 struct fixture {
-	char	       *dir;
+	char *dir;
 	struct mailbox *reply;
-	uint64_t	number;		/* of the next batch, from 1 */
+	uint64_t number; /* of the next batch, from 1 */
 	struct journal_options o;
 };
 
@@ -129,7 +129,9 @@ setup(void **state)
 	f->dir = temp_dir_new();
 	f->reply = mailbox_new();
 	f->number = 1;
-	f->o = (struct journal_options){ .segment_bytes = MB, .keep_bytes = 1u << 30, .reserve_bytes = 64 * MB, .io = &knob_io };
+	f->o = (struct journal_options){
+		.segment_bytes = MB, .keep_bytes = 1u << 30, .reserve_bytes = 64 * MB, .io = &knob_io
+	};
 	*state = f;
 	return 0;
 }
@@ -264,7 +266,7 @@ size_budget_is_kept(void **state)
 	assert_true(counter_get(COUNTER_log_bytes_kept) >= 8 * MB);
 	r = log_reader_new(l, oldest(l));
 	assert_int_equal(log_read(r, &b, 0), LOG_BATCH);
-	assert_true(b.number > 70 && b.number <= 85);	/* six or seven segments of data are left */
+	assert_true(b.number > 70 && b.number <= 85); /* six or seven segments of data are left */
 	log_reader_free(r);
 	expect_from(f, l, b.number);
 	log_close(l);
@@ -284,7 +286,7 @@ ledger_floor_is_never_crossed(void **state)
 	f->o.keep_age_ms = 1;
 	l = must_open(f);
 	log_release_below(l, LOG_FLOOR_STORE, UINT64_MAX);
-	for (int i = 0; i < 40; i++) {	/* nothing was released: everything stays */
+	for (int i = 0; i < 40; i++) { /* nothing was released: everything stays */
 		uint64_t pos = add(f, l, BIG);
 
 		floor = i == 20 ? pos : floor;
@@ -293,7 +295,7 @@ ledger_floor_is_never_crossed(void **state)
 	log_release_below(l, LOG_FLOOR_LEDGER, floor);
 	wait_kept(f, 9 * MB);
 	assert_true(oldest(l) <= floor);
-	expect_from(f, l, 21);	/* batch 21 begins a segment */
+	expect_from(f, l, 21); /* batch 21 begins a segment */
 	log_close(l);
 }
 
@@ -311,18 +313,18 @@ projector_floor_holds_within_the_budget(void **state)
 	for (int i = 0; i < 30; i++)
 		add(f, l, BIG);
 	before = oldest(l);
-	journal_configure(l, &f->o);	/* the keeper looks */
-	expect_from(f, l, 1);		/* old, but the projector has not read it and there is room */
+	journal_configure(l, &f->o); /* the keeper looks */
+	expect_from(f, l, 1);        /* old, but the projector has not read it and there is room */
 	assert_true(oldest(l) == before);
 	for (int i = 0; i < 60; i++)
 		add(f, l, BIG);
 	wait_kept(f, 16 * MB);
-	assert_true(oldest(l) > before);	/* over the budget nobody waits for a database */
+	assert_true(oldest(l) > before); /* over the budget nobody waits for a database */
 	log_release_below(l, LOG_FLOOR_REPLAY, 0);
 	log_release_below(l, LOG_FLOOR_STORE, UINT64_MAX);
 	assert_true(counter_get(COUNTER_log_bytes_kept) > 8 * MB);
 	log_release_below(l, LOG_FLOOR_REPLAY, UINT64_MAX);
-	wait_kept(f, 4 * MB);			/* old and needed by nobody: the last segment and three ready */
+	wait_kept(f, 4 * MB); /* old and needed by nobody: the last segment and three ready */
 	log_close(l);
 }
 
@@ -334,12 +336,12 @@ age_is_kept_by_a_small_log(void **state)
 	uint64_t before;
 	struct log *l;
 
-	f->o.keep_age_ms = 7;	/* a segment is closed after 1 ms */
+	f->o.keep_age_ms = 7; /* a segment is closed after 1 ms */
 	l = must_open(f);
 	release_all(l);
 	before = oldest(l);
 	add(f, l, 100);
-	mailbox_wait(f->reply, 20);	/* let it grow old */
+	mailbox_wait(f->reply, 20); /* let it grow old */
 	add(f, l, 100);
 	for (int i = 0; i < 4000 && oldest(l) == before; i++)
 		mailbox_wait(f->reply, 5);
@@ -357,10 +359,10 @@ pressure_rises_with_the_reserve(void **state)
 
 	wait_pressure(f, l, LOG_PRESSURE_NONE, LOG_PRESSURE_NONE);
 	static const struct {
-		uint64_t	  mb;
+		uint64_t mb;
 		enum log_pressure want;
 	} steps[] = {
-		{ 64, LOG_PRESSURE_NONE }, { 63, LOG_PRESSURE_NO_DUMPS }, { 31, LOG_PRESSURE_THIN_PRESENCE },
+		{ 64, LOG_PRESSURE_NONE },          { 63, LOG_PRESSURE_NO_DUMPS }, { 31, LOG_PRESSURE_THIN_PRESENCE },
 		{ 15, LOG_PRESSURE_REDUCE_BODIES }, { 63, LOG_PRESSURE_NO_DUMPS }, { 64, LOG_PRESSURE_NONE },
 	};
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
@@ -385,14 +387,14 @@ last_segments_are_for_signatures(void **state)
 	wait_ready(f, 4 * MB);
 	atomic_store(&knob.no_new_files, true);
 	normal = add_until_full(f, l, BIG, LOG_CLASS_NORMAL);
-	assert_true(normal >= 3 && normal <= 7);	/* the rest of the first segment, and perhaps the next */
+	assert_true(normal >= 3 && normal <= 7); /* the rest of the first segment, and perhaps the next */
 	wait_pressure(f, l, LOG_PRESSURE_SIGNATURES_ONLY, LOG_PRESSURE_SIGNATURES_ONLY);
 	vital = add_until_full(f, l, BIG, LOG_CLASS_VITAL);
 	assert_true(vital >= 8 && vital <= 12);
 	assert_int_equal(log_pressure(l), LOG_PRESSURE_FULL);
 	expect_from(f, l, 1);
 	log_close(l);
-	l = must_open(f);	/* restarting while full loses nothing either */
+	l = must_open(f); /* restarting while full loses nothing either */
 	expect_from(f, l, 1);
 	wait_pressure(f, l, LOG_PRESSURE_FULL, LOG_PRESSURE_FULL);
 	assert_int_equal(add_until_full(f, l, BIG, LOG_CLASS_VITAL), 0);
@@ -506,7 +508,7 @@ failed_call_is_unknown_and_stops_the_log(struct fixture *f, atomic_bool *failure
 	assert_true(counter_get(COUNTER_log_unknown) == unknown + 1);
 	atomic_store(failure, false);
 	assert_int_equal(append_one(l, f->reply, 1, 1001, 100, LOG_CLASS_VITAL, &outcome, &first), LOG_BROKEN);
-	expect_from(f, l, 1);		/* what is durable can be read; the other is not shown */
+	expect_from(f, l, 1); /* what is durable can be read; the other is not shown */
 	log_close(l);
 	l = must_open(f);
 	r = log_reader_new(l, 0);
@@ -514,7 +516,7 @@ failed_call_is_unknown_and_stops_the_log(struct fixture *f, atomic_bool *failure
 		assert_int_equal(log_read(r, &b, 0), LOG_BATCH);
 		assert_true(b.number == n);
 	}
-	if ((rc = log_read(r, &b, 0)) == LOG_BATCH) {	/* it may be there: once */
+	if ((rc = log_read(r, &b, 0)) == LOG_BATCH) { /* it may be there: once */
 		assert_true(b.number == 1000);
 		rc = log_read(r, &b, 0);
 	}
@@ -558,11 +560,16 @@ main(void)
 {
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		CASE(size_budget_is_kept), CASE(ledger_floor_is_never_crossed),
-		CASE(projector_floor_holds_within_the_budget), CASE(age_is_kept_by_a_small_log),
+		CASE(size_budget_is_kept),
+		CASE(ledger_floor_is_never_crossed),
+		CASE(projector_floor_holds_within_the_budget),
+		CASE(age_is_kept_by_a_small_log),
 		CASE(pressure_rises_with_the_reserve),
-		CASE(last_segments_are_for_signatures), CASE(no_room_inside_a_segment_is_waited_for),
-		CASE(small_file_system), CASE(failed_sync_is_unknown), CASE(failed_write_is_unknown),
+		CASE(last_segments_are_for_signatures),
+		CASE(no_room_inside_a_segment_is_waited_for),
+		CASE(small_file_system),
+		CASE(failed_sync_is_unknown),
+		CASE(failed_write_is_unknown),
 		CASE(short_and_interrupted_writes_are_finished),
 	};
 

@@ -27,31 +27,31 @@
 #include "tests/unit/power_io.h"
 
 #define SENDERS 4
-#define FLIGHT	8
+#define FLIGHT  8
 
 struct acked {
 	uint64_t producer, number, pos;
 	uint32_t records;
-	size_t	 len;
+	size_t len;
 };
 
 struct world {
-	char	       *dir, *grave;
-	uint64_t	random;
-	uint64_t	round;
-	struct acked   *acked;		/* over all rounds */
-	size_t		n, cap;
-	pthread_mutex_t lock;		/* of acked */
-	uint64_t	floor;		/* given to log_release_below() */
-	uint64_t	problems;
-	bool		loud, print;
+	char *dir, *grave;
+	uint64_t random;
+	uint64_t round;
+	struct acked *acked; /* over all rounds */
+	size_t n, cap;
+	pthread_mutex_t lock; /* of acked */
+	uint64_t floor;       /* given to log_release_below() */
+	uint64_t problems;
+	bool loud, print;
 };
 
 struct sender {
 	struct world *w;
-	struct log   *log;
-	uint64_t      producer;
-	uint64_t      random;
+	struct log *log;
+	uint64_t producer;
+	uint64_t random;
 };
 
 static uint64_t
@@ -64,8 +64,8 @@ static void
 problem(struct world *w, const char *what, uint64_t a, uint64_t b)
 {
 	if (w->loud && w->problems < 10)
-		fprintf(stderr, "round %llu: %s (%llx, %llx)\n", (unsigned long long)w->round, what, (unsigned long long)a,
-			(unsigned long long)b);
+		fprintf(stderr, "round %llu: %s (%llx, %llx)\n", (unsigned long long)w->round, what,
+			(unsigned long long)a, (unsigned long long)b);
 	w->problems++;
 }
 
@@ -94,8 +94,8 @@ send_until_broken(void *arg)
 	struct mailbox *reply = mailbox_new();
 	struct {
 		struct test_batch *t;
-		uint32_t	   records;
-		size_t		   len;
+		uint32_t records;
+		size_t len;
 	} flight[FLIGHT] = { 0 };
 	uint64_t number = 0, open = 0;
 	bool broken = false;
@@ -219,7 +219,8 @@ send_from_all(struct world *w, struct log *l)
 static void
 one_round(struct world *w, bool lie)
 {
-	const struct journal_options o = { .segment_bytes = JOURNAL_SEGMENT_MIN, .keep_bytes = 8 * JOURNAL_SEGMENT_MIN,
+	const struct journal_options o = { .segment_bytes = JOURNAL_SEGMENT_MIN,
+					   .keep_bytes = 8 * JOURNAL_SEGMENT_MIN,
 					   .io = &journal_io_power };
 	struct power_disk *disk = power_disk_new(w->grave, rnd(&w->random));
 	char err[512] = "";
@@ -309,7 +310,7 @@ victim(char *dir, uint64_t round)
 		return 1;
 	pthread_mutex_init(&w.lock, NULL);
 	send_from_all(&w, l);
-	return 1;	/* the log has stopped, not the power */
+	return 1; /* the log has stopped, not the power */
 }
 
 static int
@@ -341,7 +342,7 @@ in_memory(void)
 	struct world w;
 	bool ok;
 
-	logline_set_level(LOGLINE_ERROR - 1);	/* each cut is an error to the journal */
+	logline_set_level(LOGLINE_ERROR - 1); /* each cut is an error to the journal */
 	world_init(&w, seed);
 	w.loud = true;
 	for (w.round = 1; w.round <= cuts; w.round++)
