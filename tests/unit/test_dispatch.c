@@ -29,7 +29,7 @@
 static size_t
 act(const void *image, size_t size, void *out, size_t cap)
 {
-	static volatile int sink;
+	static volatile unsigned sink;
 
 	if (size >= 4 && memcmp(image, "hang", 4) == 0)
 		for (;;)

@@ -27,7 +27,7 @@
 
 /* ---- what the workers of this test do: the image's first byte says ---- */
 
-static volatile int sink;
+static volatile unsigned sink;
 
 __attribute__((noinline)) static int
 recurse(int n)
@@ -72,32 +72,32 @@ act(const void *image, size_t size, void *out, size_t cap)
 		*(volatile int *)(uintptr_t)sink = 1;
 		break;
 	case 'r':
-		sink = recurse(1);
+		sink = (unsigned)recurse(1);
 		break;
 	case 'm':
 		eat_memory(out);
 		return 64;
 	case 'o':
-		sink = open("/etc/passwd", O_RDONLY);
+		sink = (unsigned)open("/etc/passwd", O_RDONLY);
 		break;
 	case 's':
-		sink = socket(AF_INET, SOCK_STREAM, 0);
+		sink = (unsigned)socket(AF_INET, SOCK_STREAM, 0);
 		break;
 	case 'f':
-		sink = fork();
+		sink = (unsigned)fork();
 		break;
 	case 'd':
 		for (int i = 0; i < 100; i++)
-			sink = dup(WORKER_SOCKET);
+			sink = (unsigned)dup(WORKER_SOCKET);
 		break;
 	case 'x':
 		sink = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED;
 		break;
 	case 'k':
-		sink = kill(getppid(), SIGKILL);
+		sink = (unsigned)kill(getppid(), SIGKILL);
 		break;
 	case 't':
-		sink = ftruncate(0, 0);
+		sink = (unsigned)ftruncate(0, 0);
 		break;
 	case 'l':	/* answers out of turn */
 		send(WORKER_SOCKET, &(struct serve_reply){ .ticket = 77, .status = SERVE_DONE }, sizeof(struct serve_reply), 0);
