@@ -152,7 +152,7 @@ spelling_hash(const struct tally *t, uint16_t tenant, const struct report *r)
 	h = mix(h, r->module_id);
 	h = mix(h, r->reason);
 	h = hash_mix(h + r->offset) + r->reason_code;
-	if (r->kind == REPORT_KERNEL && r->module.len < 64) {
+	if (r->kind == REPORT_KERNEL) {
 		h = mix(hash_mix(h + 1), r->os_build);
 		for (uint32_t i = 0; i < r->n_params; i++)
 			h = hash_mix(h + r->params[i]);
