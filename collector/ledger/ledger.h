@@ -60,7 +60,7 @@ uint64_t ledger_position(const struct ledger *l);	/* read on from here */
 int64_t	 ledger_now_us(const struct ledger *l);	/* newest time in the log */
 
 /* SHA-256 over the canonical serialisation of everything. */
-void ledger_digest(struct ledger *l, uint8_t out[32]);
+void ledger_digest(const struct ledger *l, uint8_t out[32]);
 
 struct ledger_stats {
 	uint64_t records, batches, duplicate_batches, stale_batches, gaps, unknown_records, bad_records;

@@ -255,11 +255,9 @@ state_word(void *state, uint64_t id)
 	}
 }
 
-bool
-state_write(void *state, uint64_t id, struct pack *out)
+static bool
+write_chunk(const struct ledger *l, uint64_t id, struct pack *out)
 {
-	const struct ledger *l = state;
-
 	switch (chunk_kind(id)) {
 	case CHUNK_GLOBALS:
 		pack_globals(l, out);
@@ -288,6 +286,12 @@ state_write(void *state, uint64_t id, struct pack *out)
 	default:
 		return deployment_pack(l, id, out);
 	}
+}
+
+bool
+state_write(void *state, uint64_t id, struct pack *out)
+{
+	return write_chunk(state, id, out);
 }
 
 static bool
@@ -460,7 +464,7 @@ state_each(const struct ledger *l, void (*fn)(void *arg, uint64_t id), void *arg
 }
 
 struct digest {
-	struct ledger *l;
+	const struct ledger *l;
 	struct sha256 *hash;
 	struct pack    out;
 };
@@ -472,7 +476,7 @@ digest_chunk(void *arg, uint64_t id)
 	uint8_t head[16];
 
 	d->out.n = 0;
-	if (!state_write(d->l, id, &d->out))
+	if (!write_chunk(d->l, id, &d->out))
 		return;
 	for (int i = 0; i < 8; i++) {
 		head[i] = (uint8_t)(id >> 8 * i);
@@ -483,7 +487,7 @@ digest_chunk(void *arg, uint64_t id)
 }
 
 void
-ledger_digest(struct ledger *l, uint8_t out[32])
+ledger_digest(const struct ledger *l, uint8_t out[32])
 {
 	struct digest d = { .l = l, .hash = sha256_new() };
 

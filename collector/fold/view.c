@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "collector/fold/view.h"
+
+static uint32_t
+top(const struct ledger *l, enum key_sort sort, struct view_signature *out)
+{
+	struct key_query q = { .sort = sort };
+	uint32_t no[VIEW_TOP];
+	size_t n = ledger_keys(l, &q, no, NULL, VIEW_TOP);
+
+	for (size_t i = 0; i < n; i++) {
+		struct key_view k;
+
+		ledger_key_by_number(l, no[i], &k);
+		out[i] = (struct view_signature){ .tenant = k.tenant, .id = k.id, .rung = k.rung, .kinds = k.kinds,
+						  .hosts = k.hosts, .sites = k.sites, .crashes = k.crashes,
+						  .trend = k.trend, .first_us = k.first_us, .last_us = k.last_us };
+		memcpy(out[i].title, k.title, sizeof(k.title));
+	}
+	return (uint32_t)n;
+}
+
+static int
+by_name(const void *a, const void *b)
+{
+	const struct view_deployment *x = a, *y = b;
+
+	if (x->tenant != y->tenant)
+		return x->tenant < y->tenant ? -1 : 1;
+	return strcmp(x->id, y->id);
+}
+
+static bool
+add_deployments(const struct ledger *l, struct fold_view *v)
+{
+	uint32_t n = ledger_deployments(l);
+
+	v->deployments = calloc(n + 1ul, sizeof(*v->deployments));
+	if (v->deployments == NULL)
+		return false;
+	for (uint32_t i = 0; i < n; i++) {
+		struct view_deployment *out = &v->deployments[v->n_deployments];
+		struct deployment_view d;
+
+		if (!ledger_deployment(l, i, &d) || d.deleted)
+			continue;
+		out->tenant = d.tenant;
+		out->no = i;
+		out->open = d.open;
+		snprintf(out->id, sizeof(out->id), "%.*s", (int)d.id.len, d.id.at);
+		ledger_verdict(l, i, &out->verdict);
+		v->n_deployments++;
+	}
+	qsort(v->deployments, v->n_deployments, sizeof(*v->deployments), by_name);
+	return true;
+}
+
+struct shared_view *
+view_build(const struct ledger *l, const struct shared_view *before, bool tops)
+{
+	struct shared_view *s = calloc(1, sizeof(*s));
+
+	if (s == NULL || !add_deployments(l, &s->v)) {
+		free(s);
+		return NULL;
+	}
+	atomic_init(&s->refs, 1);
+	s->v.position = ledger_position(l);
+	s->v.now_us = ledger_now_us(l);
+	ledger_stats(l, &s->v.stats);
+	if (before != NULL && !tops) {
+		s->v.n_by_hosts = before->v.n_by_hosts;
+		s->v.n_newest = before->v.n_newest;
+		s->v.n_by_trend = before->v.n_by_trend;
+		memcpy(s->v.by_hosts, before->v.by_hosts, sizeof(s->v.by_hosts));
+		memcpy(s->v.newest, before->v.newest, sizeof(s->v.newest));
+		memcpy(s->v.by_trend, before->v.by_trend, sizeof(s->v.by_trend));
+		return s;
+	}
+	s->v.n_by_hosts = top(l, KEYS_BY_HOSTS, s->v.by_hosts);
+	s->v.n_newest = top(l, KEYS_NEWEST, s->v.newest);
+	s->v.n_by_trend = top(l, KEYS_BY_TREND, s->v.by_trend);
+	return s;
+}
+
+void
+view_free(struct shared_view *s)
+{
+	if (s == NULL)
+		return;
+	free(s->v.deployments);
+	free(s);
+}
+
+const struct view_deployment *
+fold_view_deployment(const struct fold_view *v, uint16_t tenant, struct text id)
+{
+	uint32_t lo = 0, hi = v->n_deployments;
+
+	while (lo < hi) {
+		uint32_t mid = (lo + hi) / 2;
+		const struct view_deployment *d = &v->deployments[mid];
+		size_t len = strlen(d->id), n = len < id.len ? len : id.len;
+		int c = d->tenant != tenant ? (d->tenant < tenant ? -1 : 1) : n > 0 ? memcmp(d->id, id.at, n) : 0;
+
+		if (c == 0)
+			c = len < id.len ? -1 : len > id.len;
+		if (c == 0)
+			return d;
+		if (c < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return NULL;
+}
