@@ -234,7 +234,7 @@ main(int argc, char **argv)
 	log_release_below(l, LOG_FLOOR_LEDGER, UINT64_MAX);
 	printf("records of %u bytes; the acknowledgement is seen by another thread; cpu %% is of one core\n",
 	       RECORD_BYTES);
-	printf("senders  flight  batch  batches/s   records/s records/CPU-s  syncs/s   p50 us  p99 us  writer%%\n");
+	printf("senders  flight  batch  batches/s   records/s records/CPU-s  syncs/s   p50 us  p99 us    cpu%%\n");
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		row(l, rows[i].threads, rows[i].flight, rows[i].records, seconds);
 	calibrate(dir);
