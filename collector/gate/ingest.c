@@ -314,15 +314,27 @@ ingest_drain(struct ingest *in)
 bool
 ingest_drained(const struct ingest *in)
 {
-	return http_server_connections(in->http) == 0 && in->in_work == 0 && in->n_waiters == 0;
+	return http_server_connections(in->http) == 0 && in->in_work == 0 && in->commits == 0 &&
+	       in->n_waiters == 0;
 }
 
 void
 ingest_free(struct ingest *in)
 {
+	struct waiter *w;
+
 	if (in == NULL)
 		return;
+	in->ending = true;
 	http_server_free(in->http);
+	while ((w = TAILQ_FIRST(&in->waiters)) != NULL) {
+		ingest_unwait(in, w);
+		w->drop(w);
+	}
+	while (in->commits > 0) {	/* the store posts each outcome once, here or never */
+		mailbox_wait(in->stored, -1);
+		dumps_dispatch(in->stored);
+	}
 	ingest_batch_free_pool(in);
 	json_out_fini(&in->out);
 	if (in->stored_ev != NULL)

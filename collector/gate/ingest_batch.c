@@ -18,7 +18,7 @@
 #include "proto/claim.h"
 #include "proto/wire.h"
 
-#define KEEP_CALLS 1024		/* idle calls kept */
+#define KEEP_CALLS 256		/* idle calls kept */
 #define KEEP_BYTES 16384	/* and the buffers they may keep */
 #define ITEMS_MAX  65535u
 #define WIRE_SLACK 1024		/* an encoded item is hardly ever longer than its JSON */

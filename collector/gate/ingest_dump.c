@@ -173,13 +173,21 @@ log_stored(struct waiter *w)
 }
 
 static void
+drop_call(struct waiter *w)
+{
+	call_free((struct dump_call *)((char *)w - offsetof(struct dump_call, waiter)));
+}
+
+static void
 on_stored(struct dumps_commit *commit)
 {
 	struct dump_call *c = commit->arg;
 
-	c->in->in_work--;
-	if (commit->outcome != DUMPS_FAILED) {
-		c->waiter.retry = log_stored;	/* logged even if the client has left: the dump is here */
+	c->in->commits--;
+	if (commit->outcome != DUMPS_FAILED && !c->in->ending) {
+		/* logged even if the client has left: the dump is here */
+		c->waiter.retry = log_stored;
+		c->waiter.drop = drop_call;
 		if (!log_stored(&c->waiter))
 			ingest_wait(c->in, &c->waiter);
 		return;
@@ -208,7 +216,7 @@ complete(struct http_request *r)
 	}
 	c->writer = NULL;
 	c->busy = true;
-	c->in->in_work++;
+	c->in->commits++;
 	c->commit = (struct dumps_commit){ .reply = c->in->stored, .done = on_stored, .arg = c };
 	dumps_commit(w, &c->commit);
 }

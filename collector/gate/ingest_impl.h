@@ -24,6 +24,8 @@ struct waiter {
 	bool waiting;
 	/* Try again; false: still no room.  May free the waiter when it returns true. */
 	bool (*retry)(struct waiter *w);
+	/* The ingest ends: free it, unless its client's request will (then NULL). */
+	void (*drop)(struct waiter *w);
 };
 
 struct batch_call;
@@ -35,7 +37,9 @@ struct ingest {
 	struct event	   *stored_ev, *retry_ev;
 	TAILQ_HEAD(, waiter) waiters;
 	size_t		    n_waiters;
-	size_t		    in_work;	/* groups and commits whose outcome is awaited */
+	size_t		    in_work;	/* groups whose outcome is awaited */
+	size_t		    commits;	/* dumps whose outcome is awaited */
+	bool		    ending;	/* ingest_free() runs: nothing more is logged */
 	size_t		    body_bytes;	/* held by requests that are not answered */
 	struct json_out	    out;
 	struct batch_call  *free_calls;

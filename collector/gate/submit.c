@@ -519,7 +519,7 @@ on_stored(struct dumps_commit *commit)
 {
 	struct form *f = commit->arg;
 
-	f->in->in_work--;
+	f->in->commits--;
 	f->busy = false;
 	if (f->r == NULL) {
 		/* It never got an answer, so it will send again; the dump is there already then. */
@@ -575,7 +575,7 @@ complete(struct http_request *r)
 	}
 	f->writer = NULL;
 	f->busy = true;
-	f->in->in_work++;
+	f->in->commits++;
 	f->commit = (struct dumps_commit){ .reply = f->in->stored, .done = on_stored, .arg = f };
 	dumps_commit(w, &f->commit);
 }

@@ -9,7 +9,7 @@
 #include "collector/http/conn.h"
 
 #define HEAD_START	2048	/* first head buffer; most heads fit */
-#define FREE_MAX	4096	/* idle request objects kept */
+#define FREE_MAX	512	/* idle request objects kept */
 #define OVERHEAD_MAX	((size_t)16 * 1024)
 
 /* ---- llhttp's callbacks: they only note where things are ---- */

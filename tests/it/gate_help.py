@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -21,7 +22,7 @@ HOST = b"Host: test\r\n"
 class Daemon:
     """faultlined without a database, in a directory of its own."""
 
-    def __init__(self, **settings):
+    def __init__(self, max_descriptors=None, **settings):
         self.dir = tempfile.mkdtemp(prefix="faultline-it-")
         os.chmod(self.dir, 0o755)
         self.data = os.path.join(self.dir, "data")
@@ -33,7 +34,9 @@ class Daemon:
         args.update({k.replace("_", "-"): v for k, v in settings.items()})
         self.log = open(os.path.join(self.dir, "log"), "wb")
         self.process = subprocess.Popen([FAULTLINED] + [f"--{k}={v}" for k, v in args.items()],
-                                        stderr=self.log, stdout=self.log, stdin=subprocess.DEVNULL)
+                                        stderr=self.log, stdout=self.log, stdin=subprocess.DEVNULL,
+                                        preexec_fn=None if max_descriptors is None else
+                                        lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (max_descriptors, max_descriptors)))
         self.wait_ready()
 
     def wait_ready(self):
@@ -49,6 +52,18 @@ class Daemon:
                 pass
             time.sleep(0.02)
         raise AssertionError("faultlined did not start:\n" + self.log_text())
+
+    def until(self, condition, seconds=30):
+        """For what nobody announces: ask until it is so."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            try:
+                if condition():
+                    return
+            except OSError:
+                pass
+            time.sleep(0.02)
+        raise AssertionError("it did not come to pass:\n" + self.log_text())
 
     def log_text(self):
         with open(self.log.name, encoding="utf-8", errors="replace") as f:

@@ -325,6 +325,23 @@ def test_connections_beyond_the_limit_are_closed(daemon):
         d.stop()
 
 
+def test_descriptors_run_out_and_come_back():
+    d = Daemon(max_descriptors=120)
+    socks = []
+    try:
+        for _ in range(150):	# the kernel takes them, the daemon cannot
+            socks.append(d.connect())
+        d.until(lambda: "cannot accept" in d.log_text())
+        for s in socks:
+            s.close()
+        d.until(lambda: d.request("GET", "/healthz")[0] == 200)
+        assert d.post_json("/v1/reports", REPORT)[0] == 200
+    finally:
+        for s in socks:
+            s.close()
+        d.stop()
+
+
 def test_token_is_asked_for(tmp_path):
     tokens = tmp_path / "tokens"
     tokens.write_text("secret-of-this-test-0001\n")

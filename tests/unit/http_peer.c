@@ -98,6 +98,12 @@ http_peer_forget(struct http_peer *p)
 }
 
 void
+http_peer_stop_reading(struct http_peer *p)
+{
+	bufferevent_disable(p->bev, EV_READ);
+}
+
+void
 http_peer_finish(struct http_peer *p)
 {
 	bufferevent_flush(p->bev, EV_WRITE, BEV_FINISHED);

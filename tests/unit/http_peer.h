@@ -16,6 +16,7 @@ void		  http_peer_send(struct http_peer *p, const void *data, size_t len);	/* an
 void		  http_peer_run(struct http_peer *p);
 const char	 *http_peer_text(struct http_peer *p);	/* all that came, NUL-terminated */
 void		  http_peer_forget(struct http_peer *p);	/* start collecting anew */
+void		  http_peer_stop_reading(struct http_peer *p);
 void		  http_peer_finish(struct http_peer *p);	/* send end of file */
 bool		  http_peer_closed(const struct http_peer *p);
 

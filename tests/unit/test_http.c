@@ -669,6 +669,17 @@ test_stream(void **state)
 	assert_null(held);
 	http_peer_free(p);
 	assert_int_equal(discard_get(DISCARD_slow_reader), slow);
+	p = http_peer_new(base, server);
+	say(p, "GET /stream HTTP/1.1\r\n" HOST "\r\n");
+	http_peer_stop_reading(p);
+	for (int i = 0; i < 1000 && held != NULL; i++) {
+		if (http_stream_send(held, "data: 0123456789\n\n", 18) == -1)
+			assert_int_equal(http_stream_send(held, "x", 1), -1);	/* dead, and still safe to ask */
+		http_peer_run(p);
+	}
+	assert_null(held);
+	assert_int_equal(discard_get(DISCARD_slow_reader), slow + 1);
+	http_peer_free(p);
 }
 
 static struct http_peer *waiting;
@@ -676,6 +687,31 @@ static bool
 waiting_closed(void)
 {
 	return http_peer_closed(waiting);
+}
+
+static bool
+nobody_left(void)
+{
+	return http_server_connections(server) == 0;
+}
+
+/* Who does not take its answer is cut off; the blob it held is released. */
+static void
+test_unread_answer(void **state)
+{
+	struct http_peer *p = http_peer_new(base, server);
+	const uint64_t slow = discard_get(DISCARD_slow_reader);
+	struct http_blob *b = http_blob_new("0123456789", 10);
+
+	(void)state;
+	http_peer_stop_reading(p);
+	say(p, "GET /hold HTTP/1.1\r\n" HOST "\r\n");
+	http_answer_blob(held, 200, "text/plain", b);
+	assert_null(held);	/* the handler is done with it */
+	wait_for(nobody_left);
+	assert_int_equal(discard_get(DISCARD_slow_reader), slow + 1);
+	http_blob_unref(b);
+	http_peer_free(p);
 }
 
 static void
@@ -795,7 +831,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_simple), T(test_chunked), T(test_pipelined), T(test_refused), T(test_smuggling), T(test_nul_in_header),
 		T(test_bad_chunks), T(test_limits), T(test_encodings), T(test_bad_encodings), T(test_continue),
-		T(test_head_and_close), T(test_allow), T(test_etag), T(test_answer_later), T(test_lost), T(test_stream),
+		T(test_head_and_close), T(test_allow), T(test_etag), T(test_answer_later), T(test_lost), T(test_stream), T(test_unread_answer),
 		T(test_deadlines), T(test_max_connections), T(test_drain), T(test_token), T(test_bind),
 	};
 
