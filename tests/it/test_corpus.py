@@ -64,7 +64,7 @@ def agreed_frames(case, arch):
     return ours
 
 
-@pytest.mark.parametrize("case", cases(), ids=lambda c: c["dump"])
+@pytest.mark.parametrize("case", cases(), ids=lambda c: c["dump"] if isinstance(c, dict) else "none")
 def test_minidump(case):
     path = os.path.join(CORPUS, case["dump"])
     process, (got,) = run(path)
