@@ -79,7 +79,7 @@ write_now(struct http_conn *c, const struct iovec *iov, int n)
 		sent = sendmsg(c->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
 	while (sent == -1 && errno == EINTR);
 	if (sent == -1 && errno != EAGAIN && errno != EWOULDBLOCK)
-		conn_kill(c);
+		http_conn_kill(c);
 	return sent > 0 ? (size_t)sent : 0;
 }
 
@@ -112,7 +112,7 @@ write_pieces(struct http_conn *c, const struct iovec *iov, int n, struct http_bl
 			rc |= evbuffer_add_reference(out, p + skip, left, unref_blob, http_blob_ref(blob));
 	}
 	if (rc != 0)
-		conn_kill(c);
+		http_conn_kill(c);
 }
 
 void
@@ -410,7 +410,7 @@ http_stream_begin(struct http_request *pub, const char *type)
 	r->streaming = true;
 	v.iov_len = write_head(c, r, 200, type, NO_LENGTH, head, sizeof(head));
 	counter_add(COUNTER_http_requests, 1);
-	conn_set_state(c, CONN_STREAM);
+	http_conn_set_state(c, CONN_STREAM);
 	conn_write(c, &v, 1);
 }
 
@@ -426,7 +426,7 @@ stream_send(struct request *r, const void *data, size_t len, struct http_blob *b
 	write_pieces(c, &v, 1, blob);
 	if (c->state == CONN_STREAM && conn_queued(c) > c->server->options.max_output) {
 		discard_count(DISCARD_slow_reader);
-		conn_kill(c);
+		http_conn_kill(c);
 	}
 	return c->state == CONN_STREAM ? 0 : -1;
 }

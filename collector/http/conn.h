@@ -28,7 +28,7 @@ struct http_conn;
 struct request;
 
 /* A state is a list, oldest first, so a deadline costs a comparison a tick.
- * conn_set_state() is the only mover. */
+ * http_conn_set_state() is the only mover. */
 enum conn_state {
 	CONN_IDLE,	/* between requests */
 	CONN_HEAD,	/* reading request line and headers */
@@ -129,9 +129,9 @@ request_of(struct http_request *r)
 }
 
 /* ---- server.c ---- */
-void conn_set_state(struct http_conn *c, enum conn_state next);
+void http_conn_set_state(struct http_conn *c, enum conn_state next);
 void conn_deadline(struct http_conn *c, uint64_t ms);	/* from now */
-void conn_kill(struct http_conn *c);			/* the only death; frees nothing yet */
+void http_conn_kill(struct http_conn *c);			/* the only death; frees nothing yet */
 void conn_wake(struct http_conn *c);			/* pump it in this loop turn, not now */
 void conn_pump(struct http_conn *c);
 /* The answer is with the connection: go on with whatever comes after it. */

@@ -26,7 +26,7 @@ now_ms(void)
 /* ---- connection lifetime ---- */
 
 void
-conn_set_state(struct http_conn *c, enum conn_state next)
+http_conn_set_state(struct http_conn *c, enum conn_state next)
 {
 	struct http_server *s = c->server;
 
@@ -44,12 +44,12 @@ conn_deadline(struct http_conn *c, uint64_t ms)
 }
 
 void
-conn_kill(struct http_conn *c)
+http_conn_kill(struct http_conn *c)
 {
 	if (c->state == CONN_DEAD)
 		return;
 	bufferevent_disable(c->bev, EV_READ | EV_WRITE);
-	conn_set_state(c, CONN_DEAD);
+	http_conn_set_state(c, CONN_DEAD);
 	event_active(c->server->turn, 0, 0);
 }
 
@@ -85,20 +85,20 @@ conn_flushed(struct http_conn *c)
 	struct evbuffer *in = bufferevent_get_input(c->bev);
 
 	if (!c->closing && !s->draining) {
-		conn_set_state(c, CONN_IDLE);
+		http_conn_set_state(c, CONN_IDLE);
 		conn_deadline(c, s->options.idle_timeout_ms);
 		if (!c->pumping && (c->eof || evbuffer_get_length(in) > 0))
 			conn_wake(c);
 		return;
 	}
 	if (c->eof || c->fd == -1 || (!c->linger && evbuffer_get_length(in) == 0)) {
-		conn_kill(c);
+		http_conn_kill(c);
 		return;
 	}
 	/* Closing with unread input would reset the connection and could take the answer with it. */
 	shutdown(c->fd, SHUT_WR);
 	evbuffer_drain(in, evbuffer_get_length(in));
-	conn_set_state(c, CONN_LINGER);
+	http_conn_set_state(c, CONN_LINGER);
 	conn_deadline(c, LINGER_MS);
 }
 
@@ -112,7 +112,7 @@ conn_answered(struct http_conn *c)
 		conn_flushed(c);
 		return;
 	}
-	conn_set_state(c, CONN_FLUSH);
+	http_conn_set_state(c, CONN_FLUSH);
 	conn_deadline(c, c->server->options.request_timeout_ms);
 }
 
@@ -153,14 +153,14 @@ state_idle(struct http_conn *c)
 	}
 	if (v.iov_len == 0) {
 		if (c->eof)
-			conn_kill(c);
+			http_conn_kill(c);
 		return false;
 	}
 	if ((c->req = request_new(s, c)) == NULL) {
-		conn_kill(c);
+		http_conn_kill(c);
 		return false;
 	}
-	conn_set_state(c, CONN_HEAD);
+	http_conn_set_state(c, CONN_HEAD);
 	conn_deadline(c, s->options.header_timeout_ms);
 	return true;
 }
@@ -202,7 +202,7 @@ begin_request(struct http_conn *c, struct request *r)
 		return;
 	}
 	r->begun = true;
-	conn_set_state(c, CONN_BODY);
+	http_conn_set_state(c, CONN_BODY);
 	conn_deadline(c, s->options.request_timeout_ms);
 	if (r->route->ops->begin != NULL)
 		r->route->ops->begin(&r->pub);
@@ -232,7 +232,7 @@ state_head(struct http_conn *c)
 	if (v.iov_len == 0) {
 		if (c->eof) {
 			discard_count(DISCARD_malformed_http);
-			conn_kill(c);
+			http_conn_kill(c);
 		}
 		return false;
 	}
@@ -308,7 +308,7 @@ finish_body(struct http_conn *c, struct request *r)
 		return;
 	}
 	r->whole = true;
-	conn_set_state(c, CONN_ANSWER);
+	http_conn_set_state(c, CONN_ANSWER);
 	if (r->route->ops->complete != NULL)
 		r->route->ops->complete(&r->pub);
 }
@@ -383,12 +383,12 @@ conn_pump(struct http_conn *c)
 		case CONN_LINGER:
 			input_drain(c, evbuffer_get_length(bufferevent_get_input(c->bev)));
 			if (c->eof)
-				conn_kill(c);
+				http_conn_kill(c);
 			again = false;
 			break;
 		case CONN_STREAM:
 			if (c->eof)
-				conn_kill(c);
+				http_conn_kill(c);
 			again = false;
 			break;
 		case CONN_PAUSED:
@@ -409,7 +409,7 @@ http_pause(struct http_request *pub)
 	struct http_conn *c = request_of(pub)->conn;
 
 	if (c->state == CONN_BODY)
-		conn_set_state(c, CONN_PAUSED);
+		http_conn_set_state(c, CONN_PAUSED);
 }
 
 void
@@ -419,7 +419,7 @@ http_resume(struct http_request *pub)
 
 	if (c->state != CONN_PAUSED)
 		return;
-	conn_set_state(c, CONN_BODY);
+	http_conn_set_state(c, CONN_BODY);
 	conn_deadline(c, c->server->options.request_timeout_ms);
 	conn_wake(c);
 }
@@ -452,7 +452,7 @@ on_event(struct bufferevent *bev, short what, void *arg)
 	if (what & BEV_EVENT_ERROR) {
 		if (c->state == CONN_BODY || c->state == CONN_PAUSED)
 			discard_count(DISCARD_body_truncated);
-		conn_kill(c);
+		http_conn_kill(c);
 	} else if (what & BEV_EVENT_EOF) {
 		c->eof = true;
 		conn_pump(c);
@@ -505,7 +505,7 @@ expire(struct http_conn *c)
 	switch (c->state) {
 	case CONN_IDLE:
 		discard_count(DISCARD_idle_timeout);
-		conn_kill(c);
+		http_conn_kill(c);
 		break;
 	case CONN_HEAD:
 		conn_refuse(c, DISCARD_header_timeout);
@@ -515,10 +515,10 @@ expire(struct http_conn *c)
 		break;
 	case CONN_FLUSH:
 		discard_count(DISCARD_slow_reader);
-		conn_kill(c);
+		http_conn_kill(c);
 		break;
 	default:
-		conn_kill(c);
+		http_conn_kill(c);
 		break;
 	}
 }
@@ -630,7 +630,7 @@ kill_all(struct http_server *s, enum conn_state state)
 	struct http_conn *c;
 
 	while ((c = TAILQ_FIRST(&s->list[state])) != NULL)
-		conn_kill(c);
+		http_conn_kill(c);
 }
 
 void

@@ -329,6 +329,7 @@ committed(struct projector *p)
 	set_up(p, true);
 	if (p->outcomes != NULL)
 		outcomes_release(p->outcomes, p->at);
+	log_release_below(p->log, LOG_FLOOR_STORE, p->at);
 	publish_lag(p, false);
 }
 

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <event2/event.h>
+
+#include "base/clock.h"
+#include "base/logline.h"
+#include "collector/gate/ingest.h"
+#include "collector/gate/intake.h"
+#include "collector/gate/stream.h"
+#include "collector/gate_thread.h"
+#include "collector/loop.h"
+
+struct gate_thread {
+	struct gate    gate;
+	struct ingest *ingest;
+	struct stream *stream;
+	struct event  *outcomes, *second;
+	struct loop   *loop;
+};
+
+static void
+on_outcomes(evutil_socket_t fd, short what, void *arg)
+{
+	struct gate_thread *t = arg;
+
+	(void)fd;
+	(void)what;
+	intake_dispatch(t->gate.intake);
+}
+
+static void
+on_second(evutil_socket_t fd, short what, void *arg)
+{
+	struct gate_thread *t = arg;
+
+	(void)fd;
+	(void)what;
+	roster_flush(t->gate.roster, t->gate.intake, clock_wall_us(),
+		     log_pressure(t->gate.env->log) >= LOG_PRESSURE_THIN_PRESENCE);
+}
+
+static void
+turn(void *arg)
+{
+	struct gate_thread *t = arg;
+
+	intake_flush(t->gate.intake);
+	stream_reap(t->stream);
+}
+
+static void
+reload(void *arg)
+{
+	ingest_reload(((struct gate_thread *)arg)->ingest);
+}
+
+static void
+drain(void *arg)
+{
+	struct gate_thread *t = arg;
+
+	ingest_drain(t->ingest);
+	stream_drain(t->stream);
+}
+
+static bool
+drained(void *arg)
+{
+	const struct gate_thread *t = arg;
+
+	return ingest_drained(t->ingest) && stream_drained(t->stream) && intake_in_flight(t->gate.intake) == 0;
+}
+
+static const struct loop_ops ops = { .turn = turn, .reload = reload, .drain = drain, .drained = drained };
+
+static void
+release(struct gate_thread *t)
+{
+	stream_free(t->stream);
+	ingest_free(t->ingest);
+	if (t->outcomes != NULL)
+		event_free(t->outcomes);
+	if (t->second != NULL)
+		event_free(t->second);
+	loop_free(t->loop);
+	roster_free(t->gate.roster);
+	if (t->gate.intake != NULL && intake_in_flight(t->gate.intake) == 0)
+		intake_free(t->gate.intake);
+	if (t->gate.base != NULL)
+		event_base_free(t->gate.base);
+	free(t);
+}
+
+struct gate_thread *
+gate_thread_start(const struct gate_env *env, uint32_t number, roster_find *find, void *arg, const char *http_addr,
+		  const char *stream_addr, char *err, size_t err_size)
+{
+	struct gate_thread *t = calloc(1, sizeof(*t));
+	struct gate *g;
+	static const struct timeval second = { 1, 0 };
+
+	if (t == NULL) {
+		snprintf(err, err_size, "out of memory");
+		return NULL;
+	}
+	g = &t->gate;
+	g->env = env;
+	g->number = number;
+	snprintf(err, err_size, "out of memory");
+	if ((g->base = event_base_new()) == NULL || (g->intake = intake_new(env->log)) == NULL ||
+	    (g->roster = roster_new(number, find, arg)) == NULL || (t->loop = loop_new(g->base, &ops, t)) == NULL ||
+	    (t->outcomes = event_new(g->base, intake_fd(g->intake), EV_READ | EV_PERSIST, on_outcomes, t)) == NULL ||
+	    (t->second = event_new(g->base, -1, EV_PERSIST, on_second, t)) == NULL)
+		goto fail;
+	if ((t->ingest = ingest_new(g, http_addr, err, err_size)) == NULL ||
+	    (t->stream = stream_new(g, stream_addr, err, err_size)) == NULL)
+		goto fail;
+	event_add(t->outcomes, NULL);
+	event_add(t->second, &second);
+	if (loop_start(t->loop) == -1) {
+		snprintf(err, err_size, "cannot start a thread");
+		goto fail;
+	}
+	return t;
+fail:
+	release(t);
+	return NULL;
+}
+
+uint16_t gate_thread_http_port(const struct gate_thread *t)   { return ingest_port(t->ingest); }
+uint16_t gate_thread_stream_port(const struct gate_thread *t) { return stream_port(t->stream); }
+
+void
+gate_thread_reload(struct gate_thread *t)
+{
+	loop_reload(t->loop);
+}
+
+void
+gate_thread_stop(struct gate_thread *t, uint64_t timeout_ms)
+{
+	if (t == NULL)
+		return;
+	loop_stop(t->loop, timeout_ms);
+	if (intake_in_flight(t->gate.intake) > 0)
+		log_warn("gate", "stopped with records in flight; their senders were not answered and will send again");
+	release(t);
+}
