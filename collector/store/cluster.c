@@ -27,29 +27,28 @@
 #include "collector/store/spawn.h"
 
 #define PATH_SIZE      4096
-#define SOCKET_DIR_MAX 90	/* a socket's path holds 107 bytes, ".s.PGSQL.5432" and a slash included */
+#define SOCKET_DIR_MAX 90 /* a socket's path holds 107 bytes, ".s.PGSQL.5432" and a slash included */
 #define BACKOFF_MIN_MS 200
 #define BACKOFF_MAX_MS 10000
-#define STABLE_US      60000000ll	/* a server that ran so long starts with a fresh back-off */
+#define STABLE_US      60000000ll /* a server that ran so long starts with a fresh back-off */
 #define FAST_STOP_MS   20000
 #define HARD_STOP_MS   5000
 #define LOG_MAX_BYTES  (8u << 20)
 
 struct cluster {
-	char		  data[PATH_SIZE];	/* of the daemon, absolute */
-	char		  bindir[PATH_SIZE];
-	char		  pgdata[PATH_SIZE + 8];
-	char		  socket_dir[PATH_SIZE + 16];
-	char		  conninfo[2 * PATH_SIZE];
+	char data[PATH_SIZE]; /* of the daemon, absolute */
+	char bindir[PATH_SIZE];
+	char pgdata[PATH_SIZE + 8];
+	char socket_dir[PATH_SIZE + 16];
+	char conninfo[2 * PATH_SIZE];
 	struct spawn_user user;
-	pthread_t	  thread;
-	int		  wake_fd;
-	atomic_bool	  stop, up;
-	char		  problem[512];		/* last one told, so that a repeated one is told once */
+	pthread_t thread;
+	int wake_fd;
+	atomic_bool stop, up;
+	char problem[512]; /* last one told, so that a repeated one is told once */
 };
 
-static void __attribute__((format(printf, 2, 3)))
-complain(struct cluster *c, const char *fmt, ...)
+static void __attribute__((format(printf, 2, 3))) complain(struct cluster *c, const char *fmt, ...)
 {
 	char line[sizeof(c->problem)];
 	va_list ap;
@@ -116,13 +115,13 @@ place_new(struct cluster *c, const char *final, char *out, size_t size)
 	if (reachable(c)) {
 		if (!path_below(out, size, c->data, "pg.new"))
 			return false;
-		nftw(out, remove_one, 16, FTW_DEPTH | FTW_PHYS);	/* left by a start that was cut short */
+		nftw(out, remove_one, 16, FTW_DEPTH | FTW_PHYS); /* left by a start that was cut short */
 		return mkdir(out, 0700) == 0 && own(c, out) == 0;
 	}
 	if (mkdtemp(away) == NULL || own(c, away) == -1)
 		return false;
-	log_warn("store", "user %s may not enter %s: the database is in %s, and %s points there", c->user.name,
-		 c->data, away, final);
+	log_warn("store", "user %s may not enter %s: the database is in %s, and %s points there", c->user.name, c->data,
+		 away, final);
 	snprintf(out, size, "%s", away);
 	return true;
 }
@@ -148,7 +147,7 @@ static bool
 run_initdb(struct cluster *c, char *dir)
 {
 	char tool[PATH_SIZE + 16], name[] = "--username=faultline", auth[] = "--auth=trust", loc[] = "--locale=C",
-	     enc[] = "--encoding=UTF8", flag[] = "-D", seg[] = "--wal-segsize=16";
+				   enc[] = "--encoding=UTF8", flag[] = "-D", seg[] = "--wal-segsize=16";
 	char *argv[] = { tool, flag, dir, name, auth, loc, enc, seg, NULL };
 	struct spawn_options o = { .cwd = "/", .user = &c->user, .output = server_log(c), .death_signal = SIGTERM };
 	int status = -1, done = 0;
@@ -250,7 +249,7 @@ gone(const struct cluster *c, pid_t pid, int timeout_ms)
 {
 	int64_t end = clock_boot_us() + (int64_t)timeout_ms * 1000;
 
-	while (kill(pid, 0) == 0 && is_our_server(c, pid)) {	/* a zombie is nobody's server */
+	while (kill(pid, 0) == 0 && is_our_server(c, pid)) { /* a zombie is nobody's server */
 		if (clock_boot_us() > end)
 			return false;
 		poll(NULL, 0, 20);
@@ -363,8 +362,10 @@ version_fits(struct cluster *c)
 	}
 	if (strncmp(v, ours, strlen(ours)) == 0 && strchr("0123456789", v[strlen(ours)]) == NULL)
 		return true;
-	complain(c, "%s was made by PostgreSQL %s, but %s is version %.10s: set pg-bindir to the old version, or see "
-		    "DATABASE.md on changing versions", c->pgdata, ours, tool, v);
+	complain(c,
+		 "%s was made by PostgreSQL %s, but %s is version %.10s: set pg-bindir to the old version, or see "
+		 "DATABASE.md on changing versions",
+		 c->pgdata, ours, tool, v);
 	return false;
 }
 
@@ -387,8 +388,9 @@ make_socket_dir(struct cluster *c)
 static pid_t
 start_server(struct cluster *c)
 {
-	char tool[PATH_SIZE + 16], dirs[2 * PATH_SIZE + 64], real[PATH_SIZE], flag[] = "-D", set[] = "-c", listen[] = "listen_addresses=",
-	     perms[] = "unix_socket_permissions=0700", port[] = "port=5432", *p;
+	char tool[PATH_SIZE + 16], dirs[2 * PATH_SIZE + 64], real[PATH_SIZE],
+		flag[] = "-D", set[] = "-c", listen[] = "listen_addresses=", perms[] = "unix_socket_permissions=0700",
+		port[] = "port=5432", *p;
 	char *argv[] = { tool, flag, real, set, listen, set, dirs, set, perms, set, port, NULL };
 	struct spawn_options o = { .cwd = "/", .user = &c->user, .output = server_log(c), .death_signal = SIGINT };
 	pid_t pid;
@@ -576,8 +578,7 @@ cluster_stop(struct cluster *c)
 	if (write(c->wake_fd, &one, sizeof(one)) == -1)
 		log_warn("store", "%s", strerror(errno));
 	pthread_join(c->thread, NULL);
-	rmdir(c->socket_dir);	/* empty by now; a failure leaves an empty directory */
+	rmdir(c->socket_dir); /* empty by now; a failure leaves an empty directory */
 	close(c->wake_fd);
 	free(c);
 }
-

@@ -128,7 +128,8 @@ days_drop(struct pg *pg, int32_t first_kept)
 		days_table(days[i], table);
 		snprintf(sql, sizeof(sql),
 			 "BEGIN; DROP TABLE IF EXISTS %s; DELETE FROM report_days WHERE day = '%s';"
-			 "DELETE FROM days WHERE day = '%s'; COMMIT", table, day_text(days[i], d), d);
+			 "DELETE FROM days WHERE day = '%s'; COMMIT",
+			 table, day_text(days[i], d), d);
 		if (!pg_run(pg, sql)) {
 			if (!put_off(pg, "dropping", table))
 				return false;

@@ -12,7 +12,7 @@ struct pg;
  * older than the retention. */
 
 #define DAYS_TABLE_SIZE 32
-char *days_table(int32_t day, char buf[DAYS_TABLE_SIZE]);	/* "reports_20240719" */
+char *days_table(int32_t day, char buf[DAYS_TABLE_SIZE]); /* "reports_20240719" */
 
 /* The table is there after this; the caller's transaction. */
 bool days_ensure(struct pg *pg, int32_t day);

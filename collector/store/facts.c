@@ -14,13 +14,13 @@
 #include "proto/log.pb-c.h"
 #include "proto/pbarena.h"
 
-#define ARENA_BYTES (16u << 20)	/* for one unpacked record of at most 256 KiB */
+#define ARENA_BYTES (16u << 20) /* for one unpacked record of at most 256 KiB */
 #define COLUMNS_MAX 23
 
 enum kind { DUMP, TRIAGE, DEPLOYMENT, RECEIPT, DECISION, GAP, REJECTED, N_KINDS };
 
 static const struct {
-	int	    columns;
+	int columns;
 	const char *sql;
 } statements[N_KINDS] = {
 	[DUMP] = { 6, "INSERT INTO dumps (tenant, log, position, sha256, size, received) SELECT * FROM"
@@ -62,14 +62,14 @@ static const struct {
 
 /* Rows of one kind, column by column. */
 struct columns {
-	uint32_t       n;
+	uint32_t n;
 	struct textbuf at[COLUMNS_MAX];
 };
 
 struct facts {
 	struct columns kinds[N_KINDS];
 	struct textbuf json;
-	struct arena  *arena;
+	struct arena *arena;
 	ProtobufCAllocator allocator;
 };
 
@@ -192,8 +192,9 @@ json_triage(struct textbuf *b, const Faultline__Log__TriageResult *m)
 		json_string(b, str(fr->module));
 		textbuf_printf(b, ",\"module_id\":");
 		json_string(b, str(fr->module_id));
-		textbuf_printf(b, ",\"module_offset\":\"0x%" PRIx64 "\",\"trust\":%" PRIu32 ",\"function\":",
-			       fr->offset, fr->trust);
+		textbuf_printf(b,
+			       ",\"module_offset\":\"0x%" PRIx64 "\",\"trust\":%" PRIu32 ",\"function\":", fr->offset,
+			       fr->trust);
 		json_string(b, str(fr->function));
 		textbuf_printf(b, "}");
 	}
@@ -211,7 +212,8 @@ add_triage(struct facts *f, int log_no, const struct record_view *rec)
 
 	if (m == NULL)
 		return false;
-	key = (struct signature_key){ str(m->module), str(m->module_id), m->offset, (enum reason_class)m->reason_class };
+	key = (struct signature_key){ str(m->module), str(m->module_id), m->offset,
+				      (enum reason_class)m->reason_class };
 	json_triage(&f->json, m);
 	c = begin_row(f, TRIAGE);
 	array_int(&c[n++], (int16_t)rec->tenant);
@@ -392,12 +394,15 @@ facts_add(struct facts *f, int log_no, const struct record_view *rec, bool *take
 {
 	static const struct {
 		enum record_type type;
-		enum kind	 kind;
+		enum kind kind;
 		bool (*add)(struct facts *, int, const struct record_view *);
 	} types[] = {
-		{ RECORD_DUMP_STORED, DUMP, add_dump },	      { RECORD_TRIAGE_RESULT, TRIAGE, add_triage },
-		{ RECORD_DEPLOYMENT, DEPLOYMENT, add_deployment }, { RECORD_RECEIPT, RECEIPT, add_receipt },
-		{ RECORD_DECISION, DECISION, add_decision },  { RECORD_GAP, GAP, add_gap },
+		{ RECORD_DUMP_STORED, DUMP, add_dump },
+		{ RECORD_TRIAGE_RESULT, TRIAGE, add_triage },
+		{ RECORD_DEPLOYMENT, DEPLOYMENT, add_deployment },
+		{ RECORD_RECEIPT, RECEIPT, add_receipt },
+		{ RECORD_DECISION, DECISION, add_decision },
+		{ RECORD_GAP, GAP, add_gap },
 	};
 
 	*taken_out = false;

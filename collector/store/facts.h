@@ -14,8 +14,8 @@ struct pg;
  * with one statement a kind. */
 struct facts;
 
-struct facts *facts_new(void);	/* NULL when out of memory */
-void	      facts_free(struct facts *f);
+struct facts *facts_new(void); /* NULL when out of memory */
+void facts_free(struct facts *f);
 
 /* Take what the database wants of a record; records of other types, and payloads that are
  * no valid message, change nothing.  *taken_out says whether it did.  False: out of

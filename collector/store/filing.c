@@ -41,7 +41,8 @@ claims_query(struct pg *pg, int log_no, const char *positions, struct textbuf *s
 	textbuf_reset(sql);
 	textbuf_printf(sql, "SELECT NULL::int8 AS position, NULL::int8 AS signature WHERE false");
 	for (int i = 0; i < PQntuples(res); i++)
-		textbuf_printf(sql, " UNION ALL SELECT position, signature FROM %s WHERE log = %d AND position = ANY ($2)",
+		textbuf_printf(sql,
+			       " UNION ALL SELECT position, signature FROM %s WHERE log = %d AND position = ANY ($2)",
 			       days_table((int32_t)atoi(PQgetvalue(res, i, 0)), table), log_no);
 	PQclear(res);
 	return true;
@@ -50,7 +51,9 @@ claims_query(struct pg *pg, int log_no, const char *positions, struct textbuf *s
 static bool
 store(struct pg *pg, int log_no, struct textbuf *cols, const char *claims)
 {
-	static const char format_head[] = "WITH claims AS (", format_tail[] =
+	static const char format_head
+		[] = "WITH claims AS (",
+     format_tail[] =
 		"), t AS MATERIALIZED (SELECT DISTINCT ON (t.position) t.*, c.signature AS claimed FROM"
 		" unnest($1::int2[], $2::int8[], $3::int8[], $4::text[], $5::text[], $6::int8[], $7::int2[],"
 		" $8::timestamptz[], $9::text[])"
@@ -95,7 +98,7 @@ filing_store(struct pg *pg, int log_no, const PGresult *results)
 		array_open(&cols[i]);
 	for (int row = 0; row < PQntuples(results); row++) {
 		if (atoll(PQgetvalue(results, row, SIGNATURE)) == 0)
-			continue;	/* triage blamed no module */
+			continue; /* triage blamed no module */
 		for (int i = 0; i < COLUMNS; i++)
 			array_text(&cols[i], text_of(PQgetvalue(results, row, i)));
 		title_of(results, row, title, sizeof(title));

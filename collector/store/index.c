@@ -8,7 +8,7 @@
 
 struct index_slot {
 	uint64_t key;
-	uint32_t value;		/* of key + 1; 0: free */
+	uint32_t value; /* of key + 1; 0: free */
 };
 
 static struct index_slot *

@@ -13,20 +13,20 @@
 #include "collector/store/outcomes.h"
 #include "collector/store/pg.h"
 
-#define BUDGET_US    2000000ll	/* of one page; what is left is for the next */
-#define WINDOW_ROWS  200000ull	/* rows of an open day that are looked at in one statement */
-#define SQL_SIZE     4096
+#define BUDGET_US   2000000ll /* of one page; what is left is for the next */
+#define WINDOW_ROWS 200000ull /* rows of an open day that are looked at in one statement */
+#define SQL_SIZE    4096
 
 #define MICROS(column) "(extract(epoch FROM " column ") * 1000000)::int8"
 
-static const char report_columns[] =
-	"r.log, r.position, r.tenant, r.host, r.signature, " MICROS("r.received") ", " MICROS("r.occurred") ","
-	" r.uptime_s, r.crashes, r.flags, r.kind, r.outcome, o.reason_code, coalesce(s.title, 'unknown'),"
-	" coalesce(i.name, ''), o.module, o.module_version, coalesce(s.module_id, ''), o.reason, o.product, o.version,"
-	" o.os, o.os_build, o.arch, o.hw_class, coalesce(s.\"offset\", 0), coalesce(encode(coalesce(r.dump,"
-	" (SELECT d.sha256 FROM dumps AS d WHERE d.tenant = r.tenant AND d.log = r.log AND d.position = r.position"
-	" LIMIT 1)), 'hex'), ''),"
-	" coalesce(r.details::text, '{}')";
+static const char report_columns[] = "r.log, r.position, r.tenant, r.host, r.signature, " MICROS("r.received") ", " MICROS(
+	"r.occurred") ","
+		      " r.uptime_s, r.crashes, r.flags, r.kind, r.outcome, o.reason_code, coalesce(s.title, 'unknown'),"
+		      " coalesce(i.name, ''), o.module, o.module_version, coalesce(s.module_id, ''), o.reason, o.product, o.version,"
+		      " o.os, o.os_build, o.arch, o.hw_class, coalesce(s.\"offset\", 0), coalesce(encode(coalesce(r.dump,"
+		      " (SELECT d.sha256 FROM dumps AS d WHERE d.tenant = r.tenant AND d.log = r.log AND d.position = r.position"
+		      " LIMIT 1)), 'hex'), ''),"
+		      " coalesce(r.details::text, '{}')";
 static const char report_joins[] =
 	" LEFT JOIN origins o ON o.tenant = r.tenant AND o.id = r.origin LEFT JOIN sites i ON i.tenant = r.tenant AND"
 	" i.id = r.site LEFT JOIN signatures s ON s.tenant = r.tenant AND s.id = r.signature";
@@ -51,15 +51,15 @@ lookup_log(struct pg *pg, const struct log_id *log)
 
 struct row {
 	const PGresult *res;
-	int		row, col;
-	struct arena   *arena;
-	bool		failed;
+	int row, col;
+	struct arena *arena;
+	bool failed;
 };
 
 static int64_t
 take_int(struct row *r)
 {
-	return strtoll(PQgetvalue(r->res, r->row, r->col++), NULL, 10);	/* 0 for null */
+	return strtoll(PQgetvalue(r->res, r->row, r->col++), NULL, 10); /* 0 for null */
 }
 
 static const char *
@@ -146,7 +146,8 @@ take_triage(struct pg *pg, int log_no, struct store_query *q)
 
 	snprintf(sql, sizeof(sql),
 		 "SELECT to_jsonb(t) - 'tenant' - 'log' - 'position' FROM triage_results AS t WHERE tenant = %d AND"
-		 " log = %d AND position = %" PRId64, (int16_t)q->tenant, log_no, (int64_t)q->key);
+		 " log = %d AND position = %" PRId64,
+		 (int16_t)q->tenant, log_no, (int64_t)q->key);
 	res = pg_exec(pg, sql);
 	if (res == NULL)
 		return false;
@@ -170,15 +171,17 @@ one_report(struct pg *pg, int log_no, struct store_query *q, enum store_answer *
 	*answer_out = STORE_ABSENT;
 	snprintf(sql, sizeof(sql),
 		 "SELECT day - '1970-01-01'::date FROM report_days WHERE log = %d AND %" PRId64
-		 " BETWEEN first_position AND last_position", log_no, (int64_t)q->key);
+		 " BETWEEN first_position AND last_position",
+		 log_no, (int64_t)q->key);
 	days = pg_exec(pg, sql);
 	if (days == NULL)
 		return false;
 	for (int i = 0; ok && q->n == 0 && i < PQntuples(days); i++) {
-		snprintf(sql, sizeof(sql), "SELECT %s FROM %s AS r%s WHERE r.log = %d AND r.position = %" PRId64
-			 " AND r.tenant = %d LIMIT 1", report_columns,
-			 days_table((int32_t)atoi(PQgetvalue(days, i, 0)), table), report_joins, log_no, (int64_t)q->key,
-			 (int16_t)q->tenant);
+		snprintf(sql, sizeof(sql),
+			 "SELECT %s FROM %s AS r%s WHERE r.log = %d AND r.position = %" PRId64
+			 " AND r.tenant = %d LIMIT 1",
+			 report_columns, days_table((int32_t)atoi(PQgetvalue(days, i, 0)), table), report_joins, log_no,
+			 (int64_t)q->key, (int16_t)q->tenant);
 		res = pg_exec(pg, sql);
 		ok = res != NULL && take_reports(pg, q, res);
 		PQclear(res);
@@ -193,9 +196,9 @@ one_report(struct pg *pg, int log_no, struct store_query *q, enum store_answer *
 /* ---- lists of reports ---- */
 
 struct stretch_of_day {
-	int32_t	 log, day;
+	int32_t log, day;
 	uint64_t first, last, rows;
-	bool	 closed;
+	bool closed;
 };
 
 /* Rows of one day with first <= position < end, newest first, into q. */
@@ -209,7 +212,8 @@ list_window(struct pg *pg, struct store_query *q, const struct stretch_of_day *d
 	int n;
 
 	snprintf(where, sizeof(where),
-		 "r.tenant = %d AND r.log = %d AND r.position >= %" PRId64 " AND r.position < %" PRId64 " AND r.outcome & %u = 0",
+		 "r.tenant = %d AND r.log = %d AND r.position >= %" PRId64 " AND r.position < %" PRId64
+		 " AND r.outcome & %u = 0",
 		 (int16_t)q->tenant, d->log, (int64_t)first, (int64_t)end, OUTCOME_RESENT);
 	days_table(d->day, table);
 	n = snprintf(sql, sizeof(sql),
@@ -244,11 +248,10 @@ list_day(struct pg *pg, struct store_query *q, const struct stretch_of_day *d, u
 
 		if (!list_window(pg, q, d, first, end))
 			return false;
-		q->next = (struct store_cursor){ d->log, d->day,
-						 q->n == q->limit ? q->reports[q->n - 1].pos : first };
+		q->next = (struct store_cursor){ d->log, d->day, q->n == q->limit ? q->reports[q->n - 1].pos : first };
 		end = first;
 		if (q->n == q->limit || clock_boot_us() > deadline) {
-			q->more = true;		/* perhaps an empty page follows */
+			q->more = true; /* perhaps an empty page follows */
 			return true;
 		}
 	}
@@ -268,7 +271,8 @@ list_reports(struct pg *pg, struct store_query *q)
 			 q->from.day);
 	snprintf(sql, sizeof(sql),
 		 "SELECT r.log, r.day - '1970-01-01'::date, r.first_position, r.last_position, r.reports, d.closed FROM"
-		 " report_days AS r JOIN days AS d USING (day) %s ORDER BY r.log DESC, r.day DESC", from);
+		 " report_days AS r JOIN days AS d USING (day) %s ORDER BY r.log DESC, r.day DESC",
+		 from);
 	res = pg_exec(pg, sql);
 	if (res == NULL)
 		return false;
@@ -331,7 +335,7 @@ lookup(struct pg *pg, int log_no, struct store_query *q, enum store_answer *answ
 	q->limit = q->limit < 1 ? 1 : q->limit > STORE_PAGE_MAX ? STORE_PAGE_MAX : q->limit;
 	room = q->what == STORE_REPORT ? 1 : q->limit;
 	*answer_out = STORE_FOUND;
-	if (log_no == 0) {		/* nothing was ever projected */
+	if (log_no == 0) { /* nothing was ever projected */
 		*answer_out = q->what == STORE_REPORT ? STORE_ABSENT : STORE_FOUND;
 		return pg->conn != NULL;
 	}

@@ -23,11 +23,11 @@
  *	MARK	everything below the position is decided and in the files
  *	HOLE	decisions from the position to the next MARK were lost
  * A file is called <first position, 16 hex>.out and read in order of its name. */
-#define MARK	   0x80000000u
-#define HOLE	   0x40000000u
-#define ENTRY	   16u
+#define MARK       0x80000000u
+#define HOLE       0x40000000u
+#define ENTRY      16u
 #define FILE_BYTES (1u << 20)
-#define BUFFER_MAX (1u << 20)	/* entries kept while the disk refuses */
+#define BUFFER_MAX (1u << 20) /* entries kept while the disk refuses */
 
 struct entry {
 	uint64_t pos;
@@ -35,30 +35,30 @@ struct entry {
 };
 
 struct outcomes {
-	char  dir[4000];
-	int   dir_fd;
+	char dir[4000];
+	int dir_fd;
 	/* the fold's */
-	int	      fd;		/* file being written, -1 before the first entry */
-	uint64_t      file_bytes;
-	struct entry *buffer;		/* not written yet */
-	size_t	      n, cap;
-	bool	      losing;		/* the buffer ends in a HOLE; until it drains, entries are dropped */
-	bool	      rewound;
-	uint64_t      next;
+	int fd; /* file being written, -1 before the first entry */
+	uint64_t file_bytes;
+	struct entry *buffer; /* not written yet */
+	size_t n, cap;
+	bool losing; /* the buffer ends in a HOLE; until it drains, entries are dropped */
+	bool rewound;
+	uint64_t next;
 	/* shared */
 	pthread_mutex_t lock;
-	pthread_cond_t	moved;
-	uint64_t	decided;
+	pthread_cond_t moved;
+	uint64_t decided;
 	/* the projector's */
-	int	     read_fd;
-	uint64_t     read_first;	/* name of the file being read */
-	uint64_t     read_off;
-	bool	     have;		/* `ahead` is valid */
+	int read_fd;
+	uint64_t read_first; /* name of the file being read */
+	uint64_t read_off;
+	bool have; /* `ahead` is valid */
 	struct entry ahead;
-	uint64_t     clear_below;	/* no further entry is below this */
-	uint64_t     seek;
-	bool	     hole;
-	uint64_t     duplicate;		/* batch that is a duplicate, UINT64_MAX for none */
+	uint64_t clear_below; /* no further entry is below this */
+	uint64_t seek;
+	bool hole;
+	uint64_t duplicate; /* batch that is a duplicate, UINT64_MAX for none */
 };
 
 static uint32_t
@@ -179,7 +179,9 @@ append(struct outcomes *o, uint64_t pos, uint32_t bits)
 		struct entry *grown = cap <= BUFFER_MAX ? realloc(o->buffer, cap * sizeof(*grown)) : NULL;
 
 		if (grown == NULL) {
-			log_warn("store", "the disk does not take decisions about resent reports: some will be counted twice in the database");
+			log_warn(
+				"store",
+				"the disk does not take decisions about resent reports: some will be counted twice in the database");
 			o->buffer[o->n - 1].bits = HOLE;
 			o->buffer[o->n - 1].crc = entry_crc(&o->buffer[o->n - 1]);
 			o->losing = true;
@@ -268,10 +270,10 @@ outcomes_decided(struct outcomes *o, uint64_t next)
 {
 	o->next = next;
 	if (flush(o) == -1)
-		return;		/* what cannot be read is not decided yet */
+		return; /* what cannot be read is not decided yet */
 	if (o->losing) {
 		o->losing = false;
-		append(o, next, MARK);	/* the hole ends here */
+		append(o, next, MARK); /* the hole ends here */
 		if (flush(o) == -1)
 			return;
 	}
@@ -345,8 +347,7 @@ read_from(struct outcomes *o, uint64_t first)
 static bool
 read_entry(struct outcomes *o)
 {
-	return pread(o->read_fd, &o->ahead, ENTRY, (off_t)o->read_off) == ENTRY &&
-	       o->ahead.crc == entry_crc(&o->ahead);
+	return pread(o->read_fd, &o->ahead, ENTRY, (off_t)o->read_off) == ENTRY && o->ahead.crc == entry_crc(&o->ahead);
 }
 
 /* Load the next entry into `ahead`.  False: there is none below what was decided before
@@ -364,7 +365,7 @@ load_ahead(struct outcomes *o)
 			if (!read_from(o, first))
 				return false;
 		} else {
-			o->hole = true;		/* nothing tells about the seek position */
+			o->hole = true; /* nothing tells about the seek position */
 			if (!find_file(o, o->seek, false, &first) || !read_from(o, first))
 				return false;
 		}

@@ -18,15 +18,15 @@
 struct outcomes;
 
 /* Bits; 0: counted.  Stored in the database: append only. */
-#define OUTCOME_RESENT	  1u	/* known already: acknowledged, not counted */
-#define OUTCOME_LATE	  2u	/* counted, behind the host's sequence window */
-#define OUTCOME_CLONED	  4u	/* counted, two live epochs on one host */
-#define OUTCOME_DUPLICATE 8u	/* the whole batch was folded before; only with OUTCOME_RESENT */
-#define OUTCOME_UNKNOWN	  16u	/* the decision was lost; counted */
+#define OUTCOME_RESENT    1u  /* known already: acknowledged, not counted */
+#define OUTCOME_LATE      2u  /* counted, behind the host's sequence window */
+#define OUTCOME_CLONED    4u  /* counted, two live epochs on one host */
+#define OUTCOME_DUPLICATE 8u  /* the whole batch was folded before; only with OUTCOME_RESENT */
+#define OUTCOME_UNKNOWN   16u /* the decision was lost; counted */
 
 /* Open or create dir.  NULL with a sentence in err. */
 struct outcomes *outcomes_open(const char *dir, char *err, size_t err_size);
-void		 outcomes_close(struct outcomes *o);	/* syncs; both threads are done.  NULL is fine */
+void outcomes_close(struct outcomes *o); /* syncs; both threads are done.  NULL is fine */
 
 /* ---- the fold ---- */
 

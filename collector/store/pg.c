@@ -43,12 +43,12 @@ static enum pg_failure
 classify(const char *state)
 {
 	static const struct {
-		const char     *prefix;
+		const char *prefix;
 		enum pg_failure failure;
 	} classes[] = {
-		{ "22", PG_DATA },  { "23", PG_DATA },	{ "54", PG_DATA },
-		{ "08", PG_LOST },  { "25", PG_LATER }, { "40", PG_LATER }, { "53", PG_LATER },
-		{ "55", PG_LATER }, { "57", PG_LATER }, { "58", PG_LATER }, { "XX", PG_LATER },
+		{ "22", PG_DATA },  { "23", PG_DATA },  { "54", PG_DATA },  { "08", PG_LOST },
+		{ "25", PG_LATER }, { "40", PG_LATER }, { "53", PG_LATER }, { "55", PG_LATER },
+		{ "57", PG_LATER }, { "58", PG_LATER }, { "XX", PG_LATER },
 	};
 
 	for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++)
@@ -80,7 +80,7 @@ wait_socket(struct pg *pg, short events, int64_t deadline)
 	if (left <= 0)
 		return lose(pg, PG_LOST, "the database did not answer in time");
 	if (poll(p, 2, (int)left) == -1)
-		return true;	/* EINTR: the caller looks again */
+		return true; /* EINTR: the caller looks again */
 	if (p[1].revents != 0)
 		return lose(pg, PG_STOPPED, "stopped");
 	return true;
@@ -138,9 +138,9 @@ collect(struct pg *pg)
 		PQclear(last);
 		last = res;
 		if (st == PGRES_COPY_IN)
-			return res;	/* the rest comes after the data */
-		if (st != PGRES_COMMAND_OK && st != PGRES_TUPLES_OK && pg->failure == PG_FINE &&
-		    !refuse(pg, res) && pg->conn == NULL)
+			return res; /* the rest comes after the data */
+		if (st != PGRES_COMMAND_OK && st != PGRES_TUPLES_OK && pg->failure == PG_FINE && !refuse(pg, res) &&
+		    pg->conn == NULL)
 			break;
 	}
 	if (pg->failure == PG_FINE && last != NULL)
@@ -200,11 +200,12 @@ pg_connect(struct pg *pg, const char *conninfo)
 		return false;
 	PQsetnonblocking(pg->conn, 1);
 	PQsetNoticeProcessor(pg->conn, on_notice, NULL);
-	snprintf(session, sizeof(session),
-		 "SET search_path = faultline, pg_temp; SET timezone = 'UTC'; SET client_min_messages = warning;"
-		 "SET client_encoding = 'UTF8'; SET standard_conforming_strings = on; SET application_name = 'faultlined';"
-		 "SET statement_timeout = %d; SET lock_timeout = %d; SET idle_in_transaction_session_timeout = %d",
-		 pg->timeout_ms, pg->timeout_ms / 2, pg->timeout_ms);
+	snprintf(
+		session, sizeof(session),
+		"SET search_path = faultline, pg_temp; SET timezone = 'UTC'; SET client_min_messages = warning;"
+		"SET client_encoding = 'UTF8'; SET standard_conforming_strings = on; SET application_name = 'faultlined';"
+		"SET statement_timeout = %d; SET lock_timeout = %d; SET idle_in_transaction_session_timeout = %d",
+		pg->timeout_ms, pg->timeout_ms / 2, pg->timeout_ms);
 	return pg_run(pg, session);
 }
 

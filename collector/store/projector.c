@@ -25,46 +25,46 @@
 #include "collector/store/stretch.h"
 #include "collector/store/textbuf.h"
 
-#define READ_WAIT_MS	    250
-#define BACKOFF_MIN_MS	    100
-#define BACKOFF_MAX_MS	    10000
-#define SMALL_ROWS	    1000	/* a smaller stretch is followed by a short rest, */
-#define REST_MS		    50		/* so that a trickle is not a transaction a report */
-#define ALIVE_US	    5000000ll	/* look whether an idle database answers */
-#define UPKEEP_US	    600000000ll
-#define UPKEEP_TIMEOUT_MS   3600000	/* an index over a day of a large fleet takes its time */
+#define READ_WAIT_MS      250
+#define BACKOFF_MIN_MS    100
+#define BACKOFF_MAX_MS    10000
+#define SMALL_ROWS        1000      /* a smaller stretch is followed by a short rest, */
+#define REST_MS           50        /* so that a trickle is not a transaction a report */
+#define ALIVE_US          5000000ll /* look whether an idle database answers */
+#define UPKEEP_US         600000000ll
+#define UPKEEP_TIMEOUT_MS 3600000 /* an index over a day of a large fleet takes its time */
 
 struct projector {
-	char		  *conninfo;
-	struct log	  *log;
-	struct outcomes	  *outcomes;
-	int		   timeout_ms;
-	uint64_t	 (*log_records)(void *arg);
-	void		  *arg;
-	atomic_uint	   batch_rows, report_days;
-	pthread_t	   thread;
-	int		   stop_fd;
-	_Atomic uint64_t   position;
-	atomic_bool	   stop, up;
+	char *conninfo;
+	struct log *log;
+	struct outcomes *outcomes;
+	int timeout_ms;
+	uint64_t (*log_records)(void *arg);
+	void *arg;
+	atomic_uint batch_rows, report_days;
+	pthread_t thread;
+	int stop_fd;
+	_Atomic uint64_t position;
+	atomic_bool stop, up;
 	_Atomic(const char *) problem;
-	char		   problem_text[600];
-	char		   told[600];	/* last failure told, so that a repeated one is told once */
+	char problem_text[600];
+	char told[600]; /* last failure told, so that a repeated one is told once */
 	/* the thread's */
-	struct pg	   pg;
-	struct log_id	   log_id;
+	struct pg pg;
+	struct log_id log_id;
 	struct log_reader *reader;
-	struct batch_view  batch;	/* read, and not wholly written yet if has_batch */
-	bool		   has_batch;
-	struct stretch	  *stretch;	/* NULL until claimed */
-	bool		   claimed;
-	int		   log_no, epoch;
-	uint64_t	   at;		/* committed */
-	uint64_t	   records;	/* of this log in the database */
-	uint64_t	   records_offset;	/* the log's count when we had all, minus ours */
-	uint32_t	   max_records;	/* less than all while a poisonous record is looked for */
-	uint32_t	   refusals;	/* PG_DATA in a row at this position */
-	int		   backoff_ms;
-	int64_t		   alive_at, upkeep_at;
+	struct batch_view batch; /* read, and not wholly written yet if has_batch */
+	bool has_batch;
+	struct stretch *stretch; /* NULL until claimed */
+	bool claimed;
+	int log_no, epoch;
+	uint64_t at;             /* committed */
+	uint64_t records;        /* of this log in the database */
+	uint64_t records_offset; /* the log's count when we had all, minus ours */
+	uint32_t max_records;    /* less than all while a poisonous record is looked for */
+	uint32_t refusals;       /* PG_DATA in a row at this position */
+	int backoff_ms;
+	int64_t alive_at, upkeep_at;
 };
 
 static bool
@@ -118,7 +118,7 @@ failed(struct projector *p, const char *what)
 	set_up(p, false);
 	memcpy(p->told, line, sizeof(line));
 	if (p->pg.failure == PG_DATA)
-		return;		/* not the server's trouble: waiting helps nobody */
+		return; /* not the server's trouble: waiting helps nobody */
 	rest(p, p->backoff_ms);
 	p->backoff_ms = p->backoff_ms * 2 < BACKOFF_MAX_MS ? p->backoff_ms * 2 : BACKOFF_MAX_MS;
 }
@@ -167,12 +167,13 @@ read_position(struct projector *p)
 	int epoch;
 
 	hex_id(&p->log_id, uuid);
-	res = p->claimed ? pg_query(&p->pg, "SELECT no, epoch, position, seed, records FROM logs WHERE uuid = $1::bytea",
-				    1, params)
-			 : claim(p, uuid);
+	res = p->claimed
+		      ? pg_query(&p->pg, "SELECT no, epoch, position, seed, records FROM logs WHERE uuid = $1::bytea",
+				 1, params)
+		      : claim(p, uuid);
 	if (res == NULL)
 		return false;
-	if (PQntuples(res) != 1) {	/* somebody emptied the database under us: begin again */
+	if (PQntuples(res) != 1) { /* somebody emptied the database under us: begin again */
 		PQclear(res);
 		p->claimed = false;
 		p->pg.failure = PG_LATER;
@@ -206,6 +207,15 @@ reopen_reader(struct projector *p)
 		outcomes_seek(p->outcomes, batch_of_record(p->at));
 }
 
+/* What is in the database is not asked for again. */
+static void
+release(struct projector *p)
+{
+	log_release_below(p->log, LOG_FLOOR_STORE, p->at);
+	if (p->outcomes != NULL)
+		outcomes_release(p->outcomes, p->at);
+}
+
 static bool
 open_session(struct projector *p)
 {
@@ -231,6 +241,7 @@ open_session(struct projector *p)
 	if (atomic_load(&p->problem) != NULL)
 		return false;
 	atomic_store(&p->position, p->at);
+	release(p);
 	reopen_reader(p);
 	set_up(p, true);
 	return true;
@@ -323,20 +334,18 @@ committed(struct projector *p)
 	p->refusals = 0;
 	p->alive_at = clock_boot_us();
 	if (p->max_records <= UINT32_MAX / 4)
-		p->max_records *= 4;	/* past the poison, back to full speed */
+		p->max_records *= 4; /* past the poison, back to full speed */
 	else
 		p->max_records = UINT32_MAX;
 	set_up(p, true);
-	if (p->outcomes != NULL)
-		outcomes_release(p->outcomes, p->at);
-	log_release_below(p->log, LOG_FLOOR_STORE, p->at);
+	release(p);
 	publish_lag(p, false);
 }
 
 /* What one turn took from the log. */
 struct turn {
-	uint64_t next;	/* position behind it */
-	uint32_t n;	/* records */
+	uint64_t next; /* position behind it */
+	uint32_t n;    /* records */
 };
 
 /* Take the records of a batch that are still to be written.  False: p->pg says why.
@@ -382,6 +391,7 @@ reject(struct projector *p, const char *error)
 		rec.pos = batch_record_pos(b.first, rec.index);
 		if (rec.pos < p->at)
 			continue;
+		counter_add(COUNTER_store_rejected, 1);
 		log_error("store", "record %" PRIu64 " of type %d is not for the database: %s", rec.pos, (int)rec.type,
 			  error);
 		p->batch = b;
@@ -404,7 +414,8 @@ project(struct projector *p)
 		if (!ok || full)
 			break;
 		p->has_batch = log_read(p->reader, &p->batch, 0) == LOG_BATCH;
-		if (!p->has_batch || stopping(p) || (p->outcomes != NULL && !outcomes_wait(p->outcomes, p->batch.next, 0)))
+		if (!p->has_batch || stopping(p) ||
+		    (p->outcomes != NULL && !outcomes_wait(p->outcomes, p->batch.next, 0)))
 			break;
 	}
 	ok = ok && stretch_store(p->stretch, &p->pg) && commit(p, t.next, t.n);
@@ -419,7 +430,7 @@ project(struct projector *p)
 	snprintf(error, sizeof(error), "%s", p->pg.text);
 	if (p->pg.failure == PG_DATA && t.n == 1 && p->refusals > 1) {
 		stretch_clear(p->stretch, false);
-		pg_close(&p->pg);	/* a COPY may be half way: a new connection is the surest way out */
+		pg_close(&p->pg); /* a COPY may be half way: a new connection is the surest way out */
 		if (open_session(p) && reject(p, error)) {
 			committed(p);
 			return;
@@ -434,7 +445,7 @@ bridge(struct projector *p, uint64_t oldest)
 {
 	uint64_t from = p->at;
 
-	if (oldest <= p->at) {		/* kept after all */
+	if (oldest <= p->at) { /* kept after all */
 		reopen_reader(p);
 		return;
 	}
@@ -506,7 +517,7 @@ turn(struct projector *p)
 	}
 	if (p->has_batch) {
 		if (p->outcomes != NULL && !outcomes_wait(p->outcomes, p->batch.next, READ_WAIT_MS))
-			return;		/* the fold has not decided about it yet */
+			return; /* the fold has not decided about it yet */
 		project(p);
 		return;
 	}

@@ -20,15 +20,15 @@ struct outcomes;
 struct projector;
 
 struct projector_options {
-	const char	*conninfo;	/* libpq; copied */
-	struct log	*log;		/* outlives the projector */
-	struct outcomes *outcomes;	/* NULL: every report counts */
-	uint32_t	 batch_rows;	/* reports per transaction */
-	uint32_t	 report_days;	/* retention of report rows */
-	int		 timeout_ms;	/* of one database call; 0: a minute */
+	const char *conninfo;      /* libpq; copied */
+	struct log *log;           /* outlives the projector */
+	struct outcomes *outcomes; /* NULL: every report counts */
+	uint32_t batch_rows;       /* reports per transaction */
+	uint32_t report_days;      /* retention of report rows */
+	int timeout_ms;            /* of one database call; 0: a minute */
 	/* Records in the log up to its end, for the lag gauge; NULL: counter log_records. */
-	uint64_t       (*log_records)(void *arg);
-	void		*arg;
+	uint64_t (*log_records)(void *arg);
+	void *arg;
 };
 
 /* Start the thread; the database need not be there.  NULL with a sentence in err. */
@@ -41,8 +41,8 @@ void projector_stop(struct projector *p);
 /* New limits after a reload.  Any thread. */
 void projector_configure(struct projector *p, uint32_t batch_rows, uint32_t report_days);
 
-/* Everything below is in the database; 0: not known yet.  The floor for log_release_below(),
- * as long as retention can afford to wait.  Any thread. */
+/* Everything below is in the database; 0: not known yet.  The projector itself tells it to
+ * log_release_below().  Any thread. */
 uint64_t projector_position(const struct projector *p);
 
 /* The schema is there and the database answered the last call.  Any thread. */

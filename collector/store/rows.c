@@ -8,12 +8,12 @@
 #include "collector/store/pg.h"
 #include "collector/store/rows.h"
 
-#define SEND_AT	       131072u
-#define PG_EPOCH_US    (946684800ll * 1000000)	/* PostgreSQL counts from 2000 */
-#define COLUMNS	       16
-#define ROW_FIXED_MAX  (2 + COLUMNS * 4 + 8 * 9 + 4 + 4 * 2)
+#define SEND_AT       131072u
+#define PG_EPOCH_US   (946684800ll * 1000000) /* PostgreSQL counts from 2000 */
+#define COLUMNS       16
+#define ROW_FIXED_MAX (2 + COLUMNS * 4 + 8 * 9 + 4 + 4 * 2)
 
-static const char copy_header[19] = "PGCOPY\n\377\r\n";	/* then zeroes: the signature's end, flags, extension */
+static const char copy_header[19] = "PGCOPY\n\377\r\n"; /* then zeroes: the signature's end, flags, extension */
 static const char column_names[] = "position, host, signature, origin, site, received, occurred, uptime_s, crashes,"
 				   " flags, log, tenant, kind, outcome, dump, details";
 
@@ -260,8 +260,7 @@ rows_store(struct rows *r, struct pg *pg, int log_no)
 	for (uint32_t i = 0; i < r->n_days; i++) {
 		struct rows_day *d = &r->days[i];
 
-		if (!send_day(d, pg) || !pg_copy_put(pg, "\377\377", 2) || !pg_copy_end(pg) ||
-		    !note_day(d, pg, log_no))
+		if (!send_day(d, pg) || !pg_copy_put(pg, "\377\377", 2) || !pg_copy_end(pg) || !note_day(d, pg, log_no))
 			return false;
 	}
 	return true;

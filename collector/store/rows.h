@@ -18,21 +18,21 @@ struct pg;
 #define ROWS_MAX_DAYS 8
 
 struct rows_day {
-	int32_t	       day;
-	uint64_t       n, first_pos, last_pos;
+	int32_t day;
+	uint64_t n, first_pos, last_pos;
 	struct textbuf out;
-	bool	       copying;
+	bool copying;
 };
 
 struct rows {
-	struct rows_day days[ROWS_MAX_DAYS];	/* [0] is the one that streams */
-	uint32_t	n_days;
-	uint64_t	n;			/* rows of all days */
-	struct textbuf	details;
+	struct rows_day days[ROWS_MAX_DAYS]; /* [0] is the one that streams */
+	uint32_t n_days;
+	uint64_t n; /* rows of all days */
+	struct textbuf details;
 };
 
 void rows_free(struct rows *r);
-void rows_reset(struct rows *r);	/* for the next transaction; keeps memory */
+void rows_reset(struct rows *r); /* for the next transaction; keeps memory */
 
 /* False when the record's day would be one too many: store what there is first. */
 bool rows_fits(const struct rows *r, const struct record_view *rec);

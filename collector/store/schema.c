@@ -39,9 +39,10 @@ too_new(struct pg *pg, int version)
 {
 	pg->failure = PG_WRONG;
 	pg->state[0] = '\0';
-	snprintf(pg->text, sizeof(pg->text),
-		 "the database has schema version %d, this faultlined knows versions up to %d: use the newer faultlined",
-		 version, schema_newest());
+	snprintf(
+		pg->text, sizeof(pg->text),
+		"the database has schema version %d, this faultlined knows versions up to %d: use the newer faultlined",
+		version, schema_newest());
 	return false;
 }
 
@@ -85,7 +86,8 @@ schema_apply_to(struct pg *pg, int version)
 {
 	/* A user that may not create schemas can still use one that was made for it. */
 	static const char there[] = "SELECT to_regclass('faultline.schema_version') IS NOT NULL";
-	static const char start[] = BEGIN_LOCKED ";"
+	static const char start[] = BEGIN_LOCKED
+		";"
 		"CREATE SCHEMA IF NOT EXISTS faultline;"
 		"CREATE TABLE IF NOT EXISTS faultline.schema_version (version integer PRIMARY KEY, name text NOT NULL,"
 		" applied timestamptz NOT NULL DEFAULT now()); COMMIT";

@@ -42,7 +42,8 @@ spawn_user_for_postgres(struct spawn_user *out, char *err, size_t err_size)
 		snprintf(out->name, sizeof(out->name), "%s", candidates[i]);
 		return 0;
 	}
-	snprintf(err, err_size, "PostgreSQL refuses to run as root and there is neither a user \"postgres\" nor \"nobody\"");
+	snprintf(err, err_size,
+		 "PostgreSQL refuses to run as root and there is neither a user \"postgres\" nor \"nobody\"");
 	return -1;
 }
 
@@ -61,10 +62,10 @@ become(const struct spawn_user *u)
 }
 
 struct child {
-	char *const		   *argv;
+	char *const *argv;
 	const struct spawn_options *o;
-	pid_t			    parent;
-	int			    null_fd;
+	pid_t parent;
+	int null_fd;
 };
 
 static _Noreturn void
@@ -76,18 +77,17 @@ run_child(const struct child *c)
 
 	for (int s = 1; s < NSIG; s++)
 		sigaction(s, &dfl, NULL);
-	if (become(c->o->user) == -1 || (c->o->cwd != NULL && chdir(c->o->cwd) == -1) ||
-	    dup2(c->null_fd, 0) == -1 || dup2(out, 1) == -1 || dup2(out, 2) == -1)
+	if (become(c->o->user) == -1 || (c->o->cwd != NULL && chdir(c->o->cwd) == -1) || dup2(c->null_fd, 0) == -1 ||
+	    dup2(out, 1) == -1 || dup2(out, 2) == -1)
 		_exit(126);
 	/* After the change of identity, which clears it. */
-	if (c->o->death_signal != 0 &&
-	    (prctl(PR_SET_PDEATHSIG, c->o->death_signal) == -1 || getppid() != c->parent))
+	if (c->o->death_signal != 0 && (prctl(PR_SET_PDEATHSIG, c->o->death_signal) == -1 || getppid() != c->parent))
 		_exit(126);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	if (c->argv[0] == NULL)		/* spawn_can_enter() */
+	if (c->argv[0] == NULL) /* spawn_can_enter() */
 		_exit(0);
-	setsid();		/* a terminal's Ctrl-C is the daemon's to pass on */
+	setsid(); /* a terminal's Ctrl-C is the daemon's to pass on */
 	execv(c->argv[0], c->argv);
 	_exit(127);
 }
@@ -103,7 +103,7 @@ spawn(char *const argv[], const struct spawn_options *o)
 	if (c.null_fd == -1)
 		return -1;
 	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);	/* no handler may run in the shared memory */
+	pthread_sigmask(SIG_SETMASK, &all, &before); /* no handler may run in the shared memory */
 	pid = vfork();
 	if (pid == 0)
 		run_child(&c);
@@ -124,7 +124,7 @@ spawn_wait(pid_t pid, int timeout_ms, int wake_fd, int *status_out)
 		return got == pid ? 1 : -1;
 	p[0].fd = (int)syscall(SYS_pidfd_open, (long)pid, 0L);
 	if (p[0].fd == -1 && (timeout_ms < 0 || timeout_ms > 100))
-		timeout_ms = 100;	/* an old kernel: the caller's loop polls */
+		timeout_ms = 100; /* an old kernel: the caller's loop polls */
 	poll(p, 2, timeout_ms);
 	if (p[0].fd != -1)
 		close(p[0].fd);

@@ -12,12 +12,12 @@
 
 /* Who a program runs as.  Looked up once, because name services allocate. */
 struct spawn_user {
-	bool  change;		/* false: as we are */
+	bool change; /* false: as we are */
 	uid_t uid;
 	gid_t gid;
 	gid_t groups[64];
-	int   n_groups;
-	char  name[64];
+	int n_groups;
+	char name[64];
 };
 
 /* The user PostgreSQL may run as: ourselves, or when we are root "postgres", else
@@ -25,10 +25,10 @@ struct spawn_user {
 int spawn_user_for_postgres(struct spawn_user *out, char *err, size_t err_size);
 
 struct spawn_options {
-	const char		*cwd;		/* NULL: ours */
-	const struct spawn_user *user;		/* NULL: ourselves */
-	int			 output;	/* descriptor that becomes standard output and error; -1: /dev/null */
-	int			 death_signal;	/* sent when the starting thread ends; 0: none */
+	const char *cwd;               /* NULL: ours */
+	const struct spawn_user *user; /* NULL: ourselves */
+	int output;                    /* descriptor that becomes standard output and error; -1: /dev/null */
+	int death_signal;              /* sent when the starting thread ends; 0: none */
 };
 
 /* Start argv[0] (a path).  The child has default signal handling, no signal blocked,

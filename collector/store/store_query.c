@@ -19,23 +19,23 @@
 #include "collector/store/pg.h"
 #include "collector/store/store_query.h"
 
-#define WAITING_MAX  256
-#define ARENA_BYTES  (32u << 20)
-#define ANSWER_MS    5000
-#define RETRY_US     1000000ll	/* a database that was away is not tried for every question */
+#define WAITING_MAX 256
+#define ARENA_BYTES (32u << 20)
+#define ANSWER_MS   5000
+#define RETRY_US    1000000ll /* a database that was away is not tried for every question */
 
 struct store_queries {
-	char		*conninfo;
-	struct log_id	 log;
-	struct mailbox	*inbox;
-	pthread_t	 thread;
-	int		 stop_fd;
-	atomic_bool	 stop;
-	atomic_uint	 waiting;
+	char *conninfo;
+	struct log_id log;
+	struct mailbox *inbox;
+	pthread_t thread;
+	int stop_fd;
+	atomic_bool stop;
+	atomic_uint waiting;
 	/* the thread's */
-	struct pg	 pg;
-	int		 log_no;	/* 0: not known yet */
-	int64_t		 retry_at;
+	struct pg pg;
+	int log_no; /* 0: not known yet */
+	int64_t retry_at;
 };
 
 static struct store_query *

@@ -17,77 +17,77 @@ struct arena;
 struct store_queries;
 
 enum store_question {
-	STORE_REPORT,			/* the report at position `key` of this log */
-	STORE_REPORTS_OF_SIGNATURE,	/* newest first; also those that triage filed there */
-	STORE_REPORTS_OF_HOST,		/* newest first; key: the host's hash */
-	STORE_DAYS_OF_SIGNATURE,	/* newest first */
+	STORE_REPORT,               /* the report at position `key` of this log */
+	STORE_REPORTS_OF_SIGNATURE, /* newest first; also those that triage filed there */
+	STORE_REPORTS_OF_HOST,      /* newest first; key: the host's hash */
+	STORE_DAYS_OF_SIGNATURE,    /* newest first */
 };
 
 enum store_answer {
-	STORE_FOUND,		/* perhaps an empty page */
-	STORE_ABSENT,		/* no such report in the database */
-	STORE_DOWN,		/* the database does not answer */
-	STORE_SLOW,		/* it did not answer in time */
+	STORE_FOUND,  /* perhaps an empty page */
+	STORE_ABSENT, /* no such report in the database */
+	STORE_DOWN,   /* the database does not answer */
+	STORE_SLOW,   /* it did not answer in time */
 };
 
 /* Where a list goes on: zeroed, from the newest. */
 struct store_cursor {
-	int32_t	 log, day;
+	int32_t log, day;
 	uint64_t pos;
 };
 
 /* Texts are NUL-terminated, never NULL. */
 struct store_report {
-	int32_t	    log;
-	uint64_t    pos;
-	uint16_t    tenant;
-	uint64_t    host, signature;	/* signature: the claimed one */
-	int64_t	    received_us, occurred_us;	/* occurred 0: unknown */
-	uint64_t    uptime_s, crashes;
-	uint32_t    flags, kind, outcome;	/* REPORT_FLAG_*, enum report_kind, OUTCOME_* */
-	uint64_t    reason_code;
+	int32_t log;
+	uint64_t pos;
+	uint16_t tenant;
+	uint64_t host, signature;         /* signature: the claimed one */
+	int64_t received_us, occurred_us; /* occurred 0: unknown */
+	uint64_t uptime_s, crashes;
+	uint32_t flags, kind, outcome; /* REPORT_FLAG_*, enum report_kind, OUTCOME_* */
+	uint64_t reason_code;
 	const char *title, *site;
 	const char *module, *module_version, *module_id, *reason;
 	const char *product, *version, *os, *os_build, *arch, *hw_class;
-	uint64_t    offset;
-	const char *dump;	/* SHA-256 in hex; "" */
-	const char *details;	/* JSON object with labels, content, frames, params; "{}" */
-	const char *triage;	/* STORE_REPORT only: JSON object of the triage result; "" if none */
+	uint64_t offset;
+	const char *dump;    /* SHA-256 in hex; "" */
+	const char *details; /* JSON object with labels, content, frames, params; "{}" */
+	const char *triage;  /* STORE_REPORT only: JSON object of the triage result; "" if none */
 };
 
 struct store_day {
-	int32_t	 day;		/* since 1970 */
+	int32_t day; /* since 1970 */
 	uint64_t reports, crashes;
-	int64_t	 hosts;		/* distinct; -1 until the day is closed */
+	int64_t hosts; /* distinct; -1 until the day is closed */
 };
 
 /* One question.  The caller owns it and leaves it alone from store_ask() until done() has
  * run, exactly once, on the thread that dispatches `reply`; then store_query_fini(). */
 struct store_query {
 	enum store_question what;
-	uint16_t	    tenant;
-	uint64_t	    key;
+	uint16_t tenant;
+	uint64_t key;
 	struct store_cursor from;
-	uint32_t	    limit;	/* 1 to STORE_PAGE_MAX */
-	struct mailbox	   *reply;
-	void		  (*done)(struct store_query *q);
-	void		   *arg;
+	uint32_t limit; /* 1 to STORE_PAGE_MAX */
+	struct mailbox *reply;
+	void (*done)(struct store_query *q);
+	void *arg;
 	/* the answer: */
-	enum store_answer    answer;
-	uint32_t	     n;
+	enum store_answer answer;
+	uint32_t n;
 	struct store_report *reports;
-	struct store_day    *days;
-	bool		     more;	/* next says where */
-	struct store_cursor  next;
+	struct store_day *days;
+	bool more; /* next says where */
+	struct store_cursor next;
 	/* private */
 	struct arena *arena;
-	struct mail   mail;
+	struct mail mail;
 };
 #define STORE_PAGE_MAX 1000u
 
 /* Starts the thread; the database need not be there.  NULL with a sentence in err. */
 struct store_queries *store_queries_start(const char *conninfo, const struct log_id *log, char *err, size_t err_size);
-void		      store_queries_stop(struct store_queries *s);	/* questions left are answered STORE_DOWN */
+void store_queries_stop(struct store_queries *s); /* questions left are answered STORE_DOWN */
 
 /* False when too many are waiting: answer "busy".  Never blocks. */
 bool store_ask(struct store_queries *s, struct store_query *q);
@@ -96,6 +96,6 @@ bool store_ask(struct store_queries *s, struct store_query *q);
  * mailbox holds nothing but store queries. */
 void store_dispatch(struct mailbox *reply);
 
-void store_query_fini(struct store_query *q);	/* frees what the answer points to */
+void store_query_fini(struct store_query *q); /* frees what the answer points to */
 
 #endif

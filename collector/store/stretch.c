@@ -12,8 +12,8 @@
 #include "collector/store/tally.h"
 
 struct stretch {
-	int	      log_no;
-	struct rows   rows;
+	int log_no;
+	struct rows rows;
 	struct tally *tally;
 	struct facts *facts;
 };

@@ -13,8 +13,8 @@ struct pg;
  * report rows already travel while records are added, the rest goes with stretch_store(). */
 struct stretch;
 
-struct stretch *stretch_new(uint64_t seed, int log_no);	/* NULL when out of memory */
-void		stretch_free(struct stretch *s);	/* NULL is fine */
+struct stretch *stretch_new(uint64_t seed, int log_no); /* NULL when out of memory */
+void stretch_free(struct stretch *s);                   /* NULL is fine */
 
 /* False when the record must wait for the next transaction. */
 bool stretch_fits(const struct stretch *s, const struct record_view *rec);
@@ -29,7 +29,7 @@ bool stretch_store(struct stretch *s, struct pg *pg);
 bool stretch_gap(struct stretch *s, struct pg *pg, uint64_t from, uint64_t to, const char *why);
 bool stretch_reject(struct stretch *s, struct pg *pg, const struct record_view *rec, const char *error);
 
-uint32_t stretch_rows(const struct stretch *s);	/* report rows added */
+uint32_t stretch_rows(const struct stretch *s); /* report rows added */
 
 /* Empty it, after a commit or (false) after anything else. */
 void stretch_clear(struct stretch *s, bool committed);

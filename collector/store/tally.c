@@ -13,45 +13,46 @@
 #include "collector/store/textbuf.h"
 #include "proto/claim.h"
 
-#define REMEMBERED_MAX 131072u	/* of each kind; then all are forgotten, between transactions */
-#define NONE	       UINT32_MAX
+#define REMEMBERED_MAX 131072u /* of each kind; then all are forgotten, between transactions */
+#define NONE           UINT32_MAX
 #define TITLE_SIZE     512
-#define SUM_COLUMNS    15
+#define SUM_COLUMNS    14
 
-/* A signature as some reports spelled it: several spellings may share an id. */
-struct spelling {
+struct signature {
 	uint64_t id;
 	uint64_t offset;
 	uint16_t tenant;
-	uint8_t	 rung, reason_class;
-	uint32_t sums;		/* first of its sums, NONE if there is none */
-	char	*title, *module, *module_id;	/* one allocation, at title */
+	uint8_t rung, reason_class;
+	uint32_t sums;                    /* first of its sums, NONE if there is none */
+	char *title, *module, *module_id; /* one allocation, at title */
 };
 
+/* Of one signature and day. */
 struct sum {
-	uint32_t spelling, next;
-	int32_t	 day;		/* since 1970 */
+	uint32_t signature, next;
+	int32_t day; /* since 1970 */
 	uint32_t kinds;
 	uint64_t reports, crashes, first_pos;
-	int64_t	 first_us, last_us;
+	int64_t first_us, last_us;
 };
 
 /* Rows of a small table still to be written, as array literals. */
 struct news {
-	struct index   known;	/* ids that are written, or will be by this transaction */
-	uint32_t       n;
+	struct index known; /* ids that are written, or will be by this transaction */
+	uint32_t n;
 	struct textbuf cols[12];
 };
 
 struct tally {
-	uint64_t	 seed, secret;
-	struct index	 by_spelling;
-	struct spelling *spellings;
-	uint32_t	 n_spellings, cap_spellings;
-	struct sum	*sums;
-	uint32_t	 n_sums, cap_sums;
-	struct news	 origins, sites;
-	struct textbuf	 cols[SUM_COLUMNS];	/* of the statement that writes the sums */
+	uint64_t seed, secret;
+	struct index by_spelling; /* what a report says -> signature, without hashing the text again */
+	struct index by_id;       /* several spellings may be one signature */
+	struct signature *signatures;
+	uint32_t n_signatures, cap_signatures;
+	struct sum *sums;
+	uint32_t n_sums, cap_sums;
+	struct news origins, sites;
+	struct textbuf cols[SUM_COLUMNS]; /* of the statement that writes the sums */
 };
 
 struct tally *
@@ -67,12 +68,13 @@ tally_new(uint64_t seed)
 }
 
 static void
-forget_spellings(struct tally *t)
+forget_signatures(struct tally *t)
 {
-	for (uint32_t i = 0; i < t->n_spellings; i++)
-		free(t->spellings[i].title);
-	t->n_spellings = 0;
+	for (uint32_t i = 0; i < t->n_signatures; i++)
+		free(t->signatures[i].title);
+	t->n_signatures = 0;
 	index_clear(&t->by_spelling);
+	index_clear(&t->by_id);
 }
 
 static void
@@ -96,13 +98,14 @@ tally_free(struct tally *t)
 {
 	if (t == NULL)
 		return;
-	forget_spellings(t);
+	forget_signatures(t);
 	index_free(&t->by_spelling);
+	index_free(&t->by_id);
 	news_free(&t->origins);
 	news_free(&t->sites);
 	for (size_t i = 0; i < sizeof(t->cols) / sizeof(t->cols[0]); i++)
 		textbuf_free(&t->cols[i]);
-	free(t->spellings);
+	free(t->signatures);
 	free(t->sums);
 	free(t);
 }
@@ -111,7 +114,7 @@ void
 tally_clear(struct tally *t, bool committed)
 {
 	for (uint32_t i = 0; i < t->n_sums; i++)
-		t->spellings[t->sums[i].spelling].sums = NONE;
+		t->signatures[t->sums[i].signature].sums = NONE;
 	t->n_sums = 0;
 	news_reset(&t->origins);
 	news_reset(&t->sites);
@@ -119,8 +122,8 @@ tally_clear(struct tally *t, bool committed)
 		index_clear(&t->origins.known);
 	if (!committed || t->sites.known.n > REMEMBERED_MAX)
 		index_clear(&t->sites.known);
-	if (t->n_spellings > REMEMBERED_MAX)
-		forget_spellings(t);
+	if (t->by_spelling.n > REMEMBERED_MAX)
+		forget_signatures(t);
 }
 
 /* The array with twice as many elements, or NULL and all is as it was. */
@@ -160,59 +163,62 @@ spelling_hash(const struct tally *t, uint16_t tenant, const struct report *r)
 	return hash_mix(h);
 }
 
-static bool
-spell(struct spelling *s, uint16_t tenant, const struct report *r)
+/* A signature that was not met before; INDEX_NONE: out of memory. */
+static uint32_t
+new_signature(struct tally *t, const struct claim *c, uint64_t id, uint16_t tenant)
 {
-	char title[TITLE_SIZE], module[MODULE_NAME_MAX + 1] = "", id[MODULE_ID_MAX + 1] = "";
-	struct claim c;
-	size_t nt, nm = 0, ni = 0;
+	char title[TITLE_SIZE], module[MODULE_NAME_MAX + 1] = "", mid[MODULE_ID_MAX + 1] = "";
+	size_t nt = claim_title(c, title, sizeof(title)), nm = 0, ni = 0;
+	struct signature *s;
 
-	claim_of(r, &c);
-	nt = claim_title(&c, title, sizeof(title));
-	if (c.rung == RUNG_KEY) {
-		ni = module_id_normalise(c.key.module_id, id, sizeof(id));
-		nm = module_name_normalise(c.key.module, (struct text){ id, ni }, module, sizeof(module));
+	if (t->n_signatures == t->cap_signatures) {
+		s = more(t->signatures, &t->cap_signatures, sizeof(*s));
+		if (s == NULL)
+			return NONE;
+		t->signatures = s;
 	}
-	*s = (struct spelling){ .id = claim_hash(&c), .tenant = tenant, .rung = (uint8_t)c.rung,
-				.reason_class = (uint8_t)c.key.reason, .sums = NONE };
-	s->offset = c.rung == RUNG_KEY ? c.key.offset : c.rung == RUNG_STOP ? c.stop.code : 0;
+	if (c->rung == RUNG_KEY) {
+		ni = module_id_normalise(c->key.module_id, mid, sizeof(mid));
+		nm = module_name_normalise(c->key.module, (struct text){ mid, ni }, module, sizeof(module));
+	}
+	s = &t->signatures[t->n_signatures];
+	*s = (struct signature){ .id = id,
+				 .tenant = tenant,
+				 .rung = (uint8_t)c->rung,
+				 .reason_class = (uint8_t)c->key.reason,
+				 .sums = NONE };
+	s->offset = c->rung == RUNG_KEY ? c->key.offset : c->rung == RUNG_STOP ? c->stop.code : 0;
 	s->title = malloc(nt + nm + ni + 3);
 	if (s->title == NULL)
-		return false;
+		return NONE;
 	s->module = s->title + nt + 1;
 	s->module_id = s->module + nm + 1;
 	memcpy(s->title, title, nt + 1);
 	memcpy(s->module, module, nm + 1);
-	memcpy(s->module_id, id, ni + 1);
-	return true;
+	memcpy(s->module_id, mid, ni + 1);
+	return t->n_signatures++;
 }
 
 static uint32_t
-find_spelling(struct tally *t, uint16_t tenant, const struct report *r)
+find_signature(struct tally *t, uint16_t tenant, const struct report *r)
 {
-	uint64_t h = spelling_hash(t, tenant, r);
-	uint32_t at = index_find(&t->by_spelling, h);
+	uint64_t spelling = spelling_hash(t, tenant, r), id, key;
+	uint32_t at = index_find(&t->by_spelling, spelling);
+	struct claim c;
 
 	if (at != INDEX_NONE)
 		return at;
-	if (t->n_spellings == t->cap_spellings) {
-		struct spelling *grown = more(t->spellings, &t->cap_spellings, sizeof(*grown));
-
-		if (grown == NULL)
-			return NONE;
-		t->spellings = grown;
-	}
-	if (!spell(&t->spellings[t->n_spellings], tenant, r))
+	claim_of(r, &c);
+	id = claim_hash(&c);
+	key = hash_mix(id ^ hash_mix(t->secret + tenant));
+	at = index_find(&t->by_id, key);
+	if (at == INDEX_NONE && ((at = new_signature(t, &c, id, tenant)) == NONE || !index_put(&t->by_id, key, at)))
 		return NONE;
-	if (!index_put(&t->by_spelling, h, t->n_spellings)) {
-		free(t->spellings[t->n_spellings].title);
-		return NONE;
-	}
-	return t->n_spellings++;
+	return index_put(&t->by_spelling, spelling, at) ? at : NONE;
 }
 
 static uint32_t
-new_sum(struct tally *t, uint32_t spelling, const struct sum *first)
+new_sum(struct tally *t, const struct sum *first)
 {
 	if (t->n_sums == t->cap_sums) {
 		struct sum *grown = more(t->sums, &t->cap_sums, sizeof(*grown));
@@ -222,24 +228,27 @@ new_sum(struct tally *t, uint32_t spelling, const struct sum *first)
 		t->sums = grown;
 	}
 	t->sums[t->n_sums] = *first;
-	t->spellings[spelling].sums = t->n_sums;
+	t->signatures[first->signature].sums = t->n_sums;
 	return t->n_sums++;
 }
 
 static bool
-add_sum(struct tally *t, uint32_t spelling, const struct record_view *rec, const struct report *r)
+add_sum(struct tally *t, uint32_t signature, const struct record_view *rec, const struct report *r)
 {
 	int64_t us = store_time(rec->received_us);
 	int32_t day = (int32_t)(us / STORE_DAY_US);
-	uint32_t i = t->spellings[spelling].sums;
+	uint32_t i = t->signatures[signature].sums;
 	struct sum *s;
 
 	while (i != NONE && t->sums[i].day != day)
 		i = t->sums[i].next;
 	if (i == NONE)
-		i = new_sum(t, spelling, &(struct sum){ .spelling = spelling, .next = t->spellings[spelling].sums,
-							.day = day, .first_pos = rec->pos, .first_us = us,
-							.last_us = us });
+		i = new_sum(t, &(struct sum){ .signature = signature,
+					      .next = t->signatures[signature].sums,
+					      .day = day,
+					      .first_pos = rec->pos,
+					      .first_us = us,
+					      .last_us = us });
 	if (i == NONE)
 		return false;
 	s = &t->sums[i];
@@ -257,7 +266,7 @@ static bool
 add_origin(struct tally *t, uint16_t tenant, const struct report *r, uint64_t *id_out)
 {
 	const struct text texts[] = { r->module, r->module_version, r->reason, r->product, r->version,
-				      r->os,	 r->os_build,	    r->arch,   r->hw_class };
+				      r->os,     r->os_build,       r->arch,   r->hw_class };
 	struct news *o = &t->origins;
 	uint64_t h = t->seed + tenant;
 
@@ -303,13 +312,13 @@ bool
 tally_report(struct tally *t, const struct record_view *rec, const struct report *r, bool counted,
 	     struct tally_refs *out)
 {
-	uint32_t spelling = find_spelling(t, rec->tenant, r);
+	uint32_t signature = find_signature(t, rec->tenant, r);
 
-	if (spelling == NONE || !add_origin(t, rec->tenant, r, &out->origin) ||
+	if (signature == NONE || !add_origin(t, rec->tenant, r, &out->origin) ||
 	    !add_site(t, rec->tenant, r->site, &out->site))
 		return false;
-	out->signature = t->spellings[spelling].id;
-	return !counted || add_sum(t, spelling, rec, r);
+	out->signature = t->signatures[signature].id;
+	return !counted || add_sum(t, signature, rec, r);
 }
 
 /* ---- writing ---- */
@@ -349,47 +358,99 @@ store_news(struct tally *t, struct pg *pg)
 	       (t->sites.n == 0 || send(pg, sites, t->sites.cols, 3, NULL));
 }
 
-/* One statement: the sums go to signature_days and, added over days and spellings, to
- * signatures; in the order of the key, so that two writers cannot block each other. */
-static const char store_sums[] =
-	"WITH s AS MATERIALIZED (SELECT * FROM unnest($1::int2[], $2::int8[], $3::date[], $4::int2[], $5::int2[],"
-	" $6::int4[], $7::int8[], $8::timestamptz[], $9::timestamptz[], $10::int8[], $11::int8[], $12::int8[],"
-	" $13::text[], $14::text[], $15::text[]) AS s (tenant, id, day, rung, class, kinds, off, first, last, pos,"
-	" reports, crashes, title, module, module_id)),"
-	" d AS (INSERT INTO signature_days AS t (tenant, signature, day, reports, crashes)"
-	"  SELECT tenant, id, day, sum(reports), sum(crashes) FROM s GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
-	"  ON CONFLICT (tenant, signature, day) DO UPDATE SET reports = t.reports + excluded.reports,"
-	"  crashes = t.crashes + excluded.crashes RETURNING 1)"
-	" INSERT INTO signatures AS t (tenant, id, rung, reason_class, kinds, \"offset\", first_seen, last_seen,"
-	" first_log, first_position, reports, crashes, triaged, title, module, module_id)"
-	" SELECT tenant, id, min(rung), min(class), bit_or(kinds), min(off), min(first), max(last),"
-	" $16::int2, min(pos), sum(reports), sum(crashes), 0, min(title), min(module), min(module_id)"
-	" FROM s GROUP BY 1, 2 ORDER BY 1, 2"
-	" ON CONFLICT (tenant, id) DO UPDATE SET kinds = t.kinds | excluded.kinds,"
-	" first_seen = least(t.first_seen, excluded.first_seen), last_seen = greatest(t.last_seen, excluded.last_seen),"
-	" reports = t.reports + excluded.reports, crashes = t.crashes + excluded.crashes";
+/* Both upserts go in the order of the key, so that two writers cannot block each other. */
+static bool
+store_days(struct tally *t, struct pg *pg)
+{
+	static const char sql[] =
+		"INSERT INTO signature_days AS t (tenant, signature, day, reports, crashes) SELECT * FROM"
+		" unnest($1::int2[], $2::int8[], $3::date[], $4::int8[], $5::int8[]) ORDER BY 1, 2, 3"
+		" ON CONFLICT (tenant, signature, day) DO UPDATE SET reports = t.reports + excluded.reports,"
+		" crashes = t.crashes + excluded.crashes";
+	struct textbuf *c = t->cols;
+	char day[16];
+
+	for (int i = 0; i < 5; i++)
+		array_open(&c[i]);
+	for (uint32_t i = 0; i < t->n_sums; i++) {
+		const struct sum *s = &t->sums[i];
+
+		array_int(&c[0], (int16_t)t->signatures[s->signature].tenant);
+		array_int(&c[1], (int64_t)t->signatures[s->signature].id);
+		array_text(&c[2], text_of(day_text(s->day, day)));
+		array_int(&c[3], (int64_t)s->reports);
+		array_int(&c[4], (int64_t)s->crashes);
+	}
+	return send(pg, sql, c, 5, NULL);
+}
+
+/* The sums of all days of a signature, one by one, as one. */
+static struct sum
+sum_of_days(const struct tally *t, uint32_t first)
+{
+	struct sum all = t->sums[first];
+
+	for (uint32_t i = all.next; i != NONE; i = t->sums[i].next) {
+		const struct sum *s = &t->sums[i];
+
+		all.kinds |= s->kinds;
+		all.reports += s->reports;
+		all.crashes += s->crashes;
+		all.first_pos = s->first_pos < all.first_pos ? s->first_pos : all.first_pos;
+		all.first_us = s->first_us < all.first_us ? s->first_us : all.first_us;
+		all.last_us = s->last_us > all.last_us ? s->last_us : all.last_us;
+	}
+	return all;
+}
 
 static void
-put_sum(struct textbuf *c, const struct spelling *sp, const struct sum *s)
+put_signature(struct textbuf *c, const struct signature *g, const struct sum *s)
 {
-	char day[16];
 	int n = 0;
 
-	array_int(&c[n++], (int16_t)sp->tenant);
-	array_int(&c[n++], (int64_t)sp->id);
-	array_text(&c[n++], text_of(day_text(s->day, day)));
-	array_int(&c[n++], sp->rung);
-	array_int(&c[n++], sp->reason_class);
+	array_int(&c[n++], (int16_t)g->tenant);
+	array_int(&c[n++], (int64_t)g->id);
+	array_int(&c[n++], g->rung);
+	array_int(&c[n++], g->reason_class);
 	array_int(&c[n++], s->kinds);
-	array_int(&c[n++], (int64_t)sp->offset);
+	array_int(&c[n++], (int64_t)g->offset);
 	array_time(&c[n++], s->first_us);
 	array_time(&c[n++], s->last_us);
 	array_int(&c[n++], (int64_t)s->first_pos);
 	array_int(&c[n++], (int64_t)s->reports);
 	array_int(&c[n++], (int64_t)s->crashes);
-	array_text(&c[n++], text_of(sp->title));
-	array_text(&c[n++], text_of(sp->module));
-	array_text(&c[n++], text_of(sp->module_id));
+	array_text(&c[n++], text_of(g->title));
+	array_text(&c[n++], text_of(g->module));
+	array_text(&c[n++], text_of(g->module_id));
+}
+
+static bool
+store_signatures(struct tally *t, struct pg *pg, const char *log_no)
+{
+	static const char sql[] =
+		"INSERT INTO signatures AS t (tenant, id, rung, reason_class, kinds, \"offset\", first_seen, last_seen,"
+		" first_log, first_position, reports, crashes, triaged, title, module, module_id)"
+		" SELECT a, b, c, d, e, f, g, h, $15::int2, i, j, k, 0, l, m, n FROM unnest($1::int2[], $2::int8[],"
+		" $3::int2[], $4::int2[], $5::int4[], $6::int8[], $7::timestamptz[], $8::timestamptz[], $9::int8[],"
+		" $10::int8[], $11::int8[], $12::text[], $13::text[], $14::text[])"
+		" AS s (a, b, c, d, e, f, g, h, i, j, k, l, m, n) ORDER BY 1, 2"
+		" ON CONFLICT (tenant, id) DO UPDATE SET kinds = t.kinds | excluded.kinds,"
+		" first_seen = least(t.first_seen, excluded.first_seen),"
+		" last_seen = greatest(t.last_seen, excluded.last_seen),"
+		" reports = t.reports + excluded.reports, crashes = t.crashes + excluded.crashes";
+
+	for (int i = 0; i < SUM_COLUMNS; i++)
+		array_open(&t->cols[i]);
+	for (uint32_t i = 0; i < t->n_sums; i++) {
+		const struct signature *g = &t->signatures[t->sums[i].signature];
+		struct sum all;
+
+		if (g->sums != i)
+			continue; /* another day of a signature that is done */
+		all = sum_of_days(t, i);
+		put_signature(t->cols, g, &all);
+	}
+	return send(pg, sql, t->cols, SUM_COLUMNS, log_no);
 }
 
 bool
@@ -397,14 +458,6 @@ tally_store(struct tally *t, struct pg *pg, int log_no)
 {
 	char no[16];
 
-	if (!store_news(t, pg))
-		return false;
-	if (t->n_sums == 0)
-		return true;
-	for (int i = 0; i < SUM_COLUMNS; i++)
-		array_open(&t->cols[i]);
-	for (uint32_t i = 0; i < t->n_sums; i++)
-		put_sum(t->cols, &t->spellings[t->sums[i].spelling], &t->sums[i]);
 	snprintf(no, sizeof(no), "%d", log_no);
-	return send(pg, store_sums, t->cols, SUM_COLUMNS, no);
+	return store_news(t, pg) && (t->n_sums == 0 || (store_days(t, pg) && store_signatures(t, pg, no)));
 }

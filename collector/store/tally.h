@@ -17,12 +17,12 @@ struct pg;
  * Signatures, origins and sites met before are remembered across transactions. */
 struct tally;
 
-struct tally *tally_new(uint64_t seed);	/* NULL when out of memory */
-void	      tally_free(struct tally *t);
+struct tally *tally_new(uint64_t seed); /* NULL when out of memory */
+void tally_free(struct tally *t);
 
 /* Where a report row points. */
 struct tally_refs {
-	uint64_t signature;	/* base/signature.h; 0: none known */
+	uint64_t signature; /* base/signature.h; 0: none known */
 	uint64_t origin, site;
 };
 

@@ -65,7 +65,7 @@ textbuf_printf(struct textbuf *b, const char *fmt, ...)
 	n = vsnprintf(buf, sizeof(buf), fmt, ap);
 	va_end(ap);
 	if (n < 0 || (size_t)n >= sizeof(buf))
-		b->failed = true;	/* only numbers and literals are printed so */
+		b->failed = true; /* only numbers and literals are printed so */
 	else
 		textbuf_put(b, buf, (size_t)n);
 }
@@ -89,6 +89,32 @@ array_open(struct textbuf *b)
 {
 	textbuf_reset(b);
 	textbuf_put(b, "{", 1);
+}
+
+/* Nothing to escape and nothing to repair: the usual case, copied in one piece. */
+static bool
+is_plain(struct text t)
+{
+	for (size_t i = 0; i < t.len; i++) {
+		unsigned char c = (unsigned char)t.at[i];
+
+		if (c < 0x20 || c >= 0x80 || c == '"' || c == '\\')
+			return false;
+	}
+	return true;
+}
+
+static bool
+put_plain(struct textbuf *b, struct text t)
+{
+	char *p = is_plain(t) ? textbuf_grow(b, t.len + 2) : NULL;
+
+	if (p == NULL)
+		return false;
+	p[0] = p[t.len + 1] = '"';
+	if (t.len > 0)
+		memcpy(p + 1, t.at, t.len);
+	return true;
 }
 
 /* Reports are checked when they come in; what was read in a dump need not be UTF-8. */
@@ -117,9 +143,12 @@ array_int(struct textbuf *b, int64_t v)
 void
 array_text(struct textbuf *b, struct text t)
 {
-	bool clean = text_is_utf8(t);
+	bool clean;
 
 	separate(b);
+	if (put_plain(b, t))
+		return;
+	clean = text_is_utf8(t);
 	textbuf_put(b, "\"", 1);
 	for (size_t i = 0; i < t.len; i++) {
 		if (t.at[i] == '"' || t.at[i] == '\\')
@@ -140,7 +169,7 @@ array_bytes(struct textbuf *b, struct text t)
 	if (p != NULL)
 		hex_encode(t.at, t.len, p);
 	if (!b->failed)
-		b->len--;	/* hex_encode()'s NUL */
+		b->len--; /* hex_encode()'s NUL */
 	textbuf_put(b, "\"", 1);
 }
 
@@ -169,7 +198,7 @@ array_time(struct textbuf *b, int64_t wall_us)
 
 	separate(b);
 	clock_rfc3339(s * 1000000, when);
-	when[19] = '\0';	/* seconds; ours has microseconds */
+	when[19] = '\0'; /* seconds; ours has microseconds */
 	textbuf_printf(b, "\"%s.%06dZ\"", when, (int)us);
 }
 
@@ -192,8 +221,11 @@ array_close(struct textbuf *b)
 void
 json_string(struct textbuf *b, struct text t)
 {
-	bool clean = text_is_utf8(t);
+	bool clean;
 
+	if (put_plain(b, t))
+		return;
+	clean = text_is_utf8(t);
 	textbuf_put(b, "\"", 1);
 	for (size_t i = 0; i < t.len; i++) {
 		unsigned char c = (unsigned char)t.at[i];

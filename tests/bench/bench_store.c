@@ -51,8 +51,9 @@ run(const char *name, const struct rig_reports *what, uint32_t rows)
 	theirs = cpu_of((int)rig_number(r, "SELECT pid FROM pg_stat_activity WHERE application_name = 'faultlined'"));
 	n = counter_get(COUNTER_store_transactions) - before;
 	printf("%-27s %8u reports %6u signatures: %7.0f reports/s, %5.1f ms a transaction of %" PRIu64
-	       "; CPU a report %.2f us ours, %.2f us PostgreSQL's\n", name, what->n, what->modules, what->n / s,
-	       s * 1e3 / (double)n, (uint64_t)what->n / n, ours * 1e6 / what->n, theirs * 1e6 / what->n);
+	       "; CPU a report %.2f us ours, %.2f us PostgreSQL's\n",
+	       name, what->n, what->modules, what->n / s, s * 1e3 / (double)n, (uint64_t)what->n / n,
+	       ours * 1e6 / what->n, theirs * 1e6 / what->n);
 	if (rig_number(r, "SELECT sum(reports) FROM signatures") != what->n ||
 	    rig_number(r, "SELECT count(*) FROM reports") != what->n)
 		printf("THE DATABASE DOES NOT HOLD ALL OF THEM\n");
@@ -63,7 +64,8 @@ run(const char *name, const struct rig_reports *what, uint32_t rows)
 int
 main(int argc, char **argv)
 {
-	uint32_t n = argc > 1 ? (uint32_t)atoi(argv[1]) : 2000000, signatures = argc > 2 ? (uint32_t)atoi(argv[2]) : 200,
+	uint32_t n = argc > 1 ? (uint32_t)atoi(argv[1]) : 2000000,
+		 signatures = argc > 2 ? (uint32_t)atoi(argv[2]) : 200,
 		 rows = argc > 3 ? (uint32_t)atoi(argv[3]) : 20000;
 	struct rig_reports plain = { n, 256, 100000, signatures, false }, many = { n / 4, 256, 100000, 10000, false },
 			   rich = { n / 4, 256, 100000, signatures, true };

@@ -123,11 +123,21 @@ static size_t
 nth_report(const struct rig_reports *what, uint32_t i, uint8_t *buf, size_t size)
 {
 	char module[32];
-	struct report rep = { .host = TEXT("host"), .epoch = 7, .seq = i + 1, .kind = REPORT_USER,
-			      .module_id = TEXT("5f3e9a2b1c000"), .module_version = TEXT("7.11"),
-			      .offset = 0xe14ed, .reason = TEXT("EXCEPTION_ACCESS_VIOLATION_READ"),
-			      .product = TEXT("sensor"), .version = TEXT("7.11.18110"), .os = TEXT("windows"),
-			      .os_build = TEXT("10.0.19045"), .arch = TEXT("x64"), .uptime_s = 3600, .count = 1,
+	struct report rep = { .host = TEXT("host"),
+			      .epoch = 7,
+			      .seq = i + 1,
+			      .kind = REPORT_USER,
+			      .module_id = TEXT("5f3e9a2b1c000"),
+			      .module_version = TEXT("7.11"),
+			      .offset = 0xe14ed,
+			      .reason = TEXT("EXCEPTION_ACCESS_VIOLATION_READ"),
+			      .product = TEXT("sensor"),
+			      .version = TEXT("7.11.18110"),
+			      .os = TEXT("windows"),
+			      .os_build = TEXT("10.0.19045"),
+			      .arch = TEXT("x64"),
+			      .uptime_s = 3600,
+			      .count = 1,
 			      .occurred_us = 1721361600000000 };
 	struct report_frame frames[4] = {
 		{ TEXT("m.dll"), TEXT("5f3e9a2b1c000"), TEXT("f\"1\\"), 0xe14ed, 1 },
@@ -193,7 +203,9 @@ struct projector *
 rig_projector(struct rig *r, const char *conninfo, struct outcomes *outcomes, uint32_t batch_rows)
 {
 	struct projector_options o = { .conninfo = conninfo != NULL ? conninfo : cluster_conninfo(r->cluster),
-				       .log = r->log, .outcomes = outcomes, .batch_rows = batch_rows,
+				       .log = r->log,
+				       .outcomes = outcomes,
+				       .batch_rows = batch_rows,
 				       .report_days = 90 };
 	char err[256];
 	struct projector *p = projector_start(&o, err, sizeof(err));

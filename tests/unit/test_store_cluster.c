@@ -89,12 +89,12 @@ test_made_once_and_found_again(void **state)
 	ask(c, "CREATE TABLE kept (n int); INSERT INTO kept VALUES (7)");
 	snprintf(path, sizeof(path), "/proc/%d", pid_in(*state));
 	assert_int_equal(stat(path, &st), 0);
-	assert_int_not_equal(st.st_uid, 0);	/* never as root */
+	assert_int_not_equal(st.st_uid, 0); /* never as root */
 	snprintf(path, sizeof(path), "%s/pg", (char *)*state);
 	assert_int_equal(stat(path, &st), 0);
-	assert_int_equal(st.st_mode & 077, 0);	/* and for nobody else */
+	assert_int_equal(st.st_mode & 077, 0); /* and for nobody else */
 	cluster_stop(c);
-	assert_int_equal(pid_in(*state), 0);	/* a clean stop */
+	assert_int_equal(pid_in(*state), 0); /* a clean stop */
 
 	c = start(*state);
 	wait_up(c);
@@ -124,7 +124,7 @@ test_making_it_was_cut_short(void **state)
 	struct cluster *c = start(*state);
 	char path[4096];
 
-	cluster_stop(c);	/* most likely in the middle of initdb */
+	cluster_stop(c); /* most likely in the middle of initdb */
 	snprintf(path, sizeof(path), "%s/pg.new/junk", (char *)*state);
 	*strrchr(path, '/') = '\0';
 	assert_true(mkdir(path, 0700) == 0 || errno == EEXIST);
@@ -203,7 +203,7 @@ test_a_lock_file_with_a_stranger_in_it(void **state)
 	fclose(f);
 	c = start(*state);
 	wait_up(c);
-	assert_int_equal(kill(stranger, 0), 0);		/* and it was left alone */
+	assert_int_equal(kill(stranger, 0), 0); /* and it was left alone */
 	cluster_stop(c);
 	kill(stranger, SIGKILL);
 	waitpid(stranger, &status, 0);
@@ -262,7 +262,7 @@ test_no_postgresql_at_all(void **state)
 	char err[512] = "";
 	struct cluster *c = cluster_start(*state, "/nonexistent", err, sizeof(err));
 
-	assert_non_null(c);	/* the daemon runs, and tries again */
+	assert_non_null(c); /* the daemon runs, and tries again */
 	assert_false(cluster_up(c));
 	cluster_stop(c);
 }
@@ -273,14 +273,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(made_once_and_found_again),
-		T(started_again_when_killed),
-		T(making_it_was_cut_short),
-		T(after_the_daemon_was_killed),
-		T(a_lock_file_with_a_stranger_in_it),
-		T(a_very_long_path),
-		T(a_path_closed_to_its_user),
-		T(no_postgresql_at_all),
+		T(made_once_and_found_again),         T(started_again_when_killed),
+		T(making_it_was_cut_short),           T(after_the_daemon_was_killed),
+		T(a_lock_file_with_a_stranger_in_it), T(a_very_long_path),
+		T(a_path_closed_to_its_user),         T(no_postgresql_at_all),
 	};
 
 	if (access(PG_BINDIR "/postgres", X_OK) == -1) {

@@ -85,7 +85,7 @@ test_read_as_written(void **state)
 	assert_int_equal(outcomes_wait(o, POS(2), 0), 0);
 	fold(o, 1, 20);
 	assert_reads(o, 1, 20);
-	fold(o, 20, 200);	/* read on where it stopped */
+	fold(o, 20, 200); /* read on where it stopped */
 	for (uint64_t b = 20; b < 200; b++)
 		for (uint32_t i = 0; i < 64; i++)
 			assert_int_equal(outcomes_get(o, POS(b), POS(b) + i), decision(b, i));
@@ -98,7 +98,7 @@ test_many_files(void **state)
 {
 	struct outcomes *o = open_at(*state, POS(1));
 
-	fold(o, 1, 20000);	/* 180,000 entries of 16 bytes: three files */
+	fold(o, 1, 20000); /* 180,000 entries of 16 bytes: three files */
 	assert_reads(o, 1, 20000);
 	outcomes_release(o, POS(19000));
 	assert_reads(o, 19000, 20000);
@@ -116,7 +116,7 @@ test_killed_between_snapshots(void **state)
 		fold(o, snapshot, snapshot + 40);
 		assert_int_equal(outcomes_sync(o), 0);
 		fold(o, snapshot + 40, snapshot + 40 + (uint64_t)round * 13 % 90);
-		outcomes_close(o);	/* what is above the snapshot is there or not: both are fine */
+		outcomes_close(o); /* what is above the snapshot is there or not: both are fine */
 	}
 	struct outcomes *o = open_at(*state, POS(801));
 
@@ -153,7 +153,7 @@ test_torn_tail(void **state)
 static void
 test_lost_decisions_are_told(void **state)
 {
-	struct outcomes *o = open_at(*state, POS(100));	/* nothing is known of what came before */
+	struct outcomes *o = open_at(*state, POS(100)); /* nothing is known of what came before */
 
 	fold(o, 100, 110);
 	outcomes_seek(o, POS(98));
@@ -163,7 +163,7 @@ test_lost_decisions_are_told(void **state)
 		assert_int_equal(outcomes_get(o, POS(100), POS(100) + i), decision(100, i));
 	outcomes_close(o);
 
-	o = open_at(*state, POS(200));		/* files end at 110, the snapshot is later */
+	o = open_at(*state, POS(200)); /* files end at 110, the snapshot is later */
 	fold(o, 200, 210);
 	outcomes_seek(o, POS(105));
 	assert_int_equal(outcomes_get(o, POS(105), POS(105)), decision(105, 0));
@@ -179,7 +179,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(read_as_written),	 T(many_files), T(killed_between_snapshots), T(torn_tail),
+		T(read_as_written),         T(many_files), T(killed_between_snapshots), T(torn_tail),
 		T(lost_decisions_are_told),
 	};
 

@@ -121,11 +121,11 @@ test_a_batch_over_midnight(void **state)
 		r->now_us = now - (i % 2) * 86400ll * 1000000;
 		rig_reports(r, &(struct rig_reports){ 10, 10, 5, 2, false });
 	}
-	for (int i = 2; i < 14; i++) {		/* and more days than fit into one transaction */
+	for (int i = 2; i < 14; i++) { /* and more days than fit into one transaction */
 		r->now_us = now - i * 86400ll * 1000000;
 		rig_reports(r, &(struct rig_reports){ 10, 10, 5, 2, false });
 	}
-	r->now_us = -5;				/* a clock that was never set */
+	r->now_us = -5; /* a clock that was never set */
 	rig_reports(r, &(struct rig_reports){ 1, 1, 1, 1, false });
 	r->now_us = now;
 	p = rig_projector(r, NULL, NULL, 1000);
@@ -169,8 +169,11 @@ static void
 test_a_server_that_hangs(void **state)
 {
 	struct rig *r = *state;
-	struct projector_options o = { .conninfo = cluster_conninfo(r->cluster), .log = r->log, .batch_rows = 1000,
-				       .report_days = 90, .timeout_ms = 700 };
+	struct projector_options o = { .conninfo = cluster_conninfo(r->cluster),
+				       .log = r->log,
+				       .batch_rows = 1000,
+				       .report_days = 90,
+				       .timeout_ms = 700 };
 	char err[256];
 	struct projector *p = projector_start(&o, err, sizeof(err));
 	uint64_t failures = counter_get(COUNTER_store_failures);
@@ -205,7 +208,7 @@ test_stops_while_the_server_hangs(void **state)
 	rig_reports(r, &(struct rig_reports){ 3000, 64, 100, 20, false });
 	begin = clock_boot_us();
 	projector_stop(p);
-	assert_true(clock_boot_us() - begin < 20000000);	/* its time limit is a minute */
+	assert_true(clock_boot_us() - begin < 20000000); /* its time limit is a minute */
 	assert_int_equal(kill(pid, SIGCONT), 0);
 	p = rig_projector(r, NULL, NULL, 1000);
 	rig_wait(r, p);
@@ -271,11 +274,11 @@ test_one_record_the_database_refuses(void **state)
 	rig_wait(r, p);
 	rig_sql(r, "ALTER TABLE decisions ADD CHECK (reason <> 'poison')");
 	projector_stop(p);
-	d.deployment = (char *)(uintptr_t)"d1";
-	d.reason = (char *)(uintptr_t)"fine";
+	d.deployment = (char *)(uintptr_t) "d1";
+	d.reason = (char *)(uintptr_t) "fine";
 	rig_record(r, RECORD_DECISION, buf, faultline__log__decision__pack(&d, buf));
 	rig_reports(r, &(struct rig_reports){ 3000, 64, 100, 20, false });
-	d.reason = (char *)(uintptr_t)"poison";
+	d.reason = (char *)(uintptr_t) "poison";
 	pos = rig_record(r, RECORD_DECISION, buf, faultline__log__decision__pack(&d, buf));
 	rig_reports(r, &(struct rig_reports){ 3000, 64, 100, 20, false });
 	p = rig_projector(r, NULL, NULL, 1000);
@@ -367,7 +370,7 @@ test_resent_reports_are_kept_but_not_counted(void **state)
 	two = rig_reports(r, &(struct rig_reports){ 10, 10, 10, 1, false });
 	p = rig_projector(r, NULL, o, 1000);
 	RIG_UNTIL(projector_up(p), "the projector");
-	assert_true(projector_position(p) <= one);	/* not before the fold */
+	assert_true(projector_position(p) <= one); /* not before the fold */
 	outcomes_put(o, one + 3, OUTCOME_RESENT);
 	outcomes_put(o, one + 4, OUTCOME_LATE);
 	outcomes_decided(o, two);
@@ -398,8 +401,8 @@ add_triage(struct rig *r, uint64_t report, const char *module, uint64_t offset)
 	m.module = fr.module = (char *)(uintptr_t)module;
 	m.offset = fr.offset = offset;
 	m.reason_class = 1;
-	m.error = (char *)(uintptr_t)"bad \xff byte and \"quotes\"";
-	fr.function = (char *)(uintptr_t)"\xc3(";
+	m.error = (char *)(uintptr_t) "bad \xff byte and \"quotes\"";
+	fr.function = (char *)(uintptr_t) "\xc3(";
 	m.frames = frames;
 	m.n_frames = 1;
 	rig_record(r, RECORD_TRIAGE_RESULT, buf, faultline__log__triage_result__pack(&m, buf));
@@ -413,10 +416,10 @@ test_triage_files_beside_the_claim(void **state)
 	uint64_t pos = rig_reports(r, &(struct rig_reports){ 10, 10, 10, 1, false });
 
 	add_triage(r, pos + 1, "csagent.sys", 0xe14ed);
-	add_triage(r, pos + 1, "csagent.sys", 0xe14ed);	/* told twice: counted once */
+	add_triage(r, pos + 1, "csagent.sys", 0xe14ed); /* told twice: counted once */
 	rig_wait(r, p);
 	add_triage(r, pos + 2, "csagent.sys", 0xe14ed);
-	add_triage(r, pos + 3, "", 0);			/* the dump showed nothing */
+	add_triage(r, pos + 3, "", 0); /* the dump showed nothing */
 	rig_wait(r, p);
 	projector_stop(p);
 	assert_int_equal(rig_number(r, "SELECT count(*) FROM triage_results"), 3);
@@ -443,9 +446,9 @@ test_deployments_receipts_decisions(void **state)
 	uint64_t hosts[] = { 1, 2, 3 };
 	uint8_t buf[1024], sha[32] = { 9 };
 
-	d.id = (char *)(uintptr_t)"channel-file-291";
-	d.artefact = (char *)(uintptr_t)"C-00000291.sys";
-	ring.name = (char *)(uintptr_t)"canary";
+	d.id = (char *)(uintptr_t) "channel-file-291";
+	d.artefact = (char *)(uintptr_t) "C-00000291.sys";
+	ring.name = (char *)(uintptr_t) "canary";
 	ring.percent = 0.1;
 	d.rings = rings;
 	d.n_rings = 1;
@@ -458,19 +461,20 @@ test_deployments_receipts_decisions(void **state)
 	dc.deployment = d.id;
 	dc.action = FAULTLINE__LOG__ACTION__ACTION_HALT;
 	dc.automatic = true;
-	dc.reason = (char *)(uintptr_t)"csagent.sys+0xe14ed on 12 hosts";
+	dc.reason = (char *)(uintptr_t) "csagent.sys+0xe14ed on 12 hosts";
 	rig_record(r, RECORD_DECISION, buf, faultline__log__decision__pack(&dc, buf));
 	ds.report = 77;
 	ds.sha256 = (ProtobufCBinaryData){ sizeof(sha), sha };
 	ds.size = 4096;
 	rig_record(r, RECORD_DUMP_STORED, buf, faultline__log__dump_stored__pack(&ds, buf));
-	rig_record(r, RECORD_DECISION, "\xff\xff\xff", 3);	/* no message: nothing to keep */
-	rig_record(r, (enum record_type)999, "?", 1);		/* of a later version */
+	rig_record(r, RECORD_DECISION, "\xff\xff\xff", 3); /* no message: nothing to keep */
+	rig_record(r, (enum record_type)999, "?", 1);      /* of a later version */
 	p = rig_projector(r, NULL, NULL, 1000);
 	rig_wait(r, p);
 	projector_stop(p);
 	assert_string_equal(rig_sql(r, "SELECT definition->'rings'->0->>'percent' FROM deployments"
-				       " WHERE id = 'channel-file-291'"), "0.10000000000000001");
+				       " WHERE id = 'channel-file-291'"),
+			    "0.10000000000000001");
 	assert_int_equal(rig_number(r, "SELECT hosts FROM receipts WHERE NOT withdrawn"), 12);
 	assert_int_equal(rig_number(r, "SELECT receipts FROM receipts"), 4);
 	assert_string_equal(rig_sql(r, "SELECT reason FROM decisions WHERE automatic AND action = 1"),

@@ -23,11 +23,11 @@
 /* History read back out of the database, and its retention. */
 
 struct fixture {
-	struct rig	     *r;
+	struct rig *r;
 	struct store_queries *s;
-	struct mailbox	     *reply;
-	uint64_t	      pos;	/* last batch of what setup() put there */
-	int64_t		      now_us;
+	struct mailbox *reply;
+	uint64_t pos; /* last batch of what setup() put there */
+	int64_t now_us;
 };
 
 static struct log_id
@@ -133,7 +133,7 @@ test_one_report(void **state)
 	ask(f, &q);
 	assert_int_equal(q.answer, STORE_ABSENT);
 	store_query_fini(&q);
-	q = (struct store_query){ .what = STORE_REPORT, .key = f->pos + 3, .tenant = 9 };	/* another's */
+	q = (struct store_query){ .what = STORE_REPORT, .key = f->pos + 3, .tenant = 9 }; /* another's */
 	ask(f, &q);
 	assert_int_equal(q.answer, STORE_ABSENT);
 	store_query_fini(&q);
@@ -218,11 +218,11 @@ test_what_triage_filed_elsewhere(void **state)
 
 	m.report = f->pos + 5;
 	m.sha256 = (ProtobufCBinaryData){ sizeof(sha), sha };
-	m.module = (char *)(uintptr_t)"csagent.sys";
-	m.module_id = (char *)(uintptr_t)"abc";
+	m.module = (char *)(uintptr_t) "csagent.sys";
+	m.module_id = (char *)(uintptr_t) "abc";
 	m.offset = 0x10;
 	m.reason_class = REASON_ACCESS;
-	m.reason = (char *)(uintptr_t)"PAGE_FAULT_IN_NONPAGED_AREA";
+	m.reason = (char *)(uintptr_t) "PAGE_FAULT_IN_NONPAGED_AREA";
 	rig_record(f->r, RECORD_TRIAGE_RESULT, buf, faultline__log__triage_result__pack(&m, buf));
 	p = rig_projector(f->r, NULL, NULL, 100);
 	rig_wait(f->r, p);
@@ -231,7 +231,7 @@ test_what_triage_filed_elsewhere(void **state)
 	ask(f, &q);
 	assert_int_equal(q.n, 1);
 	assert_int_equal(q.reports->pos, f->pos + 5);
-	assert_string_equal(q.reports->title, "m1.dll+0xe14ed");	/* its claim is not rewritten */
+	assert_string_equal(q.reports->title, "m1.dll+0xe14ed"); /* its claim is not rewritten */
 	store_query_fini(&q);
 	q = (struct store_query){ .what = STORE_REPORT, .key = f->pos + 5 };
 	ask(f, &q);
@@ -256,7 +256,7 @@ test_lists_of_closed_days(void **state)
 
 	connect_pg(f, &pg);
 	assert_true(days_close(&pg, (int32_t)(f->now_us / STORE_DAY_US)));
-	assert_true(days_close(&pg, (int32_t)(f->now_us / STORE_DAY_US)));	/* nothing left to do */
+	assert_true(days_close(&pg, (int32_t)(f->now_us / STORE_DAY_US))); /* nothing left to do */
 	pg_close(&pg);
 	assert_int_equal(rig_number(f->r, "SELECT count(*) FROM days WHERE closed"), 2);
 	days_table((int32_t)(f->now_us / STORE_DAY_US) - 1, table);
@@ -303,7 +303,7 @@ test_retention(void **state)
 	pg_close(&pg);
 	assert_int_equal(rig_number(f->r, "SELECT count(*) FROM reports"), 401);
 	assert_int_equal(rig_number(f->r, "SELECT count(*) FROM days"), 2);
-	assert_int_equal(rig_number(f->r, "SELECT sum(reports) FROM signatures"), 501);	/* kept */
+	assert_int_equal(rig_number(f->r, "SELECT sum(reports) FROM signatures"), 501); /* kept */
 	assert_int_equal(rig_number(f->r, "SELECT count(*) FROM signature_days"), 6);
 }
 
@@ -319,7 +319,7 @@ test_a_database_that_is_away(void **state)
 	assert_int_equal(q.answer, STORE_DOWN);
 	store_query_fini(&q);
 	RIG_UNTIL(cluster_up(f->r->cluster) && rig_postmaster(f->r) != pid, "the cluster");
-	do {		/* it does not try for each question */
+	do { /* it does not try for each question */
 		store_query_fini(&q);
 		q = (struct store_query){ .what = STORE_REPORT, .key = f->pos };
 		ask(f, &q);
