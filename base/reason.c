@@ -11,15 +11,15 @@
  * kernels by the phrases below. */
 
 struct reason_row {
-	const char	 *name;
-	uint32_t	  code;
+	const char *name;
+	uint32_t code;
 	enum reason_class class;
-	bool		  weak;
+	bool weak;
 };
 
 static const struct reason_row rows[] = {
 #define REASON(name, code, class) { #name, code, REASON_##class, false },
-#define WEAK(name, code, class)	  { #name, code, REASON_##class, true },
+#define WEAK(name, code, class)   { #name, code, REASON_##class, true },
 #include "base/reasons.def"
 #undef REASON
 #undef WEAK
@@ -27,15 +27,15 @@ static const struct reason_row rows[] = {
 #define N_ROWS (sizeof(rows) / sizeof(rows[0]))
 
 static const char *const class_names[REASON_N_CLASSES] = {
-	[REASON_OTHER] = "other",	[REASON_ACCESS] = "access",	[REASON_ILLEGAL] = "illegal",
-	[REASON_ARITHMETIC] = "arithmetic", [REASON_ABORT] = "abort",	[REASON_FASTFAIL] = "fastfail",
-	[REASON_STACK] = "stack",	[REASON_WATCHDOG] = "watchdog", [REASON_HARDWARE] = "hardware",
+	[REASON_OTHER] = "other",           [REASON_ACCESS] = "access",     [REASON_ILLEGAL] = "illegal",
+	[REASON_ARITHMETIC] = "arithmetic", [REASON_ABORT] = "abort",       [REASON_FASTFAIL] = "fastfail",
+	[REASON_STACK] = "stack",           [REASON_WATCHDOG] = "watchdog", [REASON_HARDWARE] = "hardware",
 	[REASON_ASSERT] = "assert",
 };
 
 /* First match wins, so the telling phrase stands before the general one. */
 static const struct phrase {
-	const char	 *words;
+	const char *words;
 	enum reason_class class;
 } phrases[] = {
 	/* EXC_CRASH of macOS, whose flags begin with the signal behind it */
@@ -139,7 +139,7 @@ bugcheck_name(uint64_t code)
 
 struct word {
 	const char *p;
-	size_t	    len;
+	size_t len;
 };
 
 /* Upper-case order, as the table is sorted: strncasecmp() would fold the other way
@@ -173,7 +173,7 @@ hex_word(struct word w, uint64_t *v_out)
 	if (w.len > 2 && w.p[0] == '0' && (w.p[1] == 'x' || w.p[1] == 'X'))
 		w = (struct word){ w.p + 2, w.len - 2 };
 	else if (w.len != 8)
-		return false;	/* without 0x only NTSTATUS is written as bare digits */
+		return false; /* without 0x only NTSTATUS is written as bare digits */
 	if (w.len > 16)
 		return false;
 	for (size_t i = 0; i < w.len; i++) {
@@ -225,7 +225,7 @@ reason_class_of(const char *reason, size_t len)
 		return REASON_OTHER;
 	unknown = len >= 7 && strncasecmp(reason, "unknown", 7) == 0;
 	if (len > 256)
-		len = 256;	/* the rest of a longer text says nothing more */
+		len = 256; /* the rest of a longer text says nothing more */
 	for (size_t i = 0; i < len;) {
 		struct word w = { reason + i, 0 };
 		const struct reason_row *row;

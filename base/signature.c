@@ -49,7 +49,7 @@ module_id_normalise(struct text id, char *out, size_t cap)
 		out[n++] = (unsigned char)c <= ' ' || (unsigned char)c >= 0x7f ? '?' : lower(c);
 	}
 	if (n == 33 && out[32] == '0')
-		n = 32;		/* Mach-O and Breakpad ELF ids: a UUID with an age that is always 0 */
+		n = 32; /* Mach-O and Breakpad ELF ids: a UUID with an age that is always 0 */
 	out[n] = '\0';
 	return n;
 }
@@ -71,7 +71,7 @@ is_pe_id(struct text id)
 static bool
 is_pe_name(struct text name)
 {
-	static const char suffixes[][6] = { "exe", "dll", "sys", "drv", "ocx", "cpl", "scr", "efi",
+	static const char suffixes[][6] = { "exe", "dll", "sys", "drv", "ocx",  "cpl", "scr", "efi",
 					    "ax",  "acm", "tsp", "mui", "node", "pyd", "com" };
 	char end[6];
 	size_t n = 0;
@@ -132,15 +132,15 @@ const char *
 signature_rung_name(enum signature_rung rung)
 {
 	static const char *const names[RUNG_N] = {
-		[RUNG_KEY] = "key",	  [RUNG_BUILD] = "build", [RUNG_MODULE] = "module",
-		[RUNG_KERNEL] = "kernel", [RUNG_ANY] = "any",	  [RUNG_STOP] = "stop",
+		[RUNG_KEY] = "key",       [RUNG_BUILD] = "build", [RUNG_MODULE] = "module",
+		[RUNG_KERNEL] = "kernel", [RUNG_ANY] = "any",     [RUNG_STOP] = "stop",
 	};
 
 	return (unsigned)rung < RUNG_N ? names[rung] : "any";
 }
 
 struct out {
-	char  *p;
+	char *p;
 	size_t cap, len;
 };
 

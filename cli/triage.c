@@ -23,9 +23,9 @@
 /* ---- input ---- */
 
 struct image {
-	void  *p;
+	void *p;
 	size_t size;
-	bool   mapped;
+	bool mapped;
 };
 
 static void
@@ -231,13 +231,14 @@ add_result(json_t *o, const struct triage_result *r, bool all_modules)
 	json_object_set_new(o, "arch", json_string(triage_arch_name(r->arch)));
 	json_object_set_new(o, "reason", text_or_null(r->reason));
 	json_object_set_new(o, "address", r->has_address ? hex_json(r->address) : json_null());
-	json_object_set_new(o, "crashing_thread", r->crashing_thread >= 0 ? json_integer(r->crashing_thread) : json_null());
+	json_object_set_new(o, "crashing_thread",
+			    r->crashing_thread >= 0 ? json_integer(r->crashing_thread) : json_null());
 	json_object_set_new(o, "thread_count", json_integer(r->thread_count));
 	json_object_set_new(o, "module_count", json_integer(r->module_count));
 	json_object_set_new(o, "frames", frames_json(r));
 	json_object_set_new(o, "faulting_module",
-			    r->n_frames > 0 && r->frames[0].module >= 0 ? module_json(&r->modules[r->frames[0].module]) :
-									  json_null());
+			    r->n_frames > 0 && r->frames[0].module >= 0 ? module_json(&r->modules[r->frames[0].module])
+									: json_null());
 	json_object_set_new(o, "signature", signature_json(r));
 	if (r->n_annotations > 0) {
 		json_t *notes = json_object();

@@ -5,12 +5,12 @@
 
 #include "triage/blame.h"
 
-#define BLAME_DEPTH 32	/* messengers nest no deeper; also what a wire result always keeps */
+#define BLAME_DEPTH 32 /* messengers nest no deeper; also what a wire result always keeps */
 
 static const struct messenger {
 	enum reason_class class;
-	const char	 *module;
-	const char	 *rule;
+	const char *module;
+	const char *rule;
 } messengers[] = {
 #define MESSENGER(class, module) { REASON_##class, module, "messenger: " module },
 #include "triage/messengers.def"

@@ -9,48 +9,48 @@
  * Everything lives in the arena of the dump or points into its image. */
 
 struct dump_regs {
-	bool	 valid;
+	bool valid;
 	uint64_t pc, sp, fp, lr;
 };
 
 struct dump_thread {
-	uint32_t	  tid;
-	struct mem_region stack;	/* size 0: not given with the thread */
-	uint64_t	  stack_addr;	/* where it would be, 0 unknown */
-	uint64_t	  context_at, context_size;	/* in the image */
+	uint32_t tid;
+	struct mem_region stack;           /* size 0: not given with the thread */
+	uint64_t stack_addr;               /* where it would be, 0 unknown */
+	uint64_t context_at, context_size; /* in the image */
 };
 
 struct dump {
 	enum triage_format format;
-	enum triage_os	   os;
-	enum triage_arch   arch;
-	bool		   big_endian;
-	const char	  *os_version;	/* the texts are never NULL after a reader succeeded */
+	enum triage_os os;
+	enum triage_arch arch;
+	bool big_endian;
+	const char *os_version; /* the texts are never NULL after a reader succeeded */
 
-	bool	    has_exception;
+	bool has_exception;
 	const char *reason;
-	uint32_t    code, subcode;
-	bool	    has_address;
-	uint64_t    address;
+	uint32_t code, subcode;
+	bool has_address;
+	uint64_t address;
 
 	struct dump_thread *threads;
-	size_t		    n_threads;
-	int32_t		    crashing_thread;
-	uint32_t	    crashing_tid;
-	uint32_t	    process_id;
-	int64_t		    dump_time;
-	struct dump_regs    regs;	/* where it crashed; the walk starts here */
+	size_t n_threads;
+	int32_t crashing_thread;
+	uint32_t crashing_tid;
+	uint32_t process_id;
+	int64_t dump_time;
+	struct dump_regs regs; /* where it crashed; the walk starts here */
 
 	struct triage_module *modules;
-	size_t		      n_modules;
-	struct mem	      mem;
-	struct mem	      exec;	/* executable mappings without bytes; none: not known */
+	size_t n_modules;
+	struct mem mem;
+	struct mem exec; /* executable mappings without bytes; none: not known */
 
 	struct triage_annotation annotations[TRIAGE_MAX_ANNOTATIONS];
-	size_t			 n_annotations;
+	size_t n_annotations;
 
-	bool	    partial;
-	const char *partial_what;	/* first reason, "" */
+	bool partial;
+	const char *partial_what; /* first reason, "" */
 };
 
 /* Note that something of the dump could not be read; only the first is kept. */

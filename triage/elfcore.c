@@ -6,7 +6,7 @@
 
 #include "triage/elfcore.h"
 
-#define MAX_SEGMENTS 262144	/* vm.max_map_count is 65530 by default, 262144 on large servers */
+#define MAX_SEGMENTS 262144 /* vm.max_map_count is 65530 by default, 262144 on large servers */
 
 struct phdr {
 	uint32_t type, flags;
@@ -40,12 +40,12 @@ read_phdr(struct elfcore *c, struct reader *r, struct phdr *p)
 		p->flags = reader_u32(r);
 	p->offset = elfcore_word(c, r);
 	p->vaddr = elfcore_word(c, r);
-	(void)elfcore_word(c, r);	/* physical address */
+	(void)elfcore_word(c, r); /* physical address */
 	p->filesz = elfcore_word(c, r);
 	p->memsz = elfcore_word(c, r);
 	if (!c->is64)
 		p->flags = reader_u32(r);
-	(void)elfcore_word(c, r);	/* alignment */
+	(void)elfcore_word(c, r); /* alignment */
 }
 
 static void
@@ -58,7 +58,7 @@ add_load(struct elfcore *c, const struct phdr *p)
 	if (p->memsz == 0 || p->memsz > UINT64_MAX - p->vaddr)
 		return;
 	c->loads[c->n_loads++] = (struct elf_load){ p->vaddr, p->memsz, p->flags & PF_X };
-	if (size == 0)		/* left out by the filter: unknown, not zero */
+	if (size == 0) /* left out by the filter: unknown, not zero */
 		return;
 	bytes = elfcore_at(c, p->offset, size);
 	if (reader_failed(&bytes))
@@ -84,10 +84,10 @@ read_header(struct elfcore *c, struct ehdr *h)
 	h->type = reader_u16(r);
 	c->machine = reader_u16(r);
 	reader_skip(r, 4);
-	(void)elfcore_word(c, r);	/* entry */
+	(void)elfcore_word(c, r); /* entry */
 	h->phoff = elfcore_word(c, r);
 	h->shoff = elfcore_word(c, r);
-	reader_skip(r, 4 + 2);		/* flags, size of this header */
+	reader_skip(r, 4 + 2); /* flags, size of this header */
 	h->phentsize = reader_u16(r);
 	h->phnum = reader_u16(r);
 	if (reader_failed(r))
@@ -117,7 +117,7 @@ arch_of(const struct elfcore *c)
 {
 	switch (c->machine) {
 	case EM_X86_64:
-		return c->is64 ? TRIAGE_ARCH_X64 : TRIAGE_ARCH_UNKNOWN;	/* x32 */
+		return c->is64 ? TRIAGE_ARCH_X64 : TRIAGE_ARCH_UNKNOWN; /* x32 */
 	case EM_386:
 		return TRIAGE_ARCH_X86;
 	case EM_AARCH64:

@@ -10,20 +10,20 @@
 /* A mapping of the process, whether the core holds its bytes or not. */
 struct elf_load {
 	uint64_t addr, memsz;
-	bool	 executable;
+	bool executable;
 };
 
 struct elfcore {
-	struct arena	*arena;
-	struct reader	 file;		/* positioned afresh for each use */
-	bool		 is64;
-	uint16_t	 machine;
-	struct elf_load *loads;		/* in the core's order, which is by address */
-	size_t		 n_loads;
-	struct reader	 files;		/* description of NT_FILE; failed when there is none */
-	struct reader	 auxv;		/* same of NT_AUXV */
-	const char	*program;	/* first 15 bytes of its name, "" */
-	struct dump	*d;
+	struct arena *arena;
+	struct reader file; /* positioned afresh for each use */
+	bool is64;
+	uint16_t machine;
+	struct elf_load *loads; /* in the core's order, which is by address */
+	size_t n_loads;
+	struct reader files; /* description of NT_FILE; failed when there is none */
+	struct reader auxv;  /* same of NT_AUXV */
+	const char *program; /* first 15 bytes of its name, "" */
+	struct dump *d;
 };
 
 /* Up to size bytes at off of the file, cut at its end. */
@@ -43,15 +43,15 @@ enum err elfcore_read_modules(struct elfcore *c);
 
 /* ELF notes one by one. */
 struct elf_note {
-	const char   *name;	/* name_len bytes, without the NUL */
-	size_t	      name_len;
-	uint32_t      type;
+	const char *name; /* name_len bytes, without the NUL */
+	size_t name_len;
+	uint32_t type;
 	struct reader desc;
 };
-bool elf_note_next(struct reader *r, struct elf_note *out);	/* false: end or damage (r failed) */
+bool elf_note_next(struct reader *r, struct elf_note *out); /* false: end or damage (r failed) */
 
 /* The same as elfcore_read_notes() for the notes of NetBSD. */
-bool	 elf_note_is_netbsd(const struct elf_note *n);
+bool elf_note_is_netbsd(const struct elf_note *n);
 enum err elfcore_read_netbsd(struct elfcore *c, struct reader notes);
 
 /* Value of an auxiliary vector entry; false: not there. */

@@ -7,22 +7,22 @@
 #include "triage/elfcore.h"
 #include "triage/utf.h"
 
-#define PATH_BYTES   1024
-#define MAX_PHDRS    128	/* of one module */
-#define NOTE_BYTES   4096	/* looked through for a build id */
-#define MAX_MAPPINGS 262144	/* of NT_FILE: as many as a process may have */
-#define IMAGE_NOTES  32	/* of one segment looked at; linkers write two to four */
-#define BUILD_ID_MAX 64
+#define PATH_BYTES           1024
+#define MAX_PHDRS            128    /* of one module */
+#define NOTE_BYTES           4096   /* looked through for a build id */
+#define MAX_MAPPINGS         262144 /* of NT_FILE: as many as a process may have */
+#define IMAGE_NOTES          32     /* of one segment looked at; linkers write two to four */
+#define BUILD_ID_MAX         64
 #define NT_GNU_BUILD_ID_NOTE 3
 
 /* ---- an ELF image as it stands in the memory of the process ---- */
 
 struct elf_image {
-	uint64_t base;		/* where its first byte is */
-	uint64_t low, high;	/* of its segments, as linked */
+	uint64_t base;      /* where its first byte is */
+	uint64_t low, high; /* of its segments, as linked */
 	uint64_t notes[8], notes_size[8];
-	size_t	 n_notes;
-	bool	 found;
+	size_t n_notes;
+	bool found;
 };
 
 static uint64_t
@@ -57,9 +57,9 @@ image_phdr(const struct elfcore *c, struct reader *r, struct elf_image *im)
 
 	if (c->is64)
 		reader_skip(r, 4);
-	(void)word(c, r);	/* offset in the file */
+	(void)word(c, r); /* offset in the file */
 	vaddr = word(c, r);
-	(void)word(c, r);	/* physical address */
+	(void)word(c, r); /* physical address */
 	filesz = word(c, r);
 	memsz = word(c, r);
 	if (!c->is64)
@@ -113,7 +113,8 @@ image_build_id(const struct elfcore *c, const struct elf_image *im)
 	static const char digits[] = "0123456789abcdef";
 
 	for (size_t i = 0; im->found && i < im->n_notes; i++) {
-		struct reader r = memory(c, im->base + (im->notes[i] - (im->low & ~UINT64_C(0xfff))), im->notes_size[i]);
+		struct reader r =
+			memory(c, im->base + (im->notes[i] - (im->low & ~UINT64_C(0xfff))), im->notes_size[i]);
 		struct elf_note n;
 
 		for (int k = 0; k < IMAGE_NOTES && elf_note_next(&r, &n); k++) {
@@ -159,9 +160,9 @@ debug_id_of(const struct elfcore *c, const char *id)
 /* ---- collecting modules ---- */
 
 struct collector {
-	struct elfcore	     *c;
+	struct elfcore *c;
 	struct triage_module *modules;
-	size_t		      n, cap;
+	size_t n, cap;
 };
 
 static void
@@ -203,8 +204,8 @@ has_code(const struct elfcore *c, uint64_t base, uint64_t end)
 /* A run of mappings of one file. */
 struct file_run {
 	const uint8_t *name;
-	size_t	       name_len;
-	uint64_t       base, end;
+	size_t name_len;
+	uint64_t base, end;
 };
 
 static void

@@ -16,9 +16,9 @@
 /* Where pc, sp, fp and lr stand among the registers of NT_PRSTATUS. */
 struct reg_layout {
 	uint16_t machine;
-	uint8_t	 width;			/* bytes of a register */
-	uint8_t	 pid_at, regs_at;	/* in the note */
-	uint8_t	 pc, sp, fp, lr;	/* which register; UINT8_MAX: none */
+	uint8_t width;           /* bytes of a register */
+	uint8_t pid_at, regs_at; /* in the note */
+	uint8_t pc, sp, fp, lr;  /* which register; UINT8_MAX: none */
 };
 
 static const struct reg_layout layouts[] = {
@@ -74,10 +74,10 @@ read_at(struct reader *r, uint64_t off, unsigned width)
 }
 
 struct notes {
-	struct elfcore	 *c;
-	size_t		  cap;		/* of d->threads */
-	uint32_t	  cursig;	/* of the crashing thread */
-	bool		  has_siginfo;
+	struct elfcore *c;
+	size_t cap;      /* of d->threads */
+	uint32_t cursig; /* of the crashing thread */
+	bool has_siginfo;
 	struct exception_record exception;
 };
 
@@ -237,7 +237,7 @@ elfcore_read_notes(struct elfcore *c, struct reader notes)
 	struct reader first = notes;
 	struct elf_note n;
 
-	if (c->d->n_threads > 0)	/* a second segment of notes has nothing we read */
+	if (c->d->n_threads > 0) /* a second segment of notes has nothing we read */
 		return ERR_OK;
 	if (elf_note_next(&first, &n) && elf_note_is_netbsd(&n))
 		return elfcore_read_netbsd(c, notes);

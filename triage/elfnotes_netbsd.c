@@ -11,15 +11,15 @@
 /* Notes of a NetBSD core: "NetBSD-CORE" about the process, "NetBSD-CORE@N" about its
  * LWP N, where the type is the ptrace request that would fetch the same. */
 
-#define OWNER	      "NetBSD-CORE"
+#define OWNER         "NetBSD-CORE"
 #define OWNER_LEN     (sizeof(OWNER) - 1)
 #define TYPE_PROCINFO 1
 #define TYPE_AUXV     2
 
 struct netbsd_layout {
 	uint16_t machine;
-	uint32_t getregs;	/* note type of the registers */
-	uint8_t	 width, pc, sp, fp;
+	uint32_t getregs; /* note type of the registers */
+	uint8_t width, pc, sp, fp;
 };
 
 static const struct netbsd_layout layouts[] = {
@@ -74,7 +74,7 @@ read_procinfo(struct elfcore *c, struct reader *r)
 		c->program = s;
 	/* the two fault signals that have other numbers on Linux */
 	e.code = d->code == 10 ? 7 : d->code == 12 ? 31 : d->code;
-	e.flags = d->subcode < 16 ? d->subcode : 0;	/* often left unset */
+	e.flags = d->subcode < 16 ? d->subcode : 0; /* often left unset */
 	reason_text_linux(&e, text);
 	if (d->code != 0 && (s = utf_printf(c->arena, "%s", text)) != NULL)
 		d->reason = s;

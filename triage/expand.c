@@ -9,11 +9,11 @@
 
 #include "triage/triage.h"
 
-#define WINDOW_LOG_MAX 23	/* 8 MiB: what any sender's default level stays within */
+#define WINDOW_LOG_MAX 23 /* 8 MiB: what any sender's default level stays within */
 
 struct sink {
 	uint8_t *buf;
-	size_t	 len, cap, limit;
+	size_t len, cap, limit;
 };
 
 enum triage_container
@@ -72,7 +72,8 @@ expand_zstd(const void *image, size_t size, struct sink *s, struct diag *diag)
 		diag->at = in.pos;
 		if (ZSTD_isError(left)) {
 			diag->what = ZSTD_getErrorName(left);
-			e = ZSTD_getErrorCode(left) == ZSTD_error_frameParameter_windowTooLarge ? ERR_LIMIT : ERR_MALFORMED;
+			e = ZSTD_getErrorCode(left) == ZSTD_error_frameParameter_windowTooLarge ? ERR_LIMIT
+												: ERR_MALFORMED;
 			break;
 		}
 		if (in.pos == in.size && out.pos < out.size) {

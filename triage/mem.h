@@ -9,15 +9,15 @@
 /* Memory of the crashed process that the dump holds: address to bytes. */
 
 struct mem_region {
-	uint64_t       addr;	/* addr + size does not wrap */
-	uint64_t       size;
-	const uint8_t *data;	/* borrowed from the image */
+	uint64_t addr; /* addr + size does not wrap */
+	uint64_t size;
+	const uint8_t *data; /* borrowed from the image */
 };
 
 struct mem {
-	struct mem_region *regions;	/* after mem_sort(): by address, none overlaps */
-	size_t		   n;
-	bool		   big_endian;
+	struct mem_region *regions; /* after mem_sort(): by address, none overlaps */
+	size_t n;
+	bool big_endian;
 };
 
 /* Put regions in order and drop what overlaps an earlier one (writers repeat the

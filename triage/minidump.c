@@ -7,11 +7,11 @@
 #include "triage/reason.h"
 #include "triage/utf.h"
 
-#define MD_SIGNATURE	0x504d444d	/* "MDMP" */
-#define MD_VERSION	0xa793
-#define MD_MAX_DIRS	4096
-#define MD_MAX_REGIONS	262144
-#define MD_NAME_MAX	1024	/* bytes of a path or text that are kept */
+#define MD_SIGNATURE   0x504d444d /* "MDMP" */
+#define MD_VERSION     0xa793
+#define MD_MAX_DIRS    4096
+#define MD_MAX_REGIONS 262144
+#define MD_NAME_MAX    1024 /* bytes of a path or text that are kept */
 
 /* ---- getting at bytes ---- */
 
@@ -101,8 +101,8 @@ static enum triage_os
 os_of(uint32_t platform)
 {
 	switch (platform) {
-	case 1:			/* Windows 95 line */
-	case 2:			/* Windows NT */
+	case 1: /* Windows 95 line */
+	case 2: /* Windows NT */
 		return TRIAGE_OS_WINDOWS;
 	case 0x8101:
 		return TRIAGE_OS_MACOS;
@@ -130,7 +130,7 @@ arch_of(uint16_t raw)
 {
 	switch (raw) {
 	case 0:
-	case 10:		/* x86 on 64-bit Windows */
+	case 10: /* x86 on 64-bit Windows */
 		return TRIAGE_ARCH_X86;
 	case 1:
 		return TRIAGE_ARCH_MIPS;
@@ -143,7 +143,7 @@ arch_of(uint16_t raw)
 	case 9:
 		return TRIAGE_ARCH_X64;
 	case 12:
-	case 0x8003:		/* Breakpad's number before Microsoft had one */
+	case 0x8003: /* Breakpad's number before Microsoft had one */
 		return TRIAGE_ARCH_ARM64;
 	case 0x8001:
 		return TRIAGE_ARCH_SPARC;
@@ -168,7 +168,7 @@ read_system_info(struct md *m)
 	const char *service, *s;
 
 	m->raw_arch = reader_u16(&r);
-	reader_skip(&r, 6);	/* level, revision, processors, product */
+	reader_skip(&r, 6); /* level, revision, processors, product */
 	major = reader_u32(&r);
 	minor = reader_u32(&r);
 	build = reader_u32(&r);
@@ -183,7 +183,7 @@ read_system_info(struct md *m)
 	m->d->arch = arch_of(m->raw_arch);
 	service = md_utf16(m, csd, 256);
 	if (major == 0 && minor == 0 && build == 0)
-		s = service;	/* Breakpad on Linux: the whole of uname */
+		s = service; /* Breakpad on Linux: the whole of uname */
 	else
 		s = utf_printf(m->arena, "%u.%u.%u%s%s", major, minor, build, *service ? " " : "", service);
 	if (s != NULL)
@@ -236,7 +236,7 @@ read_threads(struct md *m)
 		struct reader stack;
 
 		t->tid = reader_u32(&r);
-		reader_skip(&r, 4 + 4 + 4 + 8);	/* suspend count, priorities, TEB */
+		reader_skip(&r, 4 + 4 + 4 + 8); /* suspend count, priorities, TEB */
 		t->stack_addr = reader_u64(&r);
 		stack_size = reader_u32(&r);
 		stack_rva = reader_u32(&r);

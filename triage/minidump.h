@@ -28,13 +28,13 @@ struct md_dir {
 };
 
 struct md {
-	struct arena  *arena;
-	struct reader  file;		/* the whole image; errors here never stick: see md_at() */
+	struct arena *arena;
+	struct reader file; /* the whole image; errors here never stick: see md_at() */
 	struct md_dir *dirs;
-	size_t	       n_dirs;
-	uint16_t       raw_arch;	/* processor_architecture as written */
-	size_t	       used_before;	/* of the arena, when annotations were begun */
-	struct dump   *d;
+	size_t n_dirs;
+	uint16_t raw_arch;  /* processor_architecture as written */
+	size_t used_before; /* of the arena, when annotations were begun */
+	struct dump *d;
 };
 
 /* Bytes [rva, rva + size) of the file, cut at its end (and the dump marked partial).

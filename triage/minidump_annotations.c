@@ -7,11 +7,11 @@
 /* What crashing programs attach for people: Breakpad's assertion, Crashpad's
  * annotations of the process and of its modules. */
 
-#define KEY_MAX	  128
-#define VALUE_MAX 1024
-#define LIST_MAX    512	/* entries looked at of each list */
-#define BYTES_MAX   ((size_t)1 << 20)	/* of the arena spent on annotations */
-#define MODULES_MAX 1024	/* looked at for annotations */
+#define KEY_MAX     128
+#define VALUE_MAX   1024
+#define LIST_MAX    512               /* entries looked at of each list */
+#define BYTES_MAX   ((size_t)1 << 20) /* of the arena spent on annotations */
+#define MODULES_MAX 1024              /* looked at for annotations */
 
 static void
 add(struct md *m, const char *key, const char *value)
@@ -26,7 +26,7 @@ static void
 read_assertion(struct md *m)
 {
 	struct reader r = md_stream(m, MD_ASSERTION_INFO);
-	const char *text[3];	/* expression, function, file */
+	const char *text[3]; /* expression, function, file */
 	uint32_t line;
 	const char *s;
 
@@ -40,8 +40,8 @@ read_assertion(struct md *m)
 	line = reader_u32(&r);
 	if (reader_failed(&r) || (*text[0] == '\0' && *text[1] == '\0' && *text[2] == '\0'))
 		return;
-	s = utf_printf(m->arena, "%s%s%s%s%s:%u", text[0], *text[1] ? " in " : "", text[1], *text[2] ? " at " : "", text[2],
-		       line);
+	s = utf_printf(m->arena, "%s%s%s%s%s:%u", text[0], *text[1] ? " in " : "", text[1], *text[2] ? " at " : "",
+		       text[2], line);
 	if (s != NULL)
 		add(m, "assertion", s);
 }
@@ -104,9 +104,9 @@ read_module_annotations(struct md *m, struct reader list)
 	for (size_t i = 0; i < n && !full(m); i++) {
 		struct reader module;
 
-		reader_skip(&list, 4);	/* index into the module list */
+		reader_skip(&list, 4); /* index into the module list */
 		module = location(m, &list);
-		reader_skip(&module, 4 + 8);	/* version, list of plain texts */
+		reader_skip(&module, 4 + 8); /* version, list of plain texts */
 		read_dictionary(m, location(m, &module));
 		read_objects(m, location(m, &module));
 	}
@@ -117,7 +117,7 @@ read_crashpad(struct md *m)
 {
 	struct reader r = md_stream(m, MD_CRASHPAD_INFO);
 
-	reader_skip(&r, 4 + 16 + 16);	/* version, report and client id */
+	reader_skip(&r, 4 + 16 + 16); /* version, report and client id */
 	if (reader_failed(&r))
 		return;
 	read_dictionary(m, location(m, &r));

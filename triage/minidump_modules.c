@@ -7,24 +7,24 @@
 #include "triage/minidump.h"
 #include "triage/utf.h"
 
-#define MODULE_RECORD	108
-#define PATH_BYTES	1024
+#define MODULE_RECORD 108
+#define PATH_BYTES    1024
 
-#define CV_PDB70 0x53445352	/* "RSDS" */
-#define CV_PDB20 0x3031424e	/* "NB10" */
-#define CV_ELF	 0x4270454c	/* "LEpB": Breakpad's build id record */
+#define CV_PDB70 0x53445352 /* "RSDS" */
+#define CV_PDB20 0x3031424e /* "NB10" */
+#define CV_ELF   0x4270454c /* "LEpB": Breakpad's build id record */
 
 struct raw_module {
 	uint64_t base;
 	uint32_t size, timestamp, name_rva;
-	uint32_t version[6];	/* signature, struct version, file hi, lo, product hi, lo */
+	uint32_t version[6]; /* signature, struct version, file hi, lo, product hi, lo */
 	uint32_t cv_size, cv_rva;
 };
 
 struct guid {
 	uint32_t d1;
 	uint16_t d2, d3;
-	uint8_t	 d4[8];
+	uint8_t d4[8];
 };
 
 static void
@@ -32,15 +32,15 @@ read_raw(struct reader *r, struct raw_module *raw)
 {
 	raw->base = reader_u64(r);
 	raw->size = reader_u32(r);
-	reader_skip(r, 4);	/* checksum */
+	reader_skip(r, 4); /* checksum */
 	raw->timestamp = reader_u32(r);
 	raw->name_rva = reader_u32(r);
 	for (int i = 0; i < 6; i++)
 		raw->version[i] = reader_u32(r);
-	reader_skip(r, 7 * 4);	/* rest of VS_FIXEDFILEINFO */
+	reader_skip(r, 7 * 4); /* rest of VS_FIXEDFILEINFO */
 	raw->cv_size = reader_u32(r);
 	raw->cv_rva = reader_u32(r);
-	reader_skip(r, 8 + 16);	/* misc record, reserved */
+	reader_skip(r, 8 + 16); /* misc record, reserved */
 }
 
 static void
@@ -128,7 +128,7 @@ read_elf_id(struct md *m, struct reader *r, struct triage_module *mod)
 	p = reader_bytes(r, n);
 	for (size_t i = 0; p != NULL && i < n; i++)
 		any |= p[i] != 0;
-	if (!any)		/* fonts, archives: files that are mapped but are no program */
+	if (!any) /* fonts, archives: files that are mapped but are no program */
 		return;
 	mod->code_id = hex_text(m->arena, p, n);
 	mod->id = mod->code_id;
@@ -230,7 +230,9 @@ minidump_read_modules(struct md *m)
 			dump_partial(d, "a module has an impossible size");
 			continue;
 		}
-		*mod = (struct triage_module){ .base = raw.base, .size = raw.size, .id = "", .code_id = "", .debug_id = "" };
+		*mod = (struct triage_module){
+			.base = raw.base, .size = raw.size, .id = "", .code_id = "", .debug_id = ""
+		};
 		mod->path = md_utf16(m, raw.name_rva, PATH_BYTES);
 		mod->version = version_text(m, raw.version);
 		read_ids(m, &raw, mod);

@@ -51,8 +51,8 @@ reason_address(enum triage_os os, enum triage_arch arch, const struct exception_
 	if (os == TRIAGE_OS_WINDOWS && (e->code == 0xc0000005 || e->code == 0xc0000006) && e->n_params >= 2)
 		addr = e->params[1];
 	/* 32-bit addresses are sometimes written sign-extended */
-	if (arch == TRIAGE_ARCH_X86 || arch == TRIAGE_ARCH_ARM || arch == TRIAGE_ARCH_PPC ||
-	    arch == TRIAGE_ARCH_MIPS || arch == TRIAGE_ARCH_SPARC || arch == TRIAGE_ARCH_RISCV)
+	if (arch == TRIAGE_ARCH_X86 || arch == TRIAGE_ARCH_ARM || arch == TRIAGE_ARCH_PPC || arch == TRIAGE_ARCH_MIPS ||
+	    arch == TRIAGE_ARCH_SPARC || arch == TRIAGE_ARCH_RISCV)
 		addr = (uint32_t)addr;
 	return addr;
 }

@@ -5,15 +5,14 @@
 
 #include "triage/reason.h"
 
-#define SIGNALS_DUMP_REQUESTED UINT32_MAX	/* a dump was asked for, nothing crashed */
+#define SIGNALS_DUMP_REQUESTED UINT32_MAX /* a dump was asked for, nothing crashed */
 
 static const char *const signals[] = {
-	[1] = "SIGHUP",	   [2] = "SIGINT",   [3] = "SIGQUIT",	 [4] = "SIGILL",     [5] = "SIGTRAP",
-	[6] = "SIGABRT",   [7] = "SIGBUS",   [8] = "SIGFPE",	 [9] = "SIGKILL",    [10] = "SIGUSR1",
-	[11] = "SIGSEGV",  [12] = "SIGUSR2", [13] = "SIGPIPE",	 [14] = "SIGALRM",   [15] = "SIGTERM",
-	[16] = "SIGSTKFLT", [17] = "SIGCHLD", [18] = "SIGCONT",	 [19] = "SIGSTOP",   [20] = "SIGTSTP",
-	[21] = "SIGTTIN",  [22] = "SIGTTOU", [23] = "SIGURG",	 [24] = "SIGXCPU",   [25] = "SIGXFSZ",
-	[26] = "SIGVTALRM", [27] = "SIGPROF", [28] = "SIGWINCH", [29] = "SIGIO",     [30] = "SIGPWR",
+	[1] = "SIGHUP",   [2] = "SIGINT",     [3] = "SIGQUIT",  [4] = "SIGILL",     [5] = "SIGTRAP",  [6] = "SIGABRT",
+	[7] = "SIGBUS",   [8] = "SIGFPE",     [9] = "SIGKILL",  [10] = "SIGUSR1",   [11] = "SIGSEGV", [12] = "SIGUSR2",
+	[13] = "SIGPIPE", [14] = "SIGALRM",   [15] = "SIGTERM", [16] = "SIGSTKFLT", [17] = "SIGCHLD", [18] = "SIGCONT",
+	[19] = "SIGSTOP", [20] = "SIGTSTP",   [21] = "SIGTTIN", [22] = "SIGTTOU",   [23] = "SIGURG",  [24] = "SIGXCPU",
+	[25] = "SIGXFSZ", [26] = "SIGVTALRM", [27] = "SIGPROF", [28] = "SIGWINCH",  [29] = "SIGIO",   [30] = "SIGPWR",
 	[31] = "SIGSYS",
 };
 
@@ -75,7 +74,7 @@ reason_text_linux(const struct exception_record *e, char out[REASON_TEXT_MAX])
 		code = sender_name((int32_t)e->flags);
 	if (code != NULL)
 		snprintf(out, REASON_TEXT_MAX, "%s / %s", sig, code);
-	else if (e->flags == 0)		/* SI_USER says nothing: older writers left the field empty */
+	else if (e->flags == 0) /* SI_USER says nothing: older writers left the field empty */
 		snprintf(out, REASON_TEXT_MAX, "%s", sig);
 	else
 		snprintf(out, REASON_TEXT_MAX, "%s / 0x%08x", sig, e->flags);

@@ -19,48 +19,56 @@ enum {
 };
 #define EXC_CRASHPAD_SIMULATED 0x43507378
 
-#define C(value, name) { value, #name }
+#define C(value, name)       \
+	{                    \
+		value, #name \
+	}
 static const struct reason_code exceptions[] = {
-	C(1, EXC_BAD_ACCESS), C(2, EXC_BAD_INSTRUCTION), C(3, EXC_ARITHMETIC),	C(4, EXC_EMULATION),
-	C(5, EXC_SOFTWARE),   C(6, EXC_BREAKPOINT),	 C(7, EXC_SYSCALL),	C(8, EXC_MACH_SYSCALL),
-	C(9, EXC_RPC_ALERT),  C(11, EXC_RESOURCE),	 C(12, EXC_GUARD),
+	C(1, EXC_BAD_ACCESS), C(2, EXC_BAD_INSTRUCTION), C(3, EXC_ARITHMETIC), C(4, EXC_EMULATION),
+	C(5, EXC_SOFTWARE),   C(6, EXC_BREAKPOINT),      C(7, EXC_SYSCALL),    C(8, EXC_MACH_SYSCALL),
+	C(9, EXC_RPC_ALERT),  C(11, EXC_RESOURCE),       C(12, EXC_GUARD),
 };
 static const struct reason_code kern_return[] = {
-	C(1, KERN_INVALID_ADDRESS), C(2, KERN_PROTECTION_FAILURE), C(5, KERN_FAILURE),	C(8, KERN_NO_ACCESS),
-	C(9, KERN_MEMORY_FAILURE),  C(10, KERN_MEMORY_ERROR),	   C(50, KERN_CODESIGN_ERROR),
+	C(1, KERN_INVALID_ADDRESS), C(2, KERN_PROTECTION_FAILURE), C(5, KERN_FAILURE),         C(8, KERN_NO_ACCESS),
+	C(9, KERN_MEMORY_FAILURE),  C(10, KERN_MEMORY_ERROR),      C(50, KERN_CODESIGN_ERROR),
 };
 static const struct reason_code access_arm[] = {
 	C(0x101, EXC_ARM_DA_ALIGN), C(0x102, EXC_ARM_DA_DEBUG), C(0x103, EXC_ARM_SP_ALIGN),
-	C(0x104, EXC_ARM_SWP),	    C(0x105, EXC_ARM_PAC_FAIL),
+	C(0x104, EXC_ARM_SWP),      C(0x105, EXC_ARM_PAC_FAIL),
 };
 static const struct reason_code access_ppc[] = {
-	C(0x101, EXC_PPC_VM_PROT_READ), C(0x102, EXC_PPC_BADSPACE), C(0x103, EXC_PPC_UNALIGNED),
+	C(0x101, EXC_PPC_VM_PROT_READ),
+	C(0x102, EXC_PPC_BADSPACE),
+	C(0x103, EXC_PPC_UNALIGNED),
 };
 static const struct reason_code access_x86[] = { C(13, EXC_I386_GPFLT) };
 static const struct reason_code instruction_arm[] = { C(1, EXC_ARM_UNDEFINED) };
 static const struct reason_code instruction_ppc[] = {
 	C(1, EXC_PPC_INVALID_SYSCALL), C(2, EXC_PPC_UNIPL_INST), C(3, EXC_PPC_PRIVINST),
-	C(4, EXC_PPC_PRIVREG),	       C(5, EXC_PPC_TRACE),	 C(6, EXC_PPC_PERFMON),
+	C(4, EXC_PPC_PRIVREG),         C(5, EXC_PPC_TRACE),      C(6, EXC_PPC_PERFMON),
 };
 static const struct reason_code instruction_x86[] = {
-	C(1, EXC_I386_INVOP),	C(10, EXC_I386_INVTSSFLT), C(11, EXC_I386_SEGNPFLT),
-	C(12, EXC_I386_STKFLT), C(13, EXC_I386_GPFLT),	   C(17, EXC_I386_ALIGNFLT),
+	C(1, EXC_I386_INVOP),   C(10, EXC_I386_INVTSSFLT), C(11, EXC_I386_SEGNPFLT),
+	C(12, EXC_I386_STKFLT), C(13, EXC_I386_GPFLT),     C(17, EXC_I386_ALIGNFLT),
 };
 static const struct reason_code arithmetic_arm[] = {
 	C(1, EXC_ARM_FP_IO), C(2, EXC_ARM_FP_DZ), C(3, EXC_ARM_FP_OF),
 	C(4, EXC_ARM_FP_UF), C(5, EXC_ARM_FP_IX), C(6, EXC_ARM_FP_ID),
 };
 static const struct reason_code arithmetic_ppc[] = {
-	C(1, EXC_PPC_OVERFLOW),		C(2, EXC_PPC_ZERO_DIVIDE),  C(3, EXC_FLT_INEXACT),
-	C(4, EXC_PPC_FLT_ZERO_DIVIDE),	C(5, EXC_PPC_FLT_UNDERFLOW), C(6, EXC_PPC_FLT_OVERFLOW),
-	C(7, EXC_PPC_FLT_NOT_A_NUMBER), C(8, EXC_PPC_NOEMULATION),  C(9, EXC_PPC_ALTIVECASSIST),
+	C(1, EXC_PPC_OVERFLOW),         C(2, EXC_PPC_ZERO_DIVIDE),   C(3, EXC_FLT_INEXACT),
+	C(4, EXC_PPC_FLT_ZERO_DIVIDE),  C(5, EXC_PPC_FLT_UNDERFLOW), C(6, EXC_PPC_FLT_OVERFLOW),
+	C(7, EXC_PPC_FLT_NOT_A_NUMBER), C(8, EXC_PPC_NOEMULATION),   C(9, EXC_PPC_ALTIVECASSIST),
 };
 static const struct reason_code arithmetic_x86[] = {
 	C(1, EXC_I386_DIV),    C(2, EXC_I386_INTO),  C(3, EXC_I386_NOEXT), C(4, EXC_I386_EXTOVR),
 	C(5, EXC_I386_EXTERR), C(6, EXC_I386_EMERR), C(7, EXC_I386_BOUND), C(8, EXC_I386_SSEEXTERR),
 };
 static const struct reason_code software[] = {
-	C(1, EXC_PPC_TRAP), C(0x10002, SIGABRT), C(0x10100, EXC_PPC_MIGRATE), C(0xdeadc0de, UNCAUGHT_NS_EXCEPTION),
+	C(1, EXC_PPC_TRAP),
+	C(0x10002, SIGABRT),
+	C(0x10100, EXC_PPC_MIGRATE),
+	C(0xdeadc0de, UNCAUGHT_NS_EXCEPTION),
 };
 static const struct reason_code breakpoint_arm[] = { C(1, EXC_ARM_BREAKPOINT) };
 static const struct reason_code breakpoint_ppc[] = { C(1, EXC_PPC_BREAKPOINT) };
@@ -95,16 +103,18 @@ static const struct reason_code guard_port[] = {
 	C(0x1000000, GUARD_EXC_EXCEPTION_BEHAVIOR_ENFORCE),
 };
 static const struct reason_code guard_fd[] = {
-	C(0x01, GUARD_EXC_CLOSE),    C(0x02, GUARD_EXC_DUP),	  C(0x04, GUARD_EXC_NOCLOEXEC), C(0x08, GUARD_EXC_SOCKET_IPC),
-	C(0x10, GUARD_EXC_FILEPORT), C(0x20, GUARD_EXC_MISMATCH), C(0x40, GUARD_EXC_WRITE),
+	C(0x01, GUARD_EXC_CLOSE),      C(0x02, GUARD_EXC_DUP),      C(0x04, GUARD_EXC_NOCLOEXEC),
+	C(0x08, GUARD_EXC_SOCKET_IPC), C(0x10, GUARD_EXC_FILEPORT), C(0x20, GUARD_EXC_MISMATCH),
+	C(0x40, GUARD_EXC_WRITE),
 };
 static const struct reason_code guard_vnode[] = {
-	C(0x01, GUARD_EXC_RENAME_TO),	C(0x02, GUARD_EXC_RENAME_FROM), C(0x04, GUARD_EXC_UNLINK), C(0x08, GUARD_EXC_WRITE_OTHER),
-	C(0x10, GUARD_EXC_TRUNC_OTHER), C(0x20, GUARD_EXC_LINK),	C(0x40, GUARD_EXC_EXCHDATA),
+	C(0x01, GUARD_EXC_RENAME_TO),   C(0x02, GUARD_EXC_RENAME_FROM), C(0x04, GUARD_EXC_UNLINK),
+	C(0x08, GUARD_EXC_WRITE_OTHER), C(0x10, GUARD_EXC_TRUNC_OTHER), C(0x20, GUARD_EXC_LINK),
+	C(0x40, GUARD_EXC_EXCHDATA),
 };
 #undef C
 
-typedef unsigned long long ull;	/* for printf only */
+typedef unsigned long long ull; /* for printf only */
 
 #define PICK(table) return REASON_CODE_NAME(table, flags)
 
@@ -162,8 +172,12 @@ subcode(enum triage_arch arch, uint32_t code, uint32_t flags)
 static void
 resource(unsigned type, uint64_t code, uint64_t sub, char out[REASON_TEXT_MAX])
 {
-	static const char *const types[] = { NULL, "RESOURCE_TYPE_CPU", "RESOURCE_TYPE_WAKEUPS", "RESOURCE_TYPE_MEMORY",
-					     "RESOURCE_TYPE_IO", "RESOURCE_TYPE_THREADS" };
+	static const char *const types[] = { NULL,
+					     "RESOURCE_TYPE_CPU",
+					     "RESOURCE_TYPE_WAKEUPS",
+					     "RESOURCE_TYPE_MEMORY",
+					     "RESOURCE_TYPE_IO",
+					     "RESOURCE_TYPE_THREADS" };
 	unsigned flavor = code >> 58 & 7;
 	const char *t = types[type];
 
@@ -178,15 +192,18 @@ resource(unsigned type, uint64_t code, uint64_t sub, char out[REASON_TEXT_MAX])
 			 "wakeups observed: %llu",
 			 t, (ull)(code >> 20 & 0xfffff), (ull)(code & 0xfff), (ull)(sub & 0xfff));
 	else if (type == 3 && flavor == 1)
-		snprintf(out, REASON_TEXT_MAX, "EXC_RESOURCE / %s / FLAVOR_HIGH_WATERMARK high watermark limit: %lluMiB", t,
+		snprintf(out, REASON_TEXT_MAX,
+			 "EXC_RESOURCE / %s / FLAVOR_HIGH_WATERMARK high watermark limit: %lluMiB", t,
 			 (ull)(code & 0x1fff));
 	else if (type == 4 && (flavor == 1 || flavor == 2))
-		snprintf(out, REASON_TEXT_MAX, "EXC_RESOURCE / %s / %s interval: %llus I/O limit: %llu%% I/O observed: %llu%%",
-			 t, flavor == 1 ? "FLAVOR_IO_PHYSICAL_WRITES" : "FLAVOR_IO_LOGICAL_WRITES",
+		snprintf(out, REASON_TEXT_MAX,
+			 "EXC_RESOURCE / %s / %s interval: %llus I/O limit: %llu%% I/O observed: %llu%%", t,
+			 flavor == 1 ? "FLAVOR_IO_PHYSICAL_WRITES" : "FLAVOR_IO_LOGICAL_WRITES",
 			 (ull)(code >> 15 & 0x1ffff), (ull)(code & 0x7fff), (ull)(sub & 0x7fff));
 	else if (type == 5 && flavor == 1)
-		snprintf(out, REASON_TEXT_MAX, "EXC_RESOURCE / %s / FLAVOR_THREADS_HIGH_WATERMARK high watermark limit: %llu",
-			 t, (ull)(code & 0x7fff));
+		snprintf(out, REASON_TEXT_MAX,
+			 "EXC_RESOURCE / %s / FLAVOR_THREADS_HIGH_WATERMARK high watermark limit: %llu", t,
+			 (ull)(code & 0x7fff));
 	else
 		snprintf(out, REASON_TEXT_MAX, "EXC_RESOURCE / %s / 0x%016llx / 0x%016llx", t, (ull)code, (ull)sub);
 }
@@ -195,13 +212,15 @@ resource(unsigned type, uint64_t code, uint64_t sub, char out[REASON_TEXT_MAX])
 static void
 guard(unsigned type, uint64_t code, uint64_t sub, char out[REASON_TEXT_MAX])
 {
-	static const char *const types[] = { "GUARD_TYPE_NONE", "GUARD_TYPE_MACH_PORT", "GUARD_TYPE_FD", "GUARD_TYPE_USER",
-					     "GUARD_TYPE_VN", "GUARD_TYPE_VIRT_MEMORY", "GUARD_TYPE_REJECTED_SC" };
+	static const char *const types[] = { "GUARD_TYPE_NONE",       "GUARD_TYPE_MACH_PORT", "GUARD_TYPE_FD",
+					     "GUARD_TYPE_USER",       "GUARD_TYPE_VN",        "GUARD_TYPE_VIRT_MEMORY",
+					     "GUARD_TYPE_REJECTED_SC" };
 	uint64_t flavor = code >> 32 & 0x1fffffff, target = code & 0xfffffff;
 	const char *t = types[type], *f = NULL;
 
 	if (type == 1 && (f = REASON_CODE_NAME(guard_port, flavor)) != NULL && sub != 0)
-		snprintf(out, REASON_TEXT_MAX, "EXC_GUARD / %s / %s port name: %llu subcode: %llu", t, f, (ull)target, (ull)sub);
+		snprintf(out, REASON_TEXT_MAX, "EXC_GUARD / %s / %s port name: %llu subcode: %llu", t, f, (ull)target,
+			 (ull)sub);
 	else if (type == 1 && f != NULL)
 		snprintf(out, REASON_TEXT_MAX, "EXC_GUARD / %s / %s port name: %llu", t, f, (ull)target);
 	else if (type == 2 && (f = REASON_CODE_NAME(guard_fd, flavor)) != NULL)
@@ -211,8 +230,8 @@ guard(unsigned type, uint64_t code, uint64_t sub, char out[REASON_TEXT_MAX])
 		snprintf(out, REASON_TEXT_MAX, "EXC_GUARD / %s/ namespace: %llu guard identifier: %llu", t,
 			 (ull)(code & 0xffffffff), (ull)sub);
 	else if (type == 4 && (f = REASON_CODE_NAME(guard_vnode, flavor)) != NULL)
-		snprintf(out, REASON_TEXT_MAX, "EXC_GUARD / %s / %s pid: %llu guard identifier: %llu", t, f, (ull)target,
-			 (ull)sub);
+		snprintf(out, REASON_TEXT_MAX, "EXC_GUARD / %s / %s pid: %llu guard identifier: %llu", t, f,
+			 (ull)target, (ull)sub);
 	else if (type == 5 && flavor == 1)
 		snprintf(out, REASON_TEXT_MAX, "EXC_GUARD / %s / GUARD_EXC_DEALLOC_GAP offset: %llu", t, (ull)sub);
 	else if (type == 6 && flavor == 0)

@@ -20,13 +20,13 @@ static const struct reason_code fastfails[] = {
 };
 #undef CODE
 
-#define EXCEPTION_ACCESS_VIOLATION 0xc0000005
-#define EXCEPTION_IN_PAGE_ERROR	   0xc0000006
+#define EXCEPTION_ACCESS_VIOLATION  0xc0000005
+#define EXCEPTION_IN_PAGE_ERROR     0xc0000006
 #define STATUS_STACK_BUFFER_OVERRUN 0xc0000409
-#define OUT_OF_MEMORY		   0xe0000008
-#define CPP_EXCEPTION		   0xe06d7363
-#define CRASHPAD_SIMULATED	   0x0517a7ed
-#define FACILITY_VISUALCPP	   109
+#define OUT_OF_MEMORY               0xe0000008
+#define CPP_EXCEPTION               0xe06d7363
+#define CRASHPAD_SIMULATED          0x0517a7ed
+#define FACILITY_VISUALCPP          109
 
 static const char *
 access_name(uint64_t access)

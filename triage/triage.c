@@ -9,10 +9,10 @@
 #include "triage/walk.h"
 
 static const char *const formats[TRIAGE_N_FORMATS] = { "unknown", "minidump", "elf-core" };
-static const char *const systems[TRIAGE_N_OS] = { "unknown", "windows", "linux", "android", "macos", "ios",
-						  "solaris", "ps3", "nacl", "fuchsia", "freebsd", "netbsd" };
-static const char *const processors[TRIAGE_N_ARCH] = { "unknown", "x86", "x64", "arm", "arm64", "ppc", "ppc64",
-						       "mips", "mips64", "sparc", "ia64", "riscv", "riscv64" };
+static const char *const systems[TRIAGE_N_OS] = { "unknown", "windows", "linux", "android", "macos",   "ios",
+						  "solaris", "ps3",     "nacl",  "fuchsia", "freebsd", "netbsd" };
+static const char *const processors[TRIAGE_N_ARCH] = { "unknown", "x86",    "x64",   "arm",  "arm64", "ppc",    "ppc64",
+						       "mips",    "mips64", "sparc", "ia64", "riscv", "riscv64" };
 static const char *const trusts[TRIAGE_N_TRUSTS] = { "none", "scan", "frame_pointer", "cfi", "context" };
 
 const char *
@@ -92,8 +92,8 @@ fill(struct triage_result *r, const struct dump *d)
 }
 
 enum err
-triage_run(struct arena *a, const void *image, size_t size, const struct triage_options *opt,
-	   struct triage_result *out, struct diag *diag)
+triage_run(struct arena *a, const void *image, size_t size, const struct triage_options *opt, struct triage_result *out,
+	   struct diag *diag)
 {
 	struct dump *d = ARENA_NEW(a, struct dump);
 	struct module_index modules;

@@ -18,12 +18,7 @@
  * NULL, NUL-terminated, valid UTF-8 and live in the arena. */
 
 /* The enums below go over the wire and into the database: append only. */
-enum triage_format {
-	TRIAGE_FORMAT_UNKNOWN = 0,
-	TRIAGE_FORMAT_MINIDUMP,
-	TRIAGE_FORMAT_ELFCORE,
-	TRIAGE_N_FORMATS
-};
+enum triage_format { TRIAGE_FORMAT_UNKNOWN = 0, TRIAGE_FORMAT_MINIDUMP, TRIAGE_FORMAT_ELFCORE, TRIAGE_N_FORMATS };
 
 enum triage_os {
 	TRIAGE_OS_UNKNOWN = 0,
@@ -61,35 +56,35 @@ enum triage_arch {
 /* How a frame was found, weakest first. */
 enum triage_trust {
 	TRIAGE_TRUST_NONE = 0,
-	TRIAGE_TRUST_SCAN,		/* looks like a return address on the stack */
+	TRIAGE_TRUST_SCAN, /* looks like a return address on the stack */
 	TRIAGE_TRUST_FRAME_POINTER,
 	TRIAGE_TRUST_CFI,
-	TRIAGE_TRUST_CONTEXT,		/* registers of the dump */
+	TRIAGE_TRUST_CONTEXT, /* registers of the dump */
 	TRIAGE_N_TRUSTS
 };
 
 /* Names as they stand in JSON; "unknown" for values out of range. */
-const char *triage_format_name(enum triage_format f);	/* "minidump", "elf-core" */
-const char *triage_os_name(enum triage_os os);		/* "windows", "linux", "macos", … */
-const char *triage_arch_name(enum triage_arch arch);	/* "x86", "x64", "arm", "arm64", … */
-const char *triage_trust_name(enum triage_trust t);	/* "context", "cfi", "frame_pointer", "scan", "none" */
+const char *triage_format_name(enum triage_format f); /* "minidump", "elf-core" */
+const char *triage_os_name(enum triage_os os);        /* "windows", "linux", "macos", … */
+const char *triage_arch_name(enum triage_arch arch);  /* "x86", "x64", "arm", "arm64", … */
+const char *triage_trust_name(enum triage_trust t);   /* "context", "cfi", "frame_pointer", "scan", "none" */
 
 struct triage_module {
-	const char *path;	/* as the dump has it: data, never opened */
-	uint64_t    base;
-	uint64_t    size;
-	const char *id;		/* build id for the signature (base/signature.h); "" unknown */
-	const char *code_id;	/* as symbol servers write it; "" unknown */
-	const char *debug_id;	/* Breakpad form, GUID and age; "" unknown */
-	const char *version;	/* "10.0.19041.1"; "" unknown */
+	const char *path; /* as the dump has it: data, never opened */
+	uint64_t base;
+	uint64_t size;
+	const char *id;       /* build id for the signature (base/signature.h); "" unknown */
+	const char *code_id;  /* as symbol servers write it; "" unknown */
+	const char *debug_id; /* Breakpad form, GUID and age; "" unknown */
+	const char *version;  /* "10.0.19041.1"; "" unknown */
 };
 
 struct triage_frame {
-	uint64_t	  pc;		/* return address - 1 (- 2 arm, - 4 arm64) for caller frames */
-	uint64_t	  offset;	/* pc - base of its module; 0 without one */
-	int32_t		  module;	/* index into modules, -1: in none */
+	uint64_t pc;     /* return address - 1 (- 2 arm, - 4 arm64) for caller frames */
+	uint64_t offset; /* pc - base of its module; 0 without one */
+	int32_t module;  /* index into modules, -1: in none */
 	enum triage_trust trust;
-	const char	 *function;	/* "" unknown */
+	const char *function; /* "" unknown */
 };
 
 struct triage_annotation {
@@ -99,46 +94,46 @@ struct triage_annotation {
 
 struct triage_result {
 	enum triage_format format;
-	enum triage_os	   os;
-	enum triage_arch   arch;
-	const char	  *os_version;	/* "10.0.19045", kernel release …; "" unknown */
+	enum triage_os os;
+	enum triage_arch arch;
+	const char *os_version; /* "10.0.19045", kernel release …; "" unknown */
 
-	const char *reason;	/* "EXCEPTION_ACCESS_VIOLATION_READ", "SIGSEGV / SEGV_MAPERR"; "" = no crash recorded */
-	uint32_t    code;	/* exception code or signal number */
-	uint32_t    subcode;	/* exception flags or si_code */
-	bool	    has_address;
-	uint64_t    address;	/* what the crash was about: fault address, else the pc */
+	const char *reason; /* "EXCEPTION_ACCESS_VIOLATION_READ", "SIGSEGV / SEGV_MAPERR"; "" = no crash recorded */
+	uint32_t code;      /* exception code or signal number */
+	uint32_t subcode;   /* exception flags or si_code */
+	bool has_address;
+	uint64_t address; /* what the crash was about: fault address, else the pc */
 
-	int32_t	 crashing_thread;	/* index in the dump's thread list, -1: none */
-	uint32_t crashing_tid;		/* 0 without one */
+	int32_t crashing_thread; /* index in the dump's thread list, -1: none */
+	uint32_t crashing_tid;   /* 0 without one */
 	uint32_t thread_count;
-	uint32_t module_count;		/* in the dump; n_modules may be fewer after decode */
-	uint32_t process_id;		/* 0 unknown */
-	int64_t	 dump_time;		/* seconds since 1970 as the client's clock had it; 0 unknown */
+	uint32_t module_count; /* in the dump; n_modules may be fewer after decode */
+	uint32_t process_id;   /* 0 unknown */
+	int64_t dump_time;     /* seconds since 1970 as the client's clock had it; 0 unknown */
 
-	const struct triage_module *modules;	/* [0] is the program itself when the dump says so */
-	size_t			    n_modules;
-	const struct triage_frame  *frames;	/* of the crashing thread; [0] is its context */
-	size_t			    n_frames;
-	const struct triage_annotation *annotations;	/* what the writer attached, first 64 */
-	size_t			    n_annotations;
+	const struct triage_module *modules; /* [0] is the program itself when the dump says so */
+	size_t n_modules;
+	const struct triage_frame *frames; /* of the crashing thread; [0] is its context */
+	size_t n_frames;
+	const struct triage_annotation *annotations; /* what the writer attached, first 64 */
+	size_t n_annotations;
 
-	bool	    has_signature;	/* false when no crash is recorded */
-	int32_t	    blamed;		/* frame the signature names, -1: none */
-	const char *blame_rule;		/* why that one: "context", "no-module", "messenger:…" */
-	const char *module;		/* normalised name, "" unknown */
-	const char *module_id;		/* normalised id */
-	uint64_t    offset;
+	bool has_signature;     /* false when no crash is recorded */
+	int32_t blamed;         /* frame the signature names, -1: none */
+	const char *blame_rule; /* why that one: "context", "no-module", "messenger:…" */
+	const char *module;     /* normalised name, "" unknown */
+	const char *module_id;  /* normalised id */
+	uint64_t offset;
 	enum reason_class class;
-	uint64_t    signature;		/* signature_hash(…, RUNG_KEY) of these four */
+	uint64_t signature; /* signature_hash(…, RUNG_KEY) of these four */
 	const char *title;
 
-	bool	    partial;		/* part of the dump was missing or damaged */
-	const char *partial_what;	/* first reason for it, "" */
+	bool partial;             /* part of the dump was missing or damaged */
+	const char *partial_what; /* first reason for it, "" */
 };
 
 struct triage_options {
-	size_t max_frames;	/* 0: TRIAGE_MAX_FRAMES */
+	size_t max_frames; /* 0: TRIAGE_MAX_FRAMES */
 };
 
 #define TRIAGE_MAX_FRAMES      512
@@ -186,7 +181,6 @@ enum triage_container triage_container_of(const void *image, size_t size);
  * free().  ERR_LIMIT when it would grow beyond limit or needs a larger window;
  * ERR_TRUNCATED hands out what there was before the end (*out may be used, free it
  * too); other failures leave *out NULL. */
-enum err triage_expand(const void *image, size_t size, size_t limit, void **out, size_t *out_size,
-		       struct diag *diag);
+enum err triage_expand(const void *image, size_t size, size_t limit, void **out, size_t *out_size, struct diag *diag);
 
 #endif

@@ -41,7 +41,7 @@ utf_from_bytes(struct arena *a, const void *bytes, size_t len, size_t max)
 	char *s;
 
 	if (len > max)
-		len = max;	/* what is kept cannot come from further on */
+		len = max; /* what is kept cannot come from further on */
 	while (n < len && p[n] != '\0')
 		n++;
 	/* at worst each byte becomes the three of U+FFFD */

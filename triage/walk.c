@@ -3,22 +3,22 @@
 
 #include "triage/walk.h"
 
-#define SCAN_WORDS	 40	/* how far to look for a return address */
-#define SCAN_WORDS_FIRST 160	/* from registers: the innermost frames may be odd */
-#define MAX_FRAME_GAP	 (128 * 1024)	/* of two frame pointers that belong together */
+#define SCAN_WORDS       40           /* how far to look for a return address */
+#define SCAN_WORDS_FIRST 160          /* from registers: the innermost frames may be odd */
+#define MAX_FRAME_GAP    (128 * 1024) /* of two frame pointers that belong together */
 
 struct cursor {
-	uint64_t	  pc, sp, fp;
-	bool		  fp_valid;
+	uint64_t pc, sp, fp;
+	bool fp_valid;
 	enum triage_trust trust;
 };
 
 struct walk {
-	const struct dump	  *d;
+	const struct dump *d;
 	const struct module_index *mi;
-	struct mem_region	   stack;
-	unsigned		   width;
-	uint64_t		   address_mask;	/* without pointer authentication bits */
+	struct mem_region stack;
+	unsigned width;
+	uint64_t address_mask; /* without pointer authentication bits */
 };
 
 static bool
@@ -101,7 +101,7 @@ fp_arm(const struct walk *w, const struct cursor *c, struct cursor *next)
 {
 	if (c->fp >= top_address(w) - 2 * w->width)
 		return false;
-	if (c->fp == 0) {		/* end of the chain: a caller at 0 ends the walk */
+	if (c->fp == 0) { /* end of the chain: a caller at 0 ends the walk */
 		*next = (struct cursor){ .sp = c->sp };
 	} else {
 		if (!load(w, c->fp, &next->fp) || !load(w, c->fp + w->width, &next->pc))

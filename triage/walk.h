@@ -9,7 +9,7 @@
  * scan of the stack.  Reads only the stack of that thread.  Each step moves the stack
  * pointer up or ends the walk, so it ends.
  * Unwinding by CFI will be one more step function, tried first. */
-enum err walk_crashing_thread(struct arena *a, const struct dump *d, const struct module_index *mi,
-			      size_t max_frames, struct triage_frame **frames_out, size_t *n_out);
+enum err walk_crashing_thread(struct arena *a, const struct dump *d, const struct module_index *mi, size_t max_frames,
+			      struct triage_frame **frames_out, size_t *n_out);
 
 #endif

@@ -20,16 +20,16 @@
  *
  * text: u16 length, bytes.  The signature is not sent: it follows from the rest. */
 
-#define WIRE_MAGIC 0x31544c46	/* "FLT1" */
+#define WIRE_MAGIC     0x31544c46 /* "FLT1" */
 #define TEXT_MAX_BYTES 1024
-#define NONE 0xffff
+#define NONE           0xffff
 
 enum { FLAG_ADDRESS = 1, FLAG_SIGNATURE = 2, FLAG_PARTIAL = 4 };
 
 struct writer {
 	uint8_t *p;
-	size_t	 cap, len;
-	bool	 full;
+	size_t cap, len;
+	bool full;
 };
 
 static void
@@ -140,10 +140,10 @@ module_cost(const struct triage_module *m)
 
 /* What is sent, chosen before a byte of it is written. */
 struct plan {
-	size_t	 room;
-	uint16_t place[TRIAGE_MAX_MODULES];	/* of a module among those sent, NONE */
+	size_t room;
+	uint16_t place[TRIAGE_MAX_MODULES]; /* of a module among those sent, NONE */
 	uint16_t sent[TRIAGE_MAX_MODULES];
-	size_t	 n_modules, n_frames, n_annotations;
+	size_t n_modules, n_frames, n_annotations;
 };
 
 static bool

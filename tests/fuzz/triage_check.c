@@ -6,9 +6,9 @@
 
 #include "tests/fuzz/triage_check.h"
 
-#define MUST(cond) \
-	do { \
-		if (!(cond)) \
+#define MUST(cond)               \
+	do {                     \
+		if (!(cond))     \
 			abort(); \
 	} while (0)
 
@@ -21,8 +21,8 @@ check_text(const char *s)
 void
 triage_check_result(const struct triage_result *r)
 {
-	const char *const texts[] = { r->os_version, r->reason, r->blame_rule, r->module,
-				      r->module_id,  r->title,	r->partial_what };
+	const char *const texts[] = { r->os_version, r->reason, r->blame_rule,  r->module,
+				      r->module_id,  r->title,  r->partial_what };
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
 		check_text(texts[i]);

@@ -6,8 +6,8 @@
 
 #include "tests/synth/synth.h"
 
-#define PAGE 4096
-#define N_IMAGE_PHDRS 4
+#define PAGE            4096
+#define N_IMAGE_PHDRS   4
 #define NETBSD_PROCINFO 160
 
 struct layout {
@@ -117,15 +117,17 @@ put_files(struct synth *s, const struct synth_crash *c)
 static void
 put_ehdr(struct synth *s, unsigned w, uint16_t type, uint16_t machine, size_t phnum, size_t *phnum_at)
 {
-	const uint8_t ident[16] = { 0x7f, 'E', 'L', 'F', w == 8 ? ELFCLASS64 : ELFCLASS32,
-				    s->big_endian ? ELFDATA2MSB : ELFDATA2LSB, EV_CURRENT };
+	const uint8_t ident[16] = {
+		0x7f,      'E', 'L', 'F', w == 8 ? ELFCLASS64 : ELFCLASS32, s->big_endian ? ELFDATA2MSB : ELFDATA2LSB,
+		EV_CURRENT
+	};
 
 	synth_bytes(s, ident, sizeof(ident));
 	synth_u16(s, type);
 	synth_u16(s, machine);
 	synth_u32(s, EV_CURRENT);
-	synth_word(s, 0, w);			/* entry */
-	synth_word(s, w == 8 ? 64 : 52, w);	/* program headers follow */
+	synth_word(s, 0, w);                /* entry */
+	synth_word(s, w == 8 ? 64 : 52, w); /* program headers follow */
 	synth_word(s, 0, w);
 	synth_u32(s, 0);
 	synth_u16(s, w == 8 ? 64 : 52);
@@ -155,7 +157,7 @@ put_phdr(struct synth *s, unsigned w, uint32_t type, uint32_t flags, uint64_t of
 
 /* Where things are in the first page of an image. */
 #define DYNAMIC_AT  0x800
-#define DEBUG_AT    0x880	/* what DT_DEBUG of the program leads to */
+#define DEBUG_AT    0x880 /* what DT_DEBUG of the program leads to */
 #define LINK_MAP_AT 0x900
 #define NAMES_AT    0xc00
 
@@ -178,7 +180,7 @@ put_link_map(struct synth *s, const struct synth_crash *c, size_t start)
 		synth_patch(s, at + w, base + name, w);
 		synth_patch(s, at + 2 * w, c->modules[i].base + DYNAMIC_AT, w);
 		synth_patch(s, at + 3 * w, i + 1 < c->n_modules ? base + LINK_MAP_AT + (i + 1) * 5 * w : 0, w);
-		memcpy(s->p + start + name, c->modules[i].path, len);	/* the program's own is empty */
+		memcpy(s->p + start + name, c->modules[i].path, len); /* the program's own is empty */
 		name += len + 1;
 	}
 }

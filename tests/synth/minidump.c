@@ -20,11 +20,11 @@ utf16(struct synth *s, const char *text)
 }
 
 struct builder {
-	struct synth		 *s;
+	struct synth *s;
 	const struct synth_crash *c;
-	struct synth_places	 *w;
-	uint32_t		  n_streams;
-	size_t			  stack_at, stack_size, context_at, context_size;
+	struct synth_places *w;
+	uint32_t n_streams;
+	size_t stack_at, stack_size, context_at, context_size;
 };
 
 static void
@@ -265,7 +265,7 @@ synth_minidump(struct synth *out, const struct synth_crash *c, struct synth_plac
 	b.w->n_streams = synth_u32(out, 0);
 	synth_u32(out, 32);
 	synth_u32(out, 0);
-	synth_u32(out, 1721367000);	/* 19 July 2024 */
+	synth_u32(out, 1721367000); /* 19 July 2024 */
 	synth_u64(out, 0);
 	b.w->directory = synth_zero(out, MAX_STREAMS * 12);
 	b.stack_at = out->len;

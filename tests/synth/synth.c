@@ -103,9 +103,31 @@ synth_width(enum synth_cpu cpu)
 
 /* ---- examples ---- */
 
-#define MODULE(name, at, codeview) \
-	{ .path = name, .base = at, .size = 0x10000, .timestamp = 0x5c0ae385, .cv = codeview, .age = 1, .id_len = 20, \
-	  .id = { 0x78, 0x4f, 0xd5, 0x49, 0x33, 0x2d, 0x82, 0x6e, 0xd2, 0x3f, 0x18, 0xc1, 0x7c, 0x6f, 0x32, 0x0a, 1, 2, 3, 4 } }
+#define MODULE(name, at, codeview)                                                                            \
+	{                                                                                                     \
+		.path = name, .base = at, .size = 0x10000, .timestamp = 0x5c0ae385, .cv = codeview, .age = 1, \
+		.id_len = 20,                                                                                 \
+		.id = { 0x78,                                                                                 \
+			0x4f,                                                                                 \
+			0xd5,                                                                                 \
+			0x49,                                                                                 \
+			0x33,                                                                                 \
+			0x2d,                                                                                 \
+			0x82,                                                                                 \
+			0x6e,                                                                                 \
+			0xd2,                                                                                 \
+			0x3f,                                                                                 \
+			0x18,                                                                                 \
+			0xc1,                                                                                 \
+			0x7c,                                                                                 \
+			0x6f,                                                                                 \
+			0x32,                                                                                 \
+			0x0a,                                                                                 \
+			1,                                                                                    \
+			2,                                                                                    \
+			3,                                                                                    \
+			4 }                                                                                   \
+	}
 
 static const struct synth_module windows_modules[] = {
 	MODULE("C:\\app\\Program.exe", 0x400000, SYNTH_CV_PDB70),
@@ -122,45 +144,54 @@ static const struct synth_module apple_modules[] = {
 
 #define STACK_BASE 0x1000000
 /* words of 4 bytes: fp chain 0x1000010 → 0x1000020 → 0 */
-static const uint64_t stack4[] = { 1, 2, 3, 4, 0x1000020, 0x401111, 7, 8, 0, 0x75002222, 9, 0x403333, 0, 0, 0, 0, 0, 0, 0, 0 };
+static const uint64_t stack4[] = { 1, 2,        3, 4, 0x1000020, 0x401111, 7, 8, 0, 0x75002222,
+				   9, 0x403333, 0, 0, 0,         0,        0, 0, 0, 0 };
 /* words of 8 bytes: fp chain 0x1000020 → 0x1000040 → 0 */
-static const uint64_t stack8[] = { 1, 2, 3, 4, 0x1000040, 0x401111, 7, 8, 0, 0x75002222, 9, 0x403333, 0, 0, 0, 0, 0, 0, 0, 0 };
+static const uint64_t stack8[] = { 1, 2,        3, 4, 0x1000040, 0x401111, 7, 8, 0, 0x75002222,
+				   9, 0x403333, 0, 0, 0,         0,        0, 0, 0, 0 };
 
-#define COMMON(which, os, mods, stk, frame) \
-	.cpu = which, .platform = os, .modules = mods, .n_modules = 2, .n_threads = 2, .pc = 0x401234, .sp = STACK_BASE, \
-	.fp = frame, .lr = 0x401115, .stack_base = STACK_BASE, .stack = stk, .n_stack = 20, .address = 0x45
+#define COMMON(which, os, mods, stk, frame)                                                                   \
+	.cpu = which, .platform = os, .modules = mods, .n_modules = 2, .n_threads = 2, .pc = 0x401234,        \
+	.sp = STACK_BASE, .fp = frame, .lr = 0x401115, .stack_base = STACK_BASE, .stack = stk, .n_stack = 20, \
+	.address = 0x45
 
 #define WINDOWS 2
-#define MACOS	0x8101
-#define IOS	0x8102
-#define LINUX	0x8201
+#define MACOS   0x8101
+#define IOS     0x8102
+#define LINUX   0x8201
 #define ANDROID 0x8203
 
 static const struct example {
-	const char	  *name;
+	const char *name;
 	struct synth_crash crash;
 } examples[] = {
-	{ "windows-x86", { COMMON(SYNTH_X86, WINDOWS, windows_modules, stack4, 0x1000010), .code = 0xc0000005,
-			   .n_params = 2, .params = { 1, 0x45 } } },
-	{ "windows-x64", { COMMON(SYNTH_X64, WINDOWS, windows_modules, stack8, 0x1000020), .code = 0xc0000005,
-			   .n_params = 2, .params = { 0, 0x45 } } },
-	{ "windows-arm64", { COMMON(SYNTH_ARM64, WINDOWS, windows_modules, stack8, 0x1000020), .code = 0xc0000409,
-			     .n_params = 1, .params = { 7 } } },
+	{ "windows-x86",
+	  { COMMON(SYNTH_X86, WINDOWS, windows_modules, stack4, 0x1000010), .code = 0xc0000005, .n_params = 2,
+	    .params = { 1, 0x45 } } },
+	{ "windows-x64",
+	  { COMMON(SYNTH_X64, WINDOWS, windows_modules, stack8, 0x1000020), .code = 0xc0000005, .n_params = 2,
+	    .params = { 0, 0x45 } } },
+	{ "windows-arm64",
+	  { COMMON(SYNTH_ARM64, WINDOWS, windows_modules, stack8, 0x1000020), .code = 0xc0000409, .n_params = 1,
+	    .params = { 7 } } },
 	{ "windows-arm", { COMMON(SYNTH_ARM, WINDOWS, windows_modules, stack4, 0x1000010), .code = 0xc0000094 } },
 	{ "linux-x86", { COMMON(SYNTH_X86, LINUX, linux_modules, stack4, 0x1000010), .code = 11, .flags = 1 } },
 	{ "linux-x64", { COMMON(SYNTH_X64, LINUX, linux_modules, stack8, 0x1000020), .code = 11, .flags = 1 } },
 	{ "linux-arm", { COMMON(SYNTH_ARM, LINUX, linux_modules, stack4, 0x1000010), .code = 7, .flags = 1 } },
 	{ "linux-arm64", { COMMON(SYNTH_ARM64, LINUX, linux_modules, stack8, 0x1000020), .code = 8, .flags = 1 } },
-	{ "android-arm64", { COMMON(SYNTH_ARM64, ANDROID, linux_modules, stack8, 0x1000020), .code = 6, .flags = 0xfffffffa } },
-	{ "linux-arm64-old", { COMMON(SYNTH_ARM64_OLD, LINUX, linux_modules, stack8, 0x1000020), .code = 11, .flags = 2 } },
+	{ "android-arm64",
+	  { COMMON(SYNTH_ARM64, ANDROID, linux_modules, stack8, 0x1000020), .code = 6, .flags = 0xfffffffa } },
+	{ "linux-arm64-old",
+	  { COMMON(SYNTH_ARM64_OLD, LINUX, linux_modules, stack8, 0x1000020), .code = 11, .flags = 2 } },
 	{ "macos-x64", { COMMON(SYNTH_X64, MACOS, apple_modules, stack8, 0x1000020), .code = 1, .flags = 1 } },
 	{ "macos-arm64", { COMMON(SYNTH_ARM64, MACOS, apple_modules, stack8, 0x1000020), .code = 6, .flags = 1 } },
 	{ "ios-arm64", { COMMON(SYNTH_ARM64, IOS, apple_modules, stack8, 0x1000020), .code = 1, .flags = 0x101 } },
 	{ "ios-arm", { COMMON(SYNTH_ARM, IOS, apple_modules, stack4, 0x1000010), .code = 1, .flags = 2 } },
-	{ "linux-x64-memory64", { COMMON(SYNTH_X64, LINUX, linux_modules, stack8, 0x1000020), .code = 11, .flags = 0x80,
-				  .memory64 = true, .padded_lists = true } },
-	{ "netbsd-x64", { COMMON(SYNTH_X64, 0, linux_modules, stack8, 0x1000020), .code = 11, .flags = 0x7fff,
-			  .netbsd = true } },
+	{ "linux-x64-memory64",
+	  { COMMON(SYNTH_X64, LINUX, linux_modules, stack8, 0x1000020), .code = 11, .flags = 0x80, .memory64 = true,
+	    .padded_lists = true } },
+	{ "netbsd-x64",
+	  { COMMON(SYNTH_X64, 0, linux_modules, stack8, 0x1000020), .code = 11, .flags = 0x7fff, .netbsd = true } },
 };
 
 const struct synth_crash *

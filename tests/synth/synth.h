@@ -11,55 +11,55 @@
 
 struct synth {
 	uint8_t *p;
-	size_t	 len, cap;
-	bool	 big_endian;
+	size_t len, cap;
+	bool big_endian;
 };
 
-void   synth_free(struct synth *s);
-size_t synth_bytes(struct synth *s, const void *p, size_t n);	/* all return where it was put */
+void synth_free(struct synth *s);
+size_t synth_bytes(struct synth *s, const void *p, size_t n); /* all return where it was put */
 size_t synth_zero(struct synth *s, size_t n);
 size_t synth_u16(struct synth *s, uint16_t v);
 size_t synth_u32(struct synth *s, uint32_t v);
 size_t synth_u64(struct synth *s, uint64_t v);
 size_t synth_word(struct synth *s, uint64_t v, unsigned width);
-void   synth_align(struct synth *s, size_t to);
-void   synth_patch(struct synth *s, size_t at, uint64_t v, unsigned width);
+void synth_align(struct synth *s, size_t to);
+void synth_patch(struct synth *s, size_t at, uint64_t v, unsigned width);
 
 enum synth_cpu { SYNTH_X86, SYNTH_X64, SYNTH_ARM, SYNTH_ARM64, SYNTH_ARM64_OLD };
 
 enum synth_cv { SYNTH_CV_NONE, SYNTH_CV_PDB70, SYNTH_CV_PDB20, SYNTH_CV_ELF };
 
 struct synth_module {
-	const char   *path;
-	uint64_t      base;
-	uint32_t      size, timestamp;
+	const char *path;
+	uint64_t base;
+	uint32_t size, timestamp;
 	enum synth_cv cv;
-	uint8_t	      id[20];	/* GUID or build id */
-	size_t	      id_len;	/* of an ELF build id */
-	uint32_t      age;
-	uint16_t      version[4];	/* all zero: no version record */
+	uint8_t id[20]; /* GUID or build id */
+	size_t id_len;  /* of an ELF build id */
+	uint32_t age;
+	uint16_t version[4]; /* all zero: no version record */
 };
 
 struct synth_crash {
 	enum synth_cpu cpu;
-	uint32_t       platform;	/* as in MINIDUMP_SYSTEM_INFO: 2 Windows NT, 0x8201 Linux, … */
-	uint32_t       code, flags;	/* exception and its flags, or signal and si_code */
-	uint64_t       address;
-	uint32_t       n_params;
-	uint64_t       params[15];
-	bool	       no_exception;
+	uint32_t platform;    /* as in MINIDUMP_SYSTEM_INFO: 2 Windows NT, 0x8201 Linux, … */
+	uint32_t code, flags; /* exception and its flags, or signal and si_code */
+	uint64_t address;
+	uint32_t n_params;
+	uint64_t params[15];
+	bool no_exception;
 
 	uint64_t pc, sp, fp, lr;
 	uint64_t stack_base;
-	const uint64_t *stack;	/* words of the processor's width */
-	size_t	 n_stack;
+	const uint64_t *stack; /* words of the processor's width */
+	size_t n_stack;
 
 	const struct synth_module *modules;
-	size_t	 n_modules;
-	size_t	 n_threads;	/* the last one crashed in a minidump, the first in a core */
-	bool	 padded_lists;	/* counts followed by 4 bytes of padding */
-	bool	 memory64;
-	bool	 netbsd;	/* cores: notes as NetBSD writes them, the last thread crashed */
+	size_t n_modules;
+	size_t n_threads;  /* the last one crashed in a minidump, the first in a core */
+	bool padded_lists; /* counts followed by 4 bytes of padding */
+	bool memory64;
+	bool netbsd; /* cores: notes as NetBSD writes them, the last thread crashed */
 };
 
 #define SYNTH_TID(i) ((uint32_t)(1000 + (i)))
@@ -69,12 +69,12 @@ unsigned synth_width(enum synth_cpu cpu);
 
 /* Where things stand in a minidump that was built, for lies. */
 struct synth_places {
-	size_t n_streams, directory;	/* entries: type, size, rva */
+	size_t n_streams, directory; /* entries: type, size, rva */
 	size_t thread_count, threads;
 	size_t module_count, modules;
 	size_t memory_count, memory;
-	size_t exception;		/* the stream */
-	size_t context;			/* of the exception */
+	size_t exception; /* the stream */
+	size_t context;   /* of the exception */
 };
 
 /* A minidump with system information, threads, modules, memory, exception, pid. */
@@ -84,8 +84,8 @@ void synth_minidump(struct synth *out, const struct synth_crash *c, struct synth
  * first page of each module (with its build id) as segments.  The program's page also
  * has the dynamic linker's list. */
 struct synth_core_places {
-	size_t phdrs, n_phdrs;	/* offset of the table and of e_phnum */
-	size_t notes, file_note;	/* descriptions of the first note and of NT_FILE */
+	size_t phdrs, n_phdrs;   /* offset of the table and of e_phnum */
+	size_t notes, file_note; /* descriptions of the first note and of NT_FILE */
 };
 void synth_core(struct synth *out, const struct synth_crash *c, struct synth_core_places *where);
 

@@ -15,10 +15,10 @@
 #include "triage/triage.h"
 
 struct run {
-	struct arena	    *arena;
+	struct arena *arena;
 	struct triage_result r;
-	struct diag	     diag;
-	enum err	     err;
+	struct diag diag;
+	enum err err;
 };
 
 static void
@@ -64,8 +64,8 @@ static void
 test_every_processor(void **state)
 {
 	static const struct {
-		const char	 *name, *arch, *reason;
-		uint64_t	  offset;	/* of frame 1 */
+		const char *name, *arch, *reason;
+		uint64_t offset; /* of frame 1 */
 		enum triage_trust trust;
 	} t[] = {
 		{ "linux-x86", "x86", "SIGSEGV / SEGV_MAPERR", 0x1110, TRIAGE_TRUST_FRAME_POINTER },
@@ -118,7 +118,7 @@ test_sent_signal(void **state)
 	(void)state;
 	c.code = 6;
 	c.flags = 0xfffffffa;
-	c.address = 0x3e8000039be;	/* pid and uid of the sender */
+	c.address = 0x3e8000039be; /* pid and uid of the sender */
 	synth_core(&s, &c, NULL);
 	run_synth(&x, &s);
 	assert_string_equal(x.r.reason, "SIGABRT / SI_TKILL");
@@ -149,7 +149,9 @@ test_snapshot_is_no_crash(void **state)
 static void
 test_deleted_program(void **state)
 {
-	struct synth_module modules[] = { { .path = "/opt/app/server (deleted)", .base = 0x400000, .size = 0x10000, .id_len = 20 } };
+	struct synth_module modules[] = {
+		{ .path = "/opt/app/server (deleted)", .base = 0x400000, .size = 0x10000, .id_len = 20 }
+	};
 	struct synth_crash c = *example("linux-x64");
 	struct synth s = { 0 };
 	struct run x;
@@ -175,7 +177,7 @@ test_without_file_note(void **state)
 
 	(void)state;
 	synth_core(&s, example("linux-x64"), &w);
-	synth_patch(&s, w.file_note - 12, 0x1234, 4);	/* another type of note */
+	synth_patch(&s, w.file_note - 12, 0x1234, 4); /* another type of note */
 	run_synth(&x, &s);
 	assert_int_equal(x.err, ERR_OK);
 	assert_int_equal(x.r.module_count, 2);
@@ -245,10 +247,10 @@ test_lies(void **state)
 	synth_core(&good, example("linux-x64"), &w);
 	const struct {
 		const char *what;
-		size_t	    at;
-		uint64_t    v;
-		unsigned    width;
-		bool	    fatal;
+		size_t at;
+		uint64_t v;
+		unsigned width;
+		bool fatal;
 	} t[] = {
 		{ "mapped files of terabytes", w.file_note, UINT64_C(1) << 40, 8, false },
 		{ "a note of 4 GiB", w.file_note - 16, 0xfffffff0, 4, false },
@@ -305,10 +307,15 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_every_processor), cmocka_unit_test(test_sent_signal),
-		cmocka_unit_test(test_snapshot_is_no_crash), cmocka_unit_test(test_deleted_program),
-		cmocka_unit_test(test_without_file_note), cmocka_unit_test(test_netbsd),
-		cmocka_unit_test(test_link_map_ring), cmocka_unit_test(test_lies), cmocka_unit_test(test_truncated),
+		cmocka_unit_test(test_every_processor),
+		cmocka_unit_test(test_sent_signal),
+		cmocka_unit_test(test_snapshot_is_no_crash),
+		cmocka_unit_test(test_deleted_program),
+		cmocka_unit_test(test_without_file_note),
+		cmocka_unit_test(test_netbsd),
+		cmocka_unit_test(test_link_map_ring),
+		cmocka_unit_test(test_lies),
+		cmocka_unit_test(test_truncated),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

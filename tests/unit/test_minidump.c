@@ -15,10 +15,10 @@
 #include "triage/triage.h"
 
 struct run {
-	struct arena	    *arena;
+	struct arena *arena;
 	struct triage_result r;
-	struct diag	     diag;
-	enum err	     err;
+	struct diag diag;
+	enum err err;
 };
 
 /* Triage a copy of exactly size bytes, so that a sanitizer sees reads beyond. */
@@ -59,23 +59,23 @@ example(const char *name)
 	return NULL;
 }
 
-#define PE  "5c0ae38510000"
-#define ELF "784fd549332d826ed23f18c17c6f320a01020304"
+#define PE    "5c0ae38510000"
+#define ELF   "784fd549332d826ed23f18c17c6f320a01020304"
 #define MACHO "49d54f782d336e82d23f18c17c6f320a1"
 
 static const struct expectation {
 	const char *name, *os, *arch, *reason, *id;
-	uint64_t    address;
+	uint64_t address;
 	/* frames after the first, as offsets in module 0 or 1 and trust */
 	struct {
-		int32_t		  module;
-		uint64_t	  offset;
+		int32_t module;
+		uint64_t offset;
 		enum triage_trust trust;
 	} frames[3];
 	size_t n_frames;
 } expectations[] = {
-#define FP	 TRIAGE_TRUST_FRAME_POINTER
-#define SC	 TRIAGE_TRUST_SCAN
+#define FP           TRIAGE_TRUST_FRAME_POINTER
+#define SC           TRIAGE_TRUST_SCAN
 #define X86_FRAMES   { { 0, 0x1110, FP }, { 1, 0x2221, FP }, { 0, 0x3332, SC } }, 3
 #define X64_FRAMES   { { 0, 0x1110, FP }, { 1, 0x2221, SC }, { 0, 0x3332, SC } }, 3
 #define ARM64_FRAMES { { 0, 0x110d, FP }, { 1, 0x221e, FP }, { 0, 0x332f, SC } }, 3
@@ -94,8 +94,14 @@ static const struct expectation {
 	{ "macos-x64", "macos", "x64", "EXC_BAD_ACCESS / KERN_INVALID_ADDRESS", MACHO, 0x45, X64_FRAMES },
 	{ "macos-arm64", "macos", "arm64", "EXC_BREAKPOINT / EXC_ARM_BREAKPOINT", MACHO, 0x45, ARM64_FRAMES },
 	{ "ios-arm64", "ios", "arm64", "EXC_BAD_ACCESS / EXC_ARM_DA_ALIGN", MACHO, 0x45, ARM64_FRAMES },
-	{ "ios-arm", "ios", "arm", "EXC_BAD_ACCESS / KERN_PROTECTION_FAILURE", MACHO, 0x45,
-	  { { 0, 0x110f, FP }, { 1, 0x2220, FP } }, 2 },
+	{ "ios-arm",
+	  "ios",
+	  "arm",
+	  "EXC_BAD_ACCESS / KERN_PROTECTION_FAILURE",
+	  MACHO,
+	  0x45,
+	  { { 0, 0x110f, FP }, { 1, 0x2220, FP } },
+	  2 },
 	{ "linux-x64-memory64", "linux", "x64", "SIGSEGV / SI_KERNEL", ELF, 0x45, X64_FRAMES },
 };
 
@@ -143,7 +149,7 @@ test_every_kind(void **state)
 
 			synth_minidump(&s, example(expectations[i].name), NULL);
 			run_synth(&x, &s);
-			if (big && expectations[i].id[0] == '4')	/* a GUID's fields follow the byte order */
+			if (big && expectations[i].id[0] == '4') /* a GUID's fields follow the byte order */
 				x.r.module_id = expectations[i].id;
 			check_expectation(&expectations[i], &x);
 			run_end(&x);
@@ -155,12 +161,26 @@ static void
 test_module_ids(void **state)
 {
 	struct synth_module modules[] = {
-		{ .path = "C:\\a\\One.DLL", .base = 0x10000, .size = 0xabc000, .timestamp = 0x123, .cv = SYNTH_CV_NONE,
+		{ .path = "C:\\a\\One.DLL",
+		  .base = 0x10000,
+		  .size = 0xabc000,
+		  .timestamp = 0x123,
+		  .cv = SYNTH_CV_NONE,
 		  .version = { 10, 0, 19041, 1 } },
-		{ .path = "C:\\a\\two.dll", .base = 0x2000000, .size = 0x1000, .timestamp = 0xfedcba98, .cv = SYNTH_CV_PDB20,
+		{ .path = "C:\\a\\two.dll",
+		  .base = 0x2000000,
+		  .size = 0x1000,
+		  .timestamp = 0xfedcba98,
+		  .cv = SYNTH_CV_PDB20,
 		  .age = 12 },
-		{ .path = "C:\\a\\three.dll", .base = 0x3000000, .size = 0x1000, .timestamp = 1, .cv = SYNTH_CV_PDB70,
-		  .age = 0x1c, .id = { 0x08, 0x43, 0x50, 0x1b, 0x17, 0x5f, 0xa3, 0x4d, 0x85, 0x52, 0x1d, 0xd4, 0x74, 0x0d, 0x17, 0x30 } },
+		{ .path = "C:\\a\\three.dll",
+		  .base = 0x3000000,
+		  .size = 0x1000,
+		  .timestamp = 1,
+		  .cv = SYNTH_CV_PDB70,
+		  .age = 0x1c,
+		  .id = { 0x08, 0x43, 0x50, 0x1b, 0x17, 0x5f, 0xa3, 0x4d, 0x85, 0x52, 0x1d, 0xd4, 0x74, 0x0d, 0x17,
+			  0x30 } },
 	};
 	struct synth_crash c = *example("windows-x86");
 	struct synth s = { 0 };
@@ -189,7 +209,11 @@ static void
 test_elf_ids(void **state)
 {
 	struct synth_module modules[] = {
-		{ .path = "/bin/a", .base = 0x400000, .size = 0x10000, .cv = SYNTH_CV_ELF, .id_len = 8,
+		{ .path = "/bin/a",
+		  .base = 0x400000,
+		  .size = 0x10000,
+		  .cv = SYNTH_CV_ELF,
+		  .id_len = 8,
 		  .id = { 0x10, 0xfa, 0xa6, 0xbb, 0xba, 0xab, 0x83, 0xdb } },
 		{ .path = "/usr/share/font", .base = 0x500000, .size = 0x1000, .cv = SYNTH_CV_ELF, .id_len = 20 },
 	};
@@ -371,10 +395,10 @@ test_requesting_thread(void **state)
 
 struct lie {
 	const char *what;
-	size_t	    at;
-	uint64_t    v;
-	unsigned    width;
-	bool	    fatal;	/* nothing useful is left */
+	size_t at;
+	uint64_t v;
+	unsigned width;
+	bool fatal; /* nothing useful is left */
 };
 
 static void
@@ -441,7 +465,7 @@ test_self_reference(void **state)
 
 	(void)state;
 	synth_minidump(&s, example("linux-x64"), &w);
-	synth_patch(&s, w.modules + 20, w.modules + 20, 4);	/* name: its own RVA as the length */
+	synth_patch(&s, w.modules + 20, w.modules + 20, 4); /* name: its own RVA as the length */
 	for (uint32_t i = 0; i < s.p[w.n_streams]; i++) {
 		synth_patch(&s, w.directory + 12 * i + 4, s.len, 4);
 		synth_patch(&s, w.directory + 12 * i + 8, 0, 4);
@@ -551,13 +575,13 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_every_kind),   cmocka_unit_test(test_module_ids),
-		cmocka_unit_test(test_elf_ids),	     cmocka_unit_test(test_no_crash),
-		cmocka_unit_test(test_annotations),  cmocka_unit_test(test_long_assertion),
-		cmocka_unit_test(test_requesting_thread),
-		cmocka_unit_test(test_lies),	     cmocka_unit_test(test_self_reference),
-		cmocka_unit_test(test_frame_pointer_loops), cmocka_unit_test(test_many_frames),
-		cmocka_unit_test(test_truncated),    cmocka_unit_test(test_small_arena),
+		cmocka_unit_test(test_every_kind),        cmocka_unit_test(test_module_ids),
+		cmocka_unit_test(test_elf_ids),           cmocka_unit_test(test_no_crash),
+		cmocka_unit_test(test_annotations),       cmocka_unit_test(test_long_assertion),
+		cmocka_unit_test(test_requesting_thread), cmocka_unit_test(test_lies),
+		cmocka_unit_test(test_self_reference),    cmocka_unit_test(test_frame_pointer_loops),
+		cmocka_unit_test(test_many_frames),       cmocka_unit_test(test_truncated),
+		cmocka_unit_test(test_small_arena),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,7 +44,7 @@ test_module_name(void **state)
 	assert_name(V(""), V(""), "");
 	assert_name(V("dir/"), V(""), "");
 	memset(longname, 'a', sizeof(longname));
-	memcpy(longname + 254, "\xc3\xa4", 2);	/* would be cut in half */
+	memcpy(longname + 254, "\xc3\xa4", 2); /* would be cut in half */
 	assert_int_equal(module_name_normalise((struct text){ longname, sizeof(longname) }, V(""), out, sizeof(out)),
 			 254);
 	assert_int_equal(module_name_normalise(V("libc.so.6"), V(""), tiny, sizeof(tiny)), 3);
@@ -80,7 +80,9 @@ test_vectors(void **state)
 	const struct signature_key linux_key = { V("/usr/lib/x86_64-linux-gnu/libc.so.6"),
 						 V("784fd549332d826ed23f18c17c6f320a"), 0x3bfc3, REASON_ABORT };
 	const struct signature_key none = { { NULL, 0 }, { NULL, 0 }, 0, REASON_ACCESS };
-	const struct stop_key stop = { 0x50, 4, { 0xffff8d8c35c7ce9c, 0, 0xfffff8006c2114ed, 2 }, V("10.0.19045.4651") };
+	const struct stop_key stop = {
+		0x50, 4, { 0xffff8d8c35c7ce9c, 0, 0xfffff8006c2114ed, 2 }, V("10.0.19045.4651")
+	};
 	char text[SIGNATURE_TEXT_MAX], id[SIGNATURE_ID_LEN];
 	uint64_t h;
 
@@ -149,7 +151,7 @@ static void
 test_reason_class(void **state)
 {
 	static const struct {
-		const char	 *reason;
+		const char *reason;
 		enum reason_class want;
 	} t[] = {
 		{ "EXCEPTION_ACCESS_VIOLATION_READ", REASON_ACCESS },
@@ -221,7 +223,7 @@ test_reason_table(void **state)
 {
 	static const char *const names[] = {
 #define REASON(name, code, class) #name,
-#define WEAK(name, code, class)	  #name,
+#define WEAK(name, code, class)   #name,
 #include "base/reasons.def"
 	};
 
@@ -238,8 +240,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_module_name),  cmocka_unit_test(test_module_id),
-		cmocka_unit_test(test_vectors),	     cmocka_unit_test(test_same_whoever_asks),
-		cmocka_unit_test(test_title),	     cmocka_unit_test(test_reason_class),
+		cmocka_unit_test(test_vectors),      cmocka_unit_test(test_same_whoever_asks),
+		cmocka_unit_test(test_title),        cmocka_unit_test(test_reason_class),
 		cmocka_unit_test(test_reason_table),
 	};
 

@@ -24,10 +24,10 @@ static void
 test_reasons(void **state)
 {
 	static const struct {
-		enum triage_os		os;
-		enum triage_arch	arch;
+		enum triage_os os;
+		enum triage_arch arch;
 		struct exception_record e;
-		const char	       *want;
+		const char *want;
 	} t[] = {
 #define WIN TRIAGE_OS_WINDOWS, TRIAGE_ARCH_X64
 #define LIN TRIAGE_OS_LINUX, TRIAGE_ARCH_X64
@@ -36,13 +36,17 @@ test_reasons(void **state)
 		{ WIN, { .code = 0xc0000005, .n_params = 2, .params = { 8, 1 } }, "EXCEPTION_ACCESS_VIOLATION_EXEC" },
 		{ WIN, { .code = 0xc0000005, .n_params = 2, .params = { 3, 1 } }, "EXCEPTION_ACCESS_VIOLATION" },
 		{ WIN, { .code = 0xc0000005 }, "EXCEPTION_ACCESS_VIOLATION" },
-		{ WIN, { .code = 0xc0000006, .n_params = 3, .params = { 0, 1, 0xffffffffc000009c } },
+		{ WIN,
+		  { .code = 0xc0000006, .n_params = 3, .params = { 0, 1, 0xffffffffc000009c } },
 		  "EXCEPTION_IN_PAGE_ERROR_READ / STATUS_DEVICE_DATA_ERROR" },
-		{ WIN, { .code = 0xc0000006, .n_params = 3, .params = { 1, 1, 0xc0deface } },
+		{ WIN,
+		  { .code = 0xc0000006, .n_params = 3, .params = { 1, 1, 0xc0deface } },
 		  "EXCEPTION_IN_PAGE_ERROR_WRITE / 0xc0deface" },
-		{ WIN, { .code = 0xc0000409, .n_params = 1, .params = { 2 } },
+		{ WIN,
+		  { .code = 0xc0000409, .n_params = 1, .params = { 2 } },
 		  "EXCEPTION_STACK_BUFFER_OVERRUN / FAST_FAIL_STACK_COOKIE_CHECK_FAILURE" },
-		{ WIN, { .code = 0xc0000409, .n_params = 1, .params = { 0x4d2 } },
+		{ WIN,
+		  { .code = 0xc0000409, .n_params = 1, .params = { 0x4d2 } },
 		  "EXCEPTION_STACK_BUFFER_OVERRUN / 0x000004d2" },
 		{ WIN, { .code = 0xc0000409 }, "STATUS_STACK_BUFFER_OVERRUN" },
 		{ WIN, { .code = 0xc0000374 }, "STATUS_HEAP_CORRUPTION" },
@@ -74,11 +78,14 @@ test_reasons(void **state)
 		{ MAC, { .code = 6, .flags = 2 }, "EXC_BREAKPOINT / EXC_I386_BPT" },
 		{ MAC, { .code = 0x43507378 }, "Simulated Exception" },
 		{ MAC, { .code = 0x43506e78 }, "unknown 0x43506e78 / 0x00000000" },
-		{ M1, { .code = 11, .flags = 0x20000000, .params = { 0, UINT64_C(1) << 58 | 180 << 7 | 5, 3 } },
+		{ M1,
+		  { .code = 11, .flags = 0x20000000, .params = { 0, UINT64_C(1) << 58 | 180 << 7 | 5, 3 } },
 		  "EXC_RESOURCE / RESOURCE_TYPE_CPU / FLAVOR_CPU_MONITOR interval: 180s CPU limit: 5% CPU consumed: 3%" },
-		{ M1, { .code = 12, .flags = 0x40000000, .params = { 0, UINT64_C(1) << 32 | 7, 9 } },
+		{ M1,
+		  { .code = 12, .flags = 0x40000000, .params = { 0, UINT64_C(1) << 32 | 7, 9 } },
 		  "EXC_GUARD / GUARD_TYPE_FD / GUARD_EXC_CLOSE file descriptor: 7 guard identifier: 9" },
-		{ M1, { .code = 12, .flags = 0x20000000, .params = { 0, UINT64_C(2) << 32 | 7, 0 } },
+		{ M1,
+		  { .code = 12, .flags = 0x20000000, .params = { 0, UINT64_C(2) << 32 | 7, 0 } },
 		  "EXC_GUARD / GUARD_TYPE_MACH_PORT / GUARD_EXC_MOD_REFS port name: 7" },
 		{ TRIAGE_OS_SOLARIS, TRIAGE_ARCH_SPARC, { .code = 11, .flags = 1 }, "unknown 0x0000000b / 0x00000001" },
 	};
@@ -97,7 +104,7 @@ test_tables_sorted(void **state)
 #define CODE(value, name) value,
 	static const uint32_t tables[] = {
 #include "triage/ntstatus.def"
-		0,	/* the next table begins again */
+		0, /* the next table begins again */
 #include "triage/winerror.def"
 		0,
 #include "triage/fastfail.def"
@@ -115,8 +122,9 @@ test_tables_sorted(void **state)
 static void
 test_address(void **state)
 {
-	const struct exception_record av = { .code = 0xc0000005, .address = 0x401000, .n_params = 2,
-					     .params = { 0, 0xffffffff80001234 } };
+	const struct exception_record av = {
+		.code = 0xc0000005, .address = 0x401000, .n_params = 2, .params = { 0, 0xffffffff80001234 }
+	};
 	const struct exception_record one = { .code = 0xc0000005, .address = 0x401000, .n_params = 1 };
 
 	(void)state;
@@ -129,20 +137,47 @@ test_address(void **state)
 /* ---- blame ---- */
 
 static const struct triage_module modules[] = {
-	{ .path = "/usr/bin/app", .base = 0x1000, .size = 0x1000, .id = "aa", .code_id = "aa", .debug_id = "", .version = "" },
-	{ .path = "/lib/libc.so.6", .base = 0x10000, .size = 0x1000, .id = "bb", .code_id = "bb", .debug_id = "", .version = "" },
+	{ .path = "/usr/bin/app",
+	  .base = 0x1000,
+	  .size = 0x1000,
+	  .id = "aa",
+	  .code_id = "aa",
+	  .debug_id = "",
+	  .version = "" },
+	{ .path = "/lib/libc.so.6",
+	  .base = 0x10000,
+	  .size = 0x1000,
+	  .id = "bb",
+	  .code_id = "bb",
+	  .debug_id = "",
+	  .version = "" },
 };
 
 static struct triage_result
 crash(const char *reason, const struct triage_frame *frames, size_t n)
 {
-	return (struct triage_result){ .format = TRIAGE_FORMAT_MINIDUMP, .os_version = "", .reason = reason,
-				       .crashing_thread = 0, .thread_count = 1, .module_count = 2, .modules = modules,
-				       .n_modules = 2, .frames = frames, .n_frames = n, .has_signature = true,
-				       .blame_rule = "", .module = "", .module_id = "", .title = "", .partial_what = "" };
+	return (struct triage_result){ .format = TRIAGE_FORMAT_MINIDUMP,
+				       .os_version = "",
+				       .reason = reason,
+				       .crashing_thread = 0,
+				       .thread_count = 1,
+				       .module_count = 2,
+				       .modules = modules,
+				       .n_modules = 2,
+				       .frames = frames,
+				       .n_frames = n,
+				       .has_signature = true,
+				       .blame_rule = "",
+				       .module = "",
+				       .module_id = "",
+				       .title = "",
+				       .partial_what = "" };
 }
 
-#define FRAME(m, off, how) { .pc = (off), .offset = (off), .module = (m), .trust = TRIAGE_TRUST_##how, .function = "" }
+#define FRAME(m, off, how)                                                                               \
+	{                                                                                                \
+		.pc = (off), .offset = (off), .module = (m), .trust = TRIAGE_TRUST_##how, .function = "" \
+	}
 
 static void
 test_blame(void **state)
@@ -261,7 +296,9 @@ test_wire_too_large(void **state)
 	(void)state;
 	memset(path, 'x', sizeof(path) - 1);
 	for (int i = 0; i < 512; i++) {
-		many[i] = (struct triage_module){ .path = path, .size = 1, .id = "", .code_id = "", .debug_id = "", .version = "" };
+		many[i] = (struct triage_module){
+			.path = path, .size = 1, .id = "", .code_id = "", .debug_id = "", .version = ""
+		};
 		frames[i] = (struct triage_frame)FRAME(511 - i, 1, SCAN);
 	}
 	frames[0].trust = TRIAGE_TRUST_CONTEXT;
@@ -307,8 +344,8 @@ test_expand(void **state)
 	for (size_t i = 0; i < sizeof(plain); i++)
 		plain[i] = (uint8_t)(i * i >> 7);
 	for (int kind = 0; kind < 2; kind++) {
-		n = kind ? ZSTD_compress(packed, sizeof(packed), plain, sizeof(plain), 3) :
-			   gzip(plain, sizeof(plain), packed, sizeof(packed));
+		n = kind ? ZSTD_compress(packed, sizeof(packed), plain, sizeof(plain), 3)
+			 : gzip(plain, sizeof(plain), packed, sizeof(packed));
 		assert_int_equal(triage_container_of(packed, n), kind ? TRIAGE_CONTAINER_ZSTD : TRIAGE_CONTAINER_GZIP);
 		assert_int_equal(triage_expand(packed, n, sizeof(plain), &p, &len, &diag), ERR_OK);
 		assert_int_equal(len, sizeof(plain));
@@ -363,11 +400,17 @@ test_not_a_dump(void **state)
 {
 	static const struct {
 		const char *bytes;
-		size_t	    size;
-		enum err    want;
+		size_t size;
+		enum err want;
 	} t[] = {
-		{ "", 0, ERR_TRUNCATED },	    { "MDM", 3, ERR_UNSUPPORTED },  { "hello world", 11, ERR_UNSUPPORTED },
-		{ "MDMP", 4, ERR_TRUNCATED },	    { "\x7f" "ELF", 4, ERR_TRUNCATED }, { "\x1f\x8b\x08", 3, ERR_UNSUPPORTED },
+		{ "", 0, ERR_TRUNCATED },
+		{ "MDM", 3, ERR_UNSUPPORTED },
+		{ "hello world", 11, ERR_UNSUPPORTED },
+		{ "MDMP", 4, ERR_TRUNCATED },
+		{ "\x7f"
+		  "ELF",
+		  4, ERR_TRUNCATED },
+		{ "\x1f\x8b\x08", 3, ERR_UNSUPPORTED },
 	};
 
 	(void)state;
@@ -387,10 +430,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_reasons),	  cmocka_unit_test(test_tables_sorted),
-		cmocka_unit_test(test_address),	  cmocka_unit_test(test_blame),
+		cmocka_unit_test(test_reasons),         cmocka_unit_test(test_tables_sorted),
+		cmocka_unit_test(test_address),         cmocka_unit_test(test_blame),
 		cmocka_unit_test(test_wire_round_trip), cmocka_unit_test(test_wire_too_large),
-		cmocka_unit_test(test_expand),	  cmocka_unit_test(test_bombs),
+		cmocka_unit_test(test_expand),          cmocka_unit_test(test_bombs),
 		cmocka_unit_test(test_not_a_dump),
 	};
 
