@@ -479,6 +479,8 @@ stream_free(struct stream *s)
 	}
 	while ((g = s->free_groups) != NULL) {
 		s->free_groups = g->next;
+		free(g->refused);
+		free(g->wanted);
 		free(g);
 	}
 	if (s->accept_ev != NULL)

@@ -154,7 +154,7 @@ intern_unpack(struct intern *t, uint64_t chunk, struct reader *r)
 
 		make_room(t);
 		if (reader_failed(r) || text.len == 0) {
-			/* the rest of the chunk stays zero: freeing it is harmless */
+			t->rows.n = from + n;	/* the rest stays zero: freeing it is harmless */
 			return false;
 		}
 		set_row(table_at(&t->rows, from + i), text);

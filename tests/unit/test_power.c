@@ -165,7 +165,8 @@ verify(struct world *w, struct log *l)
 	struct log_id id;
 
 	log_bounds(l, &first, &end, &id);
-	qsort(w->acked, w->n, sizeof(*w->acked), by_pos);
+	if (w->n > 0)
+		qsort(w->acked, w->n, sizeof(*w->acked), by_pos);
 	while (i < w->n && w->acked[i].pos < first) {
 		if (w->acked[i].pos >= w->floor)
 			problem(w, "acknowledged batch dropped above the floor", w->acked[i].pos, w->floor);
