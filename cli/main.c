@@ -6,6 +6,7 @@
 
 #include "cli/deploy.h"
 #include "cli/gate.h"
+#include "cli/replay.h"
 #include "cli/sim.h"
 #include "cli/top.h"
 #include "cli/triage.h"
@@ -17,6 +18,7 @@ static const struct command {
 } commands[] = {
 	{ "deploy", cmd_deploy, "tell the server what is rolled out, and halt or resume it" },
 	{ "gate", cmd_gate, "ask whether a deployment may go on; exit 0 proceed, 10 hold, 11 halt" },
+	{ "replay", cmd_replay, "fold a log again: why did it, or did it not, halt?" },
 	{ "sim", cmd_sim, "play a fleet over real sockets: a rollout, or plain load" },
 	{ "top", cmd_top, "watch the fleet: verdicts, signatures, arrivals" },
 	{ "triage", cmd_triage, "say what crashed in dumps and cores" },
