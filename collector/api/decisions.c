@@ -39,10 +39,24 @@ ask_after(struct call *c, const struct ledger *l)
 
 /* ---- receipts ---- */
 
+struct receipt {
+	Faultline__Log__Receipt message; /* first */
+	enum discard code;		 /* why the ledger would not take it */
+	const char *field, *why;
+};
+
+static void
+refuse_receipt(struct receipt *r, enum discard code, const char *field, const char *why)
+{
+	r->code = code;
+	r->field = field;
+	r->why = why;
+}
+
 static void
 ask_receipt(struct call *c, const struct ledger *l)
 {
-	const Faultline__Log__Receipt *m = c->state;
+	struct receipt *r = c->state;
 	struct deployment_view d;
 	struct verdict_view v;
 	uint32_t no, i = 0;
@@ -52,28 +66,37 @@ ask_receipt(struct call *c, const struct ledger *l)
 		c->refusal = DISCARD_unknown_deployment;
 		return;
 	}
-	if (m->n_hosts > 0)
+	if (!d.open) {
+		refuse_receipt(r, DISCARD_conflict, NULL, "the deployment is closed");
 		return;
-	while (i < d.n_rings && !text_equal(d.rings[i].name, text_of(m->ring)))
+	}
+	if (r->message.n_hosts > 0)
+		return;
+	while (i < d.n_rings && !text_equal(d.rings[i].name, text_of(r->message.ring)))
 		i++;
 	if (i == d.n_rings)
-		c->refusal = DISCARD_invalid_field;
+		refuse_receipt(r, DISCARD_invalid_field, "ring", "the deployment has no ring of this name");
+	else if (text_equal(d.assignment, TEXT("listed")))
+		refuse_receipt(r, DISCARD_invalid_field, "ring", "hosts are assigned by list: name them");
+	else if (r->message.withdrawn)
+		refuse_receipt(r, DISCARD_invalid_field, "withdrawn", "name the hosts that it was taken back from");
 }
 
 static void
 receipt_asked(struct call *c)
 {
-	Faultline__Log__Receipt *m = c->state;
+	struct receipt *r = c->state;
+	Faultline__Log__Receipt *m = &r->message;
 	uint64_t *hosts = m->hosts;
 	const size_t n = m->n_hosts;
 	size_t left = n;
 
-	if (c->refusal == DISCARD_invalid_field) {
-		call_refuse(c, DISCARD_invalid_field, "ring", "the deployment has no ring of this name");
-		return;
-	}
 	if (c->refusal != DISCARD_none) {
 		call_send(c);
+		return;
+	}
+	if (r->code != DISCARD_none) {
+		call_refuse(c, r->code, r->field, r->why);
 		return;
 	}
 	if (!call_log_begin(c))
@@ -95,7 +118,7 @@ receipts_complete(struct http_request *r)
 	struct body_hosts hosts = { call_hash_host, c->api };
 	struct body_error err;
 
-	if ((c->state = ARENA_NEW(c->arena, Faultline__Log__Receipt)) == NULL)
+	if ((c->state = ARENA_NEW(c->arena, struct receipt)) == NULL)
 		call_refuse(c, DISCARD_too_many_waiters, NULL, NULL);
 	else if (body_receipt(c->body, c->body_len, c->id, clock_wall_us(), &hosts, c->arena, c->state, &err) != 0)
 		call_refuse_body(c, &err);
