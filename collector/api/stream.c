@@ -16,6 +16,7 @@
 #define STREAMS_MAX    1000u
 #define KEEP_ALIVE_S   15u
 #define EVENTS_AT_ONCE 64u
+#define NO_ID          UINT64_MAX
 
 struct hub {
 	struct api *api;
@@ -52,8 +53,8 @@ static void
 frame_open(struct jsonout *j, const char *event, uint64_t id)
 {
 	char head[80];
-	int n = id != 0 ? snprintf(head, sizeof(head), "id: %" PRIu64 "\nevent: %s\ndata: ", id, event)
-			: snprintf(head, sizeof(head), "event: %s\ndata: ", event);
+	int n = id != NO_ID ? snprintf(head, sizeof(head), "id: %" PRIu64 "\nevent: %s\ndata: ", id, event)
+			    : snprintf(head, sizeof(head), "event: %s\ndata: ", event);
 
 	j->comma = false;
 	jsonout_raw(j, head, (size_t)n);
@@ -125,7 +126,7 @@ hub_events(struct hub *h)
 		n = fold_events_since(h->api->env.fold, h->last, h->events, EVENTS_AT_ONCE, &missed, &last);
 		jsonout_reset(&j);
 		if (missed) {
-			frame_open(&j, "reset", 0);
+			frame_open(&j, "reset", NO_ID);
 			jsonout_raw(&j, "{}", 2);
 			frame_close(&j);
 		}
@@ -147,7 +148,7 @@ counters_frame(struct jsonout *j, struct api *a)
 {
 	const struct fold_view *v = fold_view_get(a->env.fold);
 
-	frame_open(j, "counters", 0);
+	frame_open(j, "counters", NO_ID);
 	jsonout_open(j, NULL, '{');
 	jsonout_time(j, "time", clock_wall_us());
 	call_freshness(j, a->env.fold, v->position, v->now_us);
