@@ -38,7 +38,9 @@ struct gate {
 	long long next;
 	int unknown; /* exit status when the server cannot be reached */
 	bool json, quiet;
-	char told[512]; /* reason that was shown last */
+	char told[512];  /* reason that was shown last */
+	char etag[96];   /* of the last verdict; "": ask anew */
+	json_t *verdict; /* the last one */
 };
 
 static int64_t
@@ -107,38 +109,55 @@ pause_ms(int64_t ms)
 	nanosleep(&t, NULL);
 }
 
-/* One request; -1: go on asking.  Without an ETag the server waits while it is hold. */
+/* Nothing new: the last verdict stands. */
 static int
-ask(struct gate *g, char etag[96], bool *ring_too_large)
+unchanged(struct gate *g, bool last)
 {
-	int64_t left = left_ms(g), wait = left < POLL_MS ? left : POLL_MS;
+	g->etag[0] = '\0'; /* the size of the next ring may differ: look at the numbers again */
+	return last ? judge(g, g->verdict, true) : -1;
+}
+
+static int
+unreachable(struct gate *g, const char *error, bool last)
+{
+	if (last) {
+		fprintf(stderr, "faultline gate: %s\n", error);
+		return g->unknown;
+	}
+	progress(g, "cannot tell yet", error);
+	pause_ms(left_ms(g) < BACK_OFF_MS ? left_ms(g) : BACK_OFF_MS);
+	return -1;
+}
+
+/* One request; -1: go on asking.  The first one does not wait, so that it is soon seen why
+ * we wait; then the server answers when the verdict changes. */
+static int
+ask(struct gate *g)
+{
+	const bool held = g->verdict != NULL && strcmp(json_member(g->verdict, "verdict"), "proceed") == 0;
+	int64_t left = left_ms(g), most = held ? POLL_RING_MS : POLL_MS, wait = g->etag[0] == '\0' ? 0 : most;
 	struct api_answer a;
 	char path[96];
-	int status = -1;
+	int status;
 	bool last, ok;
 
-	if (*ring_too_large && wait > POLL_RING_MS)
-		wait = POLL_RING_MS;
+	wait = wait < left ? wait : left;
 	snprintf(path, sizeof(path), "/v1/deployments/%%s/verdict?wait=%lldms", (long long)wait);
-	ok = api_request(g->client, "GET", path, g->deployment, NULL, *ring_too_large ? etag : NULL, (long)wait + 10000,
-			 &a);
+	ok = api_request(g->client, "GET", path, g->deployment, NULL, g->etag[0] != '\0' ? g->etag : NULL,
+			 (long)wait + 10000, &a);
 	last = left_ms(g) == 0;
-	if (ok && a.status == 304)
-		*ring_too_large = false; /* look at the numbers again */
+	if (ok && a.status == 304 && g->verdict != NULL)
+		status = unchanged(g, last);
 	else if (ok) {
+		json_decref(g->verdict);
+		g->verdict = json_incref(a.body);
+		snprintf(g->etag, sizeof(g->etag), "%s", a.etag);
 		status = judge(g, a.body, last);
-		*ring_too_large = strcmp(json_member(a.body, "verdict"), "proceed") == 0;
-		snprintf(etag, 96, "%s", a.etag);
 	} else if (a.status >= 400 && a.status < 500) {
 		fprintf(stderr, "faultline gate: %s\n", a.error);
 		status = GATE_UNSURE;
-	} else if (last) {
-		fprintf(stderr, "faultline gate: %s\n", a.error);
-		status = g->unknown;
-	} else {
-		progress(g, "cannot tell yet", a.error);
-		pause_ms(left_ms(g) < BACK_OFF_MS ? left_ms(g) : BACK_OFF_MS);
-	}
+	} else
+		status = unreachable(g, a.error, last);
 	api_answer_fini(&a);
 	return status;
 }
@@ -212,8 +231,7 @@ int
 cmd_gate(int argc, char **argv)
 {
 	struct gate g = { .unknown = GATE_UNSURE };
-	char etag[96] = "", err[256];
-	bool ring_too_large = false;
+	char err[256];
 	int status;
 
 	if (parse(&g, argc, argv) != 0)
@@ -223,8 +241,9 @@ cmd_gate(int argc, char **argv)
 		return GATE_UNSURE;
 	}
 	g.deadline_us = clock_boot_us() + g.wait_ms * 1000;
-	while ((status = ask(&g, etag, &ring_too_large)) == -1)
+	while ((status = ask(&g)) == -1)
 		continue;
+	json_decref(g.verdict);
 	api_client_free(g.client);
 	return status;
 }
