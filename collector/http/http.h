@@ -134,8 +134,9 @@ void http_resume(struct http_request *r);
 
 /* ---- answering ---- */
 
-/* Add a header to the coming answer, or 100 bytes of formatted value.  Content-Type,
- * Content-Length, Date, Server and Connection are made here. */
+/* Add a header to the coming answer.  Content-Type, Content-Length, Date, Server and
+ * Connection are made here.  Ignored when all added ones pass 768 bytes, or value holds a
+ * line end. */
 void http_set_header(struct http_request *r, const char *name, const char *value);
 
 /* Answer with a copy of the body.  Last use of r (see end). */
