@@ -182,6 +182,18 @@ static void rewind_outcomes(void *arg, uint64_t from)		 { outcomes_rewind(arg, f
 static void decided_outcomes(void *arg, uint64_t next)		 { outcomes_decided(arg, next); }
 static int sync_outcomes(void *arg)				 { return outcomes_sync(arg); }
 
+/* For the lag of the database, in records. */
+static uint64_t
+records_folded(void *arg)
+{
+	struct daemon *d = arg;
+	const struct fold_view *v = fold_view_get(d->fold);
+	uint64_t n = v->stats.records;
+
+	fold_view_put(d->fold, v);
+	return n;
+}
+
 /* ---- start and stop ---- */
 
 static int
@@ -235,7 +247,8 @@ start_store(struct daemon *d, char *err, size_t err_size)
 {
 	const struct settings *s = live_settings(d->live);
 	struct projector_options po = { .log = d->log, .outcomes = d->outcomes, .batch_rows = (uint32_t)s->batch_rows,
-					.report_days = (uint32_t)s->report_days, .conninfo = s->database };
+					.report_days = (uint32_t)s->report_days, .conninfo = s->database,
+					.log_records = records_folded, .arg = d };
 
 	if (!wants_database(s)) {
 		log_release_below(d->log, LOG_FLOOR_STORE, UINT64_MAX);

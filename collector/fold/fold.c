@@ -28,6 +28,7 @@
 
 struct fold {
 	struct fold_options o;
+	struct fold_outcomes outcomes; /* where o.outcomes points: the caller's need not last */
 	struct log_id	    log_id;
 	struct log_reader  *reader;
 	struct ledger	   *ledger;
@@ -721,6 +722,10 @@ fold_start(const struct fold_options *o, char *err, size_t err_size)
 		return NULL;
 	}
 	f->o = *o;
+	if (o->outcomes != NULL) {
+		f->outcomes = *o->outcomes;
+		f->o.outcomes = &f->outcomes;
+	}
 	f->replaying = true;
 	f->last_question = &f->questions;
 	pthread_mutex_init(&f->lock, NULL);
