@@ -158,7 +158,8 @@ def test_clean_stop_keeps_everything(make_daemon, number):
     assert [r["crashes"] for r in rows if r["module"] == "libx.so"] == [1]
 
 
-def test_stop_does_not_wait_for_idle_connections(daemon):
+def test_stop_does_not_wait_for_idle_connections(make_daemon):
+    daemon = make_daemon(header_timeout="500ms")
     with socket.create_connection(("127.0.0.1", daemon.listen)) as a, socket.create_connection(
             ("127.0.0.1", daemon.stream)) as b, socket.create_connection(("127.0.0.1", daemon.api_port)) as c:
         a.sendall(b"POST /v1/reports HTTP/1.1\r\nHost: x\r\n")  # never finished

@@ -266,10 +266,18 @@ hanging_image_is_killed_by_the_watchdog(void **state)
 #endif
 
 static void
+skip_if_sanitized(void)
+{
+	if (SANITIZED) {
+		puts("skipped: sanitizers need files and address space of their own");
+		skip();
+	}
+}
+
+static void
 worker_cannot_open_files(void **state)
 {
-	if (SANITIZED)
-		skip();
+	skip_if_sanitized();
 	costs_one_worker(*state, "o", ERR_CRASHED);
 }
 
@@ -296,8 +304,7 @@ memory_is_limited_but_there(void **state)
 	struct fixture *f = *state;
 	int i, mib;
 
-	if (SANITIZED)
-		skip();
+	skip_if_sanitized();
 	i = submit(f, "memory");
 	drain(f);
 	assert_int_equal(f->jobs[i].outcome, ERR_OK);
@@ -312,8 +319,7 @@ image_larger_than_the_limit_is_refused_alone(void **state)
 	struct fixture *f = *state;
 	int i, fd;
 
-	if (SANITIZED)
-		skip();
+	skip_if_sanitized();
 	i = f->n++;
 	fd = memfd_create("image", MFD_CLOEXEC);
 	assert_int_equal(ftruncate(fd, (off_t)size), 0);
