@@ -23,6 +23,7 @@
 #include "collector/store/cluster.h"
 #include "collector/store/outcomes.h"
 #include "collector/store/projector.h"
+#include "collector/store/store_query.h"
 #include "collector/work/dispatch.h"
 #include "collector/work/dumps.h"
 
@@ -40,6 +41,7 @@ struct daemon {
 	struct cluster	 *cluster;	/* NULL: a server of the operator's, or no database */
 	struct outcomes	 *outcomes;
 	struct projector *projector;
+	struct store_queries *queries;
 	struct api_thread *api;		/* likewise */
 	pthread_mutex_t	  lock;
 	struct gate_env	  env;
@@ -259,8 +261,10 @@ start_store(struct daemon *d, char *err, size_t err_size)
 			return -1;
 		po.conninfo = cluster_conninfo(d->cluster);
 	}
-	d->projector = projector_start(&po, err, err_size);
-	return d->projector != NULL ? 0 : -1;
+	if ((d->projector = projector_start(&po, err, err_size)) == NULL)
+		return -1;
+	d->queries = store_queries_start(po.conninfo, &d->env.log_id, err, err_size);
+	return d->queries != NULL ? 0 : -1;
 }
 
 static struct api_thread *
@@ -281,7 +285,7 @@ start_api(struct daemon *d, char *err, size_t err_size)
 	const struct settings *s = live_settings(d->live);
 	struct api_env env = { .log = d->log, .log_id = d->env.log_id, .fold = d->fold, .arg = d, .settings = env_settings,
 			       .identity = env_identity, .tokens = env_tokens, .not_ready = env_not_ready,
-			       .stored = d->projector != NULL ? env_stored : NULL };
+			       .stored = d->projector != NULL ? env_stored : NULL, .store = d->queries };
 	struct sockaddr_storage sa;
 	struct api_thread *t;
 	socklen_t len;
@@ -416,6 +420,7 @@ daemon_stop(struct daemon *d)
 	for (size_t i = 0; i < MAX_GATES && d->maps[i] != NULL; i++)
 		host_map_reader_free(d->maps[i]);
 	dispatch_stop(d->dispatch);
+	store_queries_stop(d->queries);
 	projector_stop(d->projector);
 	cluster_stop(d->cluster);
 	if (d->fold != NULL)

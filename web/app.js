@@ -295,8 +295,8 @@ function showTiles() {
 		plural(c.reports, 'report', 'reports') + ' and ' + plural(c.heartbeats, 'heartbeat', 'heartbeats') + ' since the start',
 		plural(c.dumps, 'dump', 'dumps') + ' stored, ' + number(c.triage_done) + ' triaged',
 		'log: ' + number(c.log_records) + ' records, ' + number(c.log_syncs) + ' syncs',
-		'ledger ' + number(c.ledger_lag_records) + ' records behind, database ' +
-			(c.database_up ? number(c.projector_lag_records) + ' behind' : 'down'),
+		'ledger ' + number(c.ledger_lag_records) + ' records behind' + (state.database === 'none' ? ', no database' :
+			c.database_up ? ', database ' + number(c.projector_lag_records) : ', database down'),
 	];
 	const footer = $('footer');
 	while (footer.childNodes.length < lines.length)
@@ -327,7 +327,7 @@ function showBanner() {
 		document.title = '? Faultline';
 	} else if (halted.length > 0) {
 		banner('halt', SHAPES.halt, 'HALTED: ' + halted[0].id + (halted.length > 1 ? ' and ' + (halted.length - 1) + ' more' : ''),
-			halted[0].reason + ' · ' + plural(halted[0].served, 'host was', 'hosts were') + ' served, ' +
+			halted[0].reason.replace(/\.$/, '') + ' · ' + plural(halted[0].served, 'host was', 'hosts were') + ' served, ' +
 			number(halted[0].unserved) + ' never got it.');
 		document.title = 'HALTED · ' + halted[0].id;
 	} else if (state.server !== 'live') {

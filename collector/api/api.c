@@ -29,6 +29,8 @@ static const struct {
 	{ HTTP_METHOD_GET, "/v1/stream", &stream_ops, READ },
 	{ HTTP_METHOD_GET, "/v1/signatures", &signatures_list_ops, READ },
 	{ HTTP_METHOD_GET, "/v1/signatures/{}", &signature_ops, READ },
+	{ HTTP_METHOD_GET, "/v1/signatures/{}/reports", &signature_reports_ops, READ },
+	{ HTTP_METHOD_GET, "/v1/hosts/{}/reports", &host_reports_ops, READ },
 	{ HTTP_METHOD_GET, "/v1/reports/{}", &report_ops, READ },
 	{ HTTP_METHOD_GET, "/v1/hosts/{}", &host_ops, READ },
 	{ HTTP_METHOD_GET, "/v1/deployments", &deployments_list_ops, READ },
@@ -97,6 +99,16 @@ on_replies(evutil_socket_t fd, short what, void *arg)
 }
 
 static void
+on_told(evutil_socket_t fd, short what, void *arg)
+{
+	struct api *a = arg;
+
+	(void)fd;
+	(void)what;
+	store_dispatch(a->histories);
+}
+
+static void
 on_logged(evutil_socket_t fd, short what, void *arg)
 {
 	struct api *a = arg;
@@ -147,12 +159,13 @@ watch(struct api *a)
 	static const struct timeval second = { 1, 0 };
 
 	a->replied = event_new(a->base, mailbox_fd(a->replies), EV_READ | EV_PERSIST, on_replies, a);
+	a->told = event_new(a->base, mailbox_fd(a->histories), EV_READ | EV_PERSIST, on_told, a);
 	a->logged = event_new(a->base, intake_fd(a->intake), EV_READ | EV_PERSIST, on_logged, a);
 	a->woken = event_new(a->base, a->wake_fd, EV_READ | EV_PERSIST, on_woken, a);
 	a->second = event_new(a->base, -1, EV_PERSIST, on_second, a);
-	return a->replied != NULL && a->logged != NULL && a->woken != NULL && a->second != NULL &&
-	       event_add(a->replied, NULL) == 0 && event_add(a->logged, NULL) == 0 && event_add(a->woken, NULL) == 0 &&
-	       event_add(a->second, &second) == 0;
+	return a->replied != NULL && a->told != NULL && a->logged != NULL && a->woken != NULL && a->second != NULL &&
+	       event_add(a->replied, NULL) == 0 && event_add(a->told, NULL) == 0 && event_add(a->logged, NULL) == 0 &&
+	       event_add(a->woken, NULL) == 0 && event_add(a->second, &second) == 0;
 }
 
 struct api *
@@ -170,8 +183,9 @@ api_new(struct event_base *base, const struct api_env *env, char *err, size_t er
 	a->reports_before = counter_get(COUNTER_reports);
 	TAILQ_INIT(&a->waiters);
 	if ((a->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) == -1 || (a->replies = mailbox_new()) == NULL ||
-	    (a->intake = intake_new(env->log)) == NULL || (a->reader = log_reader_new(env->log, 0)) == NULL ||
-	    (a->hub = hub_new(a)) == NULL || (a->http = make_server(a)) == NULL || !watch(a)) {
+	    (a->histories = mailbox_new()) == NULL || (a->intake = intake_new(env->log)) == NULL ||
+	    (a->reader = log_reader_new(env->log, 0)) == NULL || (a->hub = hub_new(a)) == NULL ||
+	    (a->http = make_server(a)) == NULL || !watch(a)) {
 		snprintf(err, err_size, "cannot start the API: out of memory or descriptors");
 		api_free(a);
 		return NULL;
@@ -225,7 +239,7 @@ wait_for_calls(struct api *a)
 void
 api_free(struct api *a)
 {
-	struct event *events[4];
+	struct event *events[5];
 
 	if (a == NULL)
 		return;
@@ -236,7 +250,8 @@ api_free(struct api *a)
 	events[1] = a->logged;
 	events[2] = a->woken;
 	events[3] = a->second;
-	for (size_t i = 0; i < 4; i++)
+	events[4] = a->told;
+	for (size_t i = 0; i < 5; i++)
 		if (events[i] != NULL)
 			event_free(events[i]);
 	hub_free(a->hub);
@@ -246,6 +261,8 @@ api_free(struct api *a)
 		intake_free(a->intake);
 	if (a->replies != NULL)
 		mailbox_free(a->replies);
+	if (a->histories != NULL)
+		mailbox_free(a->histories);
 	if (a->wake_fd > 0)
 		close(a->wake_fd);
 	free(a);

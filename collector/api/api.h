@@ -12,6 +12,7 @@ struct event_base;
 struct fold;
 struct identity;
 struct settings;
+struct store_queries;
 struct tokens;
 
 /* The API and dashboard: its own event loop and thread, an intake of its own for writes,
@@ -22,8 +23,9 @@ struct api_env {
 	struct log *log;
 	struct log_id log_id;
 	struct fold *fold;
-	bool open_reads; /* reads need no token even when tokens are set: a loopback listener */
-	void *arg;       /* passed to the functions below; all callable from the API's thread */
+	struct store_queries *store; /* NULL: no database, no history */
+	bool open_reads;             /* reads need no token even when tokens are set: a loopback listener */
+	void *arg;                   /* passed to the functions below; all callable from the API's thread */
 	const struct settings *(*settings)(void *arg);
 	const struct identity *(*identity)(void *arg);
 	const struct tokens *(*tokens)(void *arg); /* NULL: no token file */

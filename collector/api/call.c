@@ -24,6 +24,8 @@ call_free(struct call *c)
 	c->api->n_calls--;
 	if (c->timer != NULL)
 		event_free(c->timer);
+	if (c->asked_history)
+		store_query_fini(&c->history);
 	jsonout_fini(&c->out);
 	arena_free(c->arena);
 	free(c->body);
@@ -176,6 +178,38 @@ answered(struct call *c)
 			    "the record is durable, but the ledger has not come to it yet; look again");
 	else
 		call_after(c, CALL_AGAIN_MS, submit);
+}
+
+/* ---- history ---- */
+
+static void
+told(struct store_query *q)
+{
+	struct call *c = q->arg;
+
+	c->busy = false;
+	if (c->req == NULL)
+		call_free(c);
+	else
+		c->then(c);
+}
+
+void
+call_history(struct call *c, call_then_fn *then)
+{
+	c->then = then;
+	c->history.tenant = API_TENANT;
+	c->history.reply = c->api->histories;
+	c->history.done = told;
+	c->history.arg = c;
+	c->busy = true;
+	if (c->api->env.store != NULL && store_ask(c->api->env.store, &c->history)) {
+		c->asked_history = true;
+		return;
+	}
+	c->busy = false;
+	c->history.answer = STORE_DOWN;
+	then(c);
 }
 
 /* ---- writing ---- */

@@ -19,6 +19,7 @@
 #include "collector/fold/fold.h"
 #include "collector/gate/intake.h"
 #include "collector/http/http.h"
+#include "collector/store/store_query.h"
 
 #define API_TENANT        0
 #define API_MAX_BODY      ((uint64_t)8 * 1024 * 1024)
@@ -43,9 +44,10 @@ struct call {
 	int status;               /* of the answer; 200 at first */
 	enum discard refusal;     /* set by an ask that found nothing; 0: none */
 	char id[DEPLOYMENT_ID_MAX + 1];
-	void *state; /* the handler's own, from the arena */
+	void *state;                /* the handler's own, from the arena */
+	struct store_query history; /* answered once `then` of call_history() runs */
 	/* private to call.c */
-	bool busy;
+	bool busy, asked_history;
 	call_ask_fn *ask;
 	call_then_fn *then;
 	uint64_t wait_pos; /* ask only once this position is folded; 0: at once */
@@ -64,8 +66,8 @@ struct api {
 	struct event_base *base;
 	struct http_server *http;
 	struct intake *intake;
-	struct mailbox *replies;
-	struct event *replied, *logged, *second, *woken;
+	struct mailbox *replies, *histories;
+	struct event *replied, *logged, *second, *woken, *told;
 	int wake_fd;
 	struct log_reader *reader; /* for GET /v1/reports/{id} */
 	struct call_list waiters;  /* long polls on verdicts */
@@ -92,6 +94,10 @@ uint64_t call_hash_host(void *api, struct text host); /* for struct body_hosts *
 /* Ask the ledger, then go on in then(): answers the client itself when it cannot ask, and
  * does not go on when the client has left. */
 void call_ask(struct call *c, call_ask_fn *ask, call_then_fn *then);
+
+/* Ask the database c->history (what, key, from and limit are set); the answer is in it, and
+ * answer may be STORE_DOWN.  Without a database, or with too many questions, it is so at once. */
+void call_history(struct call *c, call_then_fn *then);
 
 /* Append a log record of this type to the group that call_log() opened. */
 bool call_log_add(struct call *c, enum record_type type, const struct ProtobufCMessage *m);
@@ -125,9 +131,10 @@ const char *call_not_fresh(const struct api *a, int64_t ledger_us);
 
 /* ---- the handlers, one file each ---- */
 
-extern const struct http_ops signatures_list_ops, signature_ops; /* signatures.c */
-extern const struct http_ops report_ops;                         /* reports.c */
-extern const struct http_ops host_ops;                           /* hosts.c */
+extern const struct http_ops signatures_list_ops, signature_ops;      /* signatures.c */
+extern const struct http_ops report_ops;                              /* reports.c */
+extern const struct http_ops signature_reports_ops, host_reports_ops; /* history.c */
+extern const struct http_ops host_ops;                                /* hosts.c */
 extern const struct http_ops deployments_list_ops, deployment_ops, deployment_put_ops, deployment_delete_ops;
 extern const struct http_ops receipts_ops, halt_ops, resume_ops, pause_ops, offer_ops; /* deployments.c, decisions.c */
 extern const struct http_ops verdict_ops;                                              /* verdict.c */
@@ -135,6 +142,11 @@ extern const struct http_ops now_ops;                                           
 extern const struct http_ops stream_ops;                                               /* stream.c */
 extern const struct http_ops healthz_ops, readyz_ops, version_ops, metrics_ops;        /* status.c */
 extern const struct http_ops asset_ops;                                                /* assets.c */
+
+/* history.c: members of a report that the database holds; the triage result or null. */
+void history_report(struct jsonout *j, const struct api *a, const struct store_query *q, const struct store_report *r);
+void history_triage(struct jsonout *j, const struct store_query *q);
+const char *history_state(const struct store_query *q); /* "database", "down" or "slow" */
 
 void now_second(struct api *a); /* once a second: sample the arrivals */
 

@@ -41,7 +41,7 @@ ask_after(struct call *c, const struct ledger *l)
 
 struct receipt {
 	Faultline__Log__Receipt message; /* first */
-	enum discard code;		 /* why the ledger would not take it */
+	enum discard code;               /* why the ledger would not take it */
 	const char *field, *why;
 };
 

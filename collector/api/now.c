@@ -95,6 +95,10 @@ now_begin(struct http_request *r)
 	jsonout_string(j, "version", PACKAGE_VERSION);
 	jsonout_double(j, "uptime_seconds", (double)(clock_boot_us() - c->api->started_us) / 1e6, 0);
 	call_freshness(j, c->api->env.fold, v->position, v->now_us);
+	jsonout_string(j, "database",
+		       c->api->env.store == NULL               ? "none"
+		       : counter_get(COUNTER_database_up) != 0 ? "up"
+							       : "down");
 	jsonout_open(j, "hosts", '{');
 	jsonout_u64(j, "known", v->stats.hosts);
 	jsonout_u64(j, "recent", v->stats.hosts_recent);

@@ -130,6 +130,12 @@ contents(struct jsonout *j, const struct report *r)
 	claim(j, r);
 }
 
+static bool
+is_stored(const struct api *a, uint64_t pos)
+{
+	return a->env.stored != NULL && a->env.stored(a->env.arg) > pos;
+}
+
 /* How far it has come: accepted, folded, triaged, stored. */
 static void
 stages(struct jsonout *j, const struct api *a, const struct look *k)
@@ -140,7 +146,7 @@ stages(struct jsonout *j, const struct api *a, const struct look *k)
 		[REPORT_RESENT] = "resent",
 	};
 	const bool folded = k->position > k->pos;
-	const bool stored = a->env.stored != NULL && a->env.stored(a->env.arg) > k->pos;
+	const bool stored = is_stored(a, k->pos);
 	const bool triaged = k->known && k->view.stage >= DUMP_TRIAGED;
 	char id[REPORT_ID_SIZE];
 
@@ -187,8 +193,9 @@ find_record(struct api *a, uint64_t pos, struct record_view *out)
 	return false;
 }
 
+/* From the log; the triage result, if there is one, from the database. */
 static void
-asked(struct call *c)
+tell_logged(struct call *c)
 {
 	struct look *k = c->state;
 	struct api *a = c->api;
@@ -200,19 +207,67 @@ asked(struct call *c)
 
 	if (r == NULL || !find_record(a, k->pos, &record) ||
 	    report_decode(record.payload, record.payload_len, r, &diag) != DISCARD_none) {
-		call_refuse(c, DISCARD_unknown_report, "id",
-			    "no report of this id is kept in the log; it may have passed the log's age");
+		call_refuse(c, DISCARD_unknown_report, "id", NULL);
 		return;
 	}
 	jsonout_open(j, NULL, '{');
 	jsonout_string(j, "id", report_id_format(k->pos, &a->env.log_id, id));
 	jsonout_string(j, "crash_id", report_id_format_bp(k->pos, &a->env.log_id, record.received_us, bp));
 	jsonout_time(j, "received", record.received_us);
+	jsonout_string(j, "source", "log");
 	stages(j, a, k);
+	if (c->asked_history)
+		history_triage(j, &c->history);
+	else
+		jsonout_null(j, "triage_result");
 	contents(j, r);
 	call_freshness(j, a->env.fold, k->position, k->now_us);
 	jsonout_close(j, '}');
 	call_send(c);
+}
+
+/* It has left the log. */
+static void
+tell_stored(struct call *c)
+{
+	struct look *k = c->state;
+	struct jsonout *j = &c->out;
+
+	if (c->history.answer == STORE_ABSENT || c->api->env.store == NULL) {
+		call_refuse(c, DISCARD_unknown_report, "id", "no report of this id is kept; it may be too old");
+		return;
+	}
+	if (c->history.answer != STORE_FOUND || c->history.n != 1) {
+		call_refuse(c, DISCARD_database_down, NULL,
+			    "the report has left the log, and the database does not answer");
+		return;
+	}
+	jsonout_open(j, NULL, '{');
+	history_report(j, c->api, &c->history, &c->history.reports[0]);
+	jsonout_string(j, "source", "database");
+	jsonout_string(j, "stage", "stored");
+	history_triage(j, &c->history);
+	call_freshness(j, c->api->env.fold, k->position, k->now_us);
+	jsonout_close(j, '}');
+	call_send(c);
+}
+
+static void
+asked(struct call *c)
+{
+	struct look *k = c->state;
+	struct record_view record;
+	const bool logged = find_record(c->api, k->pos, &record);
+
+	c->history.what = STORE_REPORT;
+	c->history.key = k->pos;
+	c->history.limit = 1;
+	if (!logged)
+		call_history(c, tell_stored);
+	else if (k->known && k->view.stage >= DUMP_TRIAGED && is_stored(c->api, k->pos))
+		call_history(c, tell_logged);
+	else
+		tell_logged(c);
 }
 
 static void

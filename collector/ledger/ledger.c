@@ -283,7 +283,10 @@ fold_settings(struct ledger *l, const struct record_view *rec)
 	l->judge = true;
 }
 
-/* Hosts heard of in the last five minutes: a scan, once a minute. */
+#define COUNT_AT_ONCE 65536u	/* up to so many hosts the scan below costs nothing */
+
+/* Hosts heard of in the last five minutes: a scan, once a minute or, of a small fleet, at
+ * each tick. */
 static void
 count_recent(struct ledger *l)
 {
@@ -311,7 +314,7 @@ fold_tick(struct ledger *l, const struct record_view *rec, uint32_t epoch)
 	for (int i = 0; i < RECENT_N; i++)
 		recent_expire(&l->recent[i], &l->snap, seconds(l->now_us));
 	reports_expire(l);
-	if (seconds(l->now_us) / 60 != l->tick_minute) {
+	if (seconds(l->now_us) / 60 != l->tick_minute || l->hosts.n <= COUNT_AT_ONCE) {
 		l->tick_minute = seconds(l->now_us) / 60;
 		count_recent(l);
 	}

@@ -74,6 +74,7 @@ ask(struct store_queries *s, struct store_query *q)
 
 	for (int tries = 0; tries < 2 && connected(s); tries++) {
 		q->n = 0;
+		q->this_log = s->log_no;
 		q->more = false;
 		if (lookup(&s->pg, s->log_no, q, &a))
 			return a;

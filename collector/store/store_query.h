@@ -77,6 +77,7 @@ struct store_query {
 	uint32_t n;
 	struct store_report *reports;
 	struct store_day *days;
+	int32_t this_log; /* number of this log, as in struct store_report */
 	bool more; /* next says where */
 	struct store_cursor next;
 	/* private */

@@ -14,7 +14,7 @@
 
 /* Changes with every change of what is kept or how it is counted: look at the difference, then
  * put the new value here. */
-#define GOLDEN "61a8070adc30f4bade881bedcaea8a9d76d22c1313688844ed68ead14b537c47"
+#define GOLDEN "b4acfeae7c131007b381a8edd7014b1a4a4560238078d7bc1a9650a7763a9bde"
 
 /* A store of chunks in memory, as the file store keeps them. */
 struct chunk {
