@@ -32,6 +32,7 @@
 #define BACKOFF_MAX_MS 10000
 #define STABLE_US      60000000ll /* a server that ran so long starts with a fresh back-off */
 #define FAST_STOP_MS   20000
+#define BUSY_STOP_MS   4000 /* a server in recovery may not hear of a fast shutdown; it loses nothing by a hard one */
 #define HARD_STOP_MS   5000
 #define LOG_MAX_BYTES  (8u << 20)
 
@@ -276,6 +277,7 @@ static bool
 stop_orphan(struct cluster *c)
 {
 	char path[PATH_SIZE + 32], text[1024], *eol;
+	bool answers;
 	size_t n;
 	pid_t pid;
 	FILE *f;
@@ -297,8 +299,9 @@ stop_orphan(struct cluster *c)
 		return true;
 	}
 	log_info("store", "stopping the database server %d of an earlier run", (int)pid);
+	answers = PQping(c->conninfo) == PQPING_OK;
 	kill(pid, SIGINT);
-	if (gone(c, pid, FAST_STOP_MS))
+	if (gone(c, pid, answers ? FAST_STOP_MS : BUSY_STOP_MS))
 		return true;
 	kill(pid, SIGQUIT);
 	if (gone(c, pid, HARD_STOP_MS))
@@ -411,11 +414,11 @@ start_server(struct cluster *c)
 }
 
 static void
-stop_server(pid_t pid)
+stop_server(pid_t pid, bool answers)
 {
-	static const struct {
+	const struct {
 		int signal, wait_ms;
-	} steps[] = { { SIGINT, FAST_STOP_MS }, { SIGQUIT, HARD_STOP_MS }, { SIGKILL, -1 } };
+	} steps[] = { { SIGINT, answers ? FAST_STOP_MS : BUSY_STOP_MS }, { SIGQUIT, HARD_STOP_MS }, { SIGKILL, -1 } };
 	int status;
 
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
@@ -438,7 +441,7 @@ watch_server(struct cluster *c, pid_t pid)
 	while ((done = spawn_wait(pid, atomic_load(&c->up) ? 1000 : 50, c->wake_fd, &status)) == 0) {
 		if (atomic_load(&c->stop)) {
 			atomic_store(&c->up, false);
-			stop_server(pid);
+			stop_server(pid, PQping(c->conninfo) == PQPING_OK);
 			return;
 		}
 		if (!atomic_load(&c->up) && PQping(c->conninfo) == PQPING_OK) {

@@ -19,7 +19,13 @@ def connect(daemon):
 
 
 def ask(daemon, sql):
-    c = connect(daemon)
+    def try_connect():
+        try:
+            return connect(daemon)
+        except psycopg2.OperationalError:  # starting, or recovering from a kill
+            return None
+
+    c = daemon.until(try_connect, "connection to the database")
     try:
         with c.cursor() as cursor:
             cursor.execute(sql)
