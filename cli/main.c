@@ -4,9 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/agent.h"
 #include "cli/deploy.h"
 #include "cli/gate.h"
 #include "cli/replay.h"
+#include "cli/send.h"
 #include "cli/sim.h"
 #include "cli/top.h"
 #include "cli/triage.h"
@@ -16,9 +18,11 @@ static const struct command {
 	int (*run)(int argc, char **argv);
 	const char *summary;
 } commands[] = {
+	{ "agent", cmd_agent, "a small endpoint: heartbeats, crash records, dumps, a goodbye" },
 	{ "deploy", cmd_deploy, "tell the server what is rolled out, and halt or resume it" },
 	{ "gate", cmd_gate, "ask whether a deployment may go on; exit 0 proceed, 10 hold, 11 halt" },
 	{ "replay", cmd_replay, "fold a log again: why did it, or did it not, halt?" },
+	{ "send", cmd_send, "upload dumps and cores, and say what they are" },
 	{ "sim", cmd_sim, "play a fleet over real sockets: a rollout, or plain load" },
 	{ "top", cmd_top, "watch the fleet: verdicts, signatures, arrivals" },
 	{ "triage", cmd_triage, "say what crashed in dumps and cores" },

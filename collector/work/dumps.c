@@ -171,6 +171,7 @@ dumps_begin(struct dumps *d, uint16_t tenant, uint64_t signature, enum discard *
 		dumps_abandon(w);
 		return NULL;
 	}
+	*why_out = DISCARD_none;
 	return w;
 }
 
