@@ -99,6 +99,17 @@ facts_clear(struct facts *f)
 		f->kinds[k].n = 0;
 }
 
+size_t
+facts_bytes(const struct facts *f)
+{
+	size_t n = 0;
+
+	for (int k = 0; k < N_KINDS; k++)
+		for (int i = 0; f->kinds[k].n > 0 && i < statements[k].columns; i++)
+			n += f->kinds[k].at[i].len;
+	return n;
+}
+
 /* The columns of a new row of that kind. */
 static struct textbuf *
 begin_row(struct facts *f, enum kind k)

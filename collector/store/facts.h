@@ -3,6 +3,7 @@
 #define COLLECTOR_STORE_FACTS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "proto/batch.h"
@@ -31,5 +32,6 @@ bool facts_add_rejected(struct facts *f, int log_no, const struct record_view *r
 /* Write them; the caller's transaction, after the report rows. */
 bool facts_store(struct facts *f, struct pg *pg, int log_no);
 void facts_clear(struct facts *f);
+size_t facts_bytes(const struct facts *f); /* collected so far */
 
 #endif

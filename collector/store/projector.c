@@ -32,7 +32,9 @@
 #define REST_MS           50        /* so that a trickle is not a transaction a report */
 #define ALIVE_US          5000000ll /* look whether an idle database answers */
 #define UPKEEP_US         600000000ll
-#define UPKEEP_TIMEOUT_MS 3600000 /* an index over a day of a large fleet takes its time */
+#define RECORDS_MAX       200000             /* of a stretch: most records leave no row, and a transaction must end */
+#define BYTES_MAX         ((size_t)16 << 20) /* of what waits in memory for its end */
+#define UPKEEP_TIMEOUT_MS 3600000            /* an index over a day of a large fleet takes its time */
 
 struct projector {
 	char *conninfo;
@@ -412,6 +414,9 @@ project(struct projector *p)
 	while (ok) {
 		ok = take_batch(p, &p->batch, &t, &full);
 		if (!ok || full)
+			break;
+		p->has_batch = false;
+		if (t.n >= RECORDS_MAX || stretch_bytes(p->stretch) >= BYTES_MAX)
 			break;
 		p->has_batch = log_read(p->reader, &p->batch, 0) == LOG_BATCH;
 		if (!p->has_batch || stopping(p) ||

@@ -13,7 +13,6 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
-#include "base/counters.h"
 #include "base/logline.h"
 #include "collector/store/lookup.h"
 #include "collector/store/pg.h"
@@ -91,7 +90,6 @@ ask(struct store_queries *s, struct store_query *q)
 static void
 answer(struct store_queries *s, struct store_query *q)
 {
-	counter_add(COUNTER_api_queries, 1);
 	q->arena = arena_new(ARENA_BYTES);
 	post(s, q, q->arena != NULL && !atomic_load(&s->stop) ? ask(s, q) : STORE_DOWN);
 }

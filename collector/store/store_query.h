@@ -78,7 +78,7 @@ struct store_query {
 	struct store_report *reports;
 	struct store_day *days;
 	int32_t this_log; /* number of this log, as in struct store_report */
-	bool more; /* next says where */
+	bool more;        /* next says where */
 	struct store_cursor next;
 	/* private */
 	struct arena *arena;

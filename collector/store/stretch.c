@@ -59,6 +59,16 @@ stretch_rows(const struct stretch *s)
 	return (uint32_t)s->rows.n;
 }
 
+size_t
+stretch_bytes(const struct stretch *s)
+{
+	size_t n = facts_bytes(s->facts);
+
+	for (uint32_t i = 0; i < s->rows.n_days; i++)
+		n += s->rows.days[i].out.len;
+	return n;
+}
+
 bool
 stretch_fits(const struct stretch *s, const struct record_view *rec)
 {

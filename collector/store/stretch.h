@@ -3,6 +3,7 @@
 #define COLLECTOR_STORE_STRETCH_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "proto/batch.h"
@@ -30,6 +31,7 @@ bool stretch_gap(struct stretch *s, struct pg *pg, uint64_t from, uint64_t to, c
 bool stretch_reject(struct stretch *s, struct pg *pg, const struct record_view *rec, const char *error);
 
 uint32_t stretch_rows(const struct stretch *s); /* report rows added */
+size_t stretch_bytes(const struct stretch *s);  /* that wait in memory */
 
 /* Empty it, after a commit or (false) after anything else. */
 void stretch_clear(struct stretch *s, bool committed);

@@ -197,6 +197,22 @@ rig_record(struct rig *r, enum record_type type, const void *payload, size_t len
 	return pos;
 }
 
+void
+rig_filler(struct rig *r, uint32_t n)
+{
+	struct batch_writer w;
+
+	if (batch_writer_init(&w) == -1)
+		DIE("out of memory");
+	for (uint32_t i = 0; i < n; i++) {
+		if (!batch_writer_fits(&w, 1))
+			append(r, &w);
+		*batch_writer_add(&w, RECORD_TICK, 0, r->now_us, 1) = 0;
+	}
+	append(r, &w);
+	batch_writer_fini(&w);
+}
+
 /* ---- the database ---- */
 
 struct projector *

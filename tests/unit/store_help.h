@@ -37,6 +37,9 @@ uint64_t rig_reports(struct rig *r, const struct rig_reports *what);
 /* One batch with one record of any type. */
 uint64_t rig_record(struct rig *r, enum record_type type, const void *payload, size_t len);
 
+/* Records of a type that leaves no row, several batches of them. */
+void rig_filler(struct rig *r, uint32_t n);
+
 /* The payload of a report record. */
 size_t rig_payload(const struct report *rep, const struct report_frame *frames, uint64_t host, uint8_t *buf,
 		   size_t size);

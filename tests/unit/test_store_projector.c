@@ -110,6 +110,25 @@ test_nothing_of_a_report_is_lost(void **state)
 			    "m0.dll+0xe14ed 5f3e9a2b1c000");
 }
 
+/* Most of a log are records that leave no row; a transaction over them must end too. */
+static void
+test_a_log_without_reports(void **state)
+{
+	struct rig *r = *state;
+	uint64_t before = counter_get(COUNTER_store_transactions);
+	struct projector *p;
+
+	for (int i = 0; i < 10; i++)
+		rig_filler(r, 60000);
+	rig_reports(r, &(struct rig_reports){ 5, 64, 100, 20, false });
+	p = rig_projector(r, NULL, NULL, 1000);
+	rig_wait(r, p);
+	projector_stop(p);
+	assert_holds(r, 5);
+	assert_int_equal(rig_number(r, "SELECT records FROM logs"), 600005);
+	assert_true(counter_get(COUNTER_store_transactions) - before >= 3);
+}
+
 static void
 test_a_batch_over_midnight(void **state)
 {
@@ -490,6 +509,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(everything_once),
 		T(nothing_of_a_report_is_lost),
+		T(a_log_without_reports),
 		T(a_batch_over_midnight),
 		T(an_older_projector_is_shut_out),
 		T(one_record_the_database_refuses),
