@@ -13,7 +13,7 @@
 #include "base/settings.h"
 #include "collector/api/call.h"
 
-#define API_MAX_OUTPUT ((uint64_t)4 * 1024 * 1024) /* a stream may lag by this much */
+#define API_MAX_OUTPUT ((uint64_t)1024 * 1024) /* a stream may lag by this much */
 
 static const struct {
 	enum http_method method;

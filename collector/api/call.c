@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include <arpa/inet.h>
 #include <event2/event.h>
 #include <protobuf-c/protobuf-c.h>
 
@@ -40,6 +41,29 @@ is_json(const char *type)
 	return n == strlen("application/json") && strncasecmp(type, "application/json", n) == 0;
 }
 
+/* Without tokens a web page that lets its own name point to our loopback address would be as
+ * good as a local user.  Such a page cannot make a browser send an address or localhost. */
+static bool
+is_rebound(struct http_request *r, const struct api *a)
+{
+	const char *host = http_header(r, "host");
+	struct in6_addr v6;
+	char name[64];
+	size_t n;
+
+	if (!a->env.open_reads || a->env.tokens(a->env.arg) != NULL || host == NULL)
+		return false;
+	n = host[0] == '[' ? strcspn(host, "]") : strcspn(host, ":");
+	if (n >= sizeof(name))
+		return true;
+	memcpy(name, host, n);
+	name[n] = '\0';
+	if (host[0] == '[')
+		return inet_pton(AF_INET6, name + 1, &v6) != 1;
+	return inet_pton(AF_INET, name, &v6) != 1 && strcasecmp(name, "localhost") != 0 &&
+	       (n < 11 || strcasecmp(name + n - 10, ".localhost") != 0);
+}
+
 struct call *
 call_new(struct http_request *r)
 {
@@ -50,6 +74,11 @@ call_new(struct http_request *r)
 	counter_add(COUNTER_api_queries, 1);
 	if (a->draining) {
 		http_refuse(r, DISCARD_draining, NULL, NULL);
+		return NULL;
+	}
+	if (is_rebound(r, a)) {
+		http_refuse(r, DISCARD_bad_host, "Host",
+			    "without a token file this address answers to its number and to localhost only");
 		return NULL;
 	}
 	if (write && !is_json(r->content_type)) {

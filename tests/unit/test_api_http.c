@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/token.h"
@@ -568,6 +569,63 @@ events_come_and_can_be_resumed(void **state)
 	client_close(&c);
 }
 
+static void
+a_reader_that_does_not_read_is_cut(void **state)
+{
+	struct world *w = *state;
+	uint64_t before = discard_get(DISCARD_slow_reader);
+	char long_text[480];
+	struct client c;
+
+	world_deploy(w, VERDICT_HALT, STATE_HALTED, "bad");
+	memset(long_text, 'x', sizeof(long_text) - 1);
+	long_text[sizeof(long_text) - 1] = '\0';
+	client_open(&c, w);
+	client_send(&c, "GET", "/v1/stream", "", "");
+	assert_true(stream_has(w, &c, "event: hello", 1000));
+	for (int i = 0; i < 1000 && discard_get(DISCARD_slow_reader) == before; i++) {
+		for (int k = 0; k < 64; k++)
+			fake_fold_event(w->fold, EVENT_VERDICT, long_text);
+		api_wake(w->api);
+		pump(w, NULL, 0);
+	}
+	assert_int_equal(discard_get(DISCARD_slow_reader), before + 1);
+	client_close(&c);
+}
+
+/* ---- names ---- */
+
+static void
+names_of_strangers_do_not_lead_here(void **state)
+{
+	static const struct {
+		const char *host;
+		int status;
+	} cases[] = {
+		{ "127.0.0.1:8482", 200 },
+		{ "localhost", 200 },
+		{ "LOCALHOST:1", 200 },
+		{ "a.localhost:1", 200 },
+		{ "[::1]:8482", 200 },
+		{ "evil.example", 400 },
+		{ "127.0.0.1.evil.example", 400 },
+		{ "localhost.evil.example", 400 },
+	};
+	struct world *w = *state;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char request[256];
+		struct client c;
+		int n = snprintf(request, sizeof(request), "GET /v1/now HTTP/1.1\r\nHost: %s\r\n\r\n", cases[i].host);
+
+		client_open(&c, w);
+		assert_int_equal(write(c.fd, request, (size_t)n), n);
+		assert_true(pump(w, &c, 5000));
+		assert_int_equal(c.status, cases[i].status);
+		client_close(&c);
+	}
+}
+
 /* ---- reports ---- */
 
 struct submitted {
@@ -685,6 +743,8 @@ main(void)
 		T(tokens_guard_writes_and_foreign_reads),
 		T(readiness_says_why),
 		T(events_come_and_can_be_resumed),
+		T(a_reader_that_does_not_read_is_cut),
+		T(names_of_strangers_do_not_lead_here),
 		T(a_report_is_there_as_soon_as_it_is_durable),
 	};
 
