@@ -155,7 +155,9 @@ start_dump(struct form *f)
 {
 	f->has_dump = true;
 	f->writer = dumps_begin(f->in->gate->env->dumps, 0, 0, &f->dropped);
-	if (f->writer == NULL && (f->sha = sha256_new()) == NULL)
+	if (f->writer != NULL)
+		f->dropped = DISCARD_none;
+	else if ((f->sha = sha256_new()) == NULL)
 		return DISCARD_log_busy;
 	return DISCARD_none;
 }

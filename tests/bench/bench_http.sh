@@ -24,20 +24,34 @@ cleanup() {
 }
 trap cleanup EXIT INT TERM
 
-port=$((20000 + $$ % 20000))
-cat >"$dir/nginx.conf" <<CONF
+# nginx cannot choose a free port itself
+start_nginx() {
+	cat >"$dir/nginx.conf" <<CONF
 daemon off; worker_processes 1; pid $dir/nginx.pid; error_log $dir/error.log;
 events { worker_connections 1024; }
 http { access_log off; keepalive_requests 100000000; client_body_temp_path $dir/body; proxy_temp_path $dir/p;
 fastcgi_temp_path $dir/f; uwsgi_temp_path $dir/u; scgi_temp_path $dir/s;
-server { listen 127.0.0.1:$port; location / { return 204; } } }
+server { listen 127.0.0.1:$1; location / { return 204; } } }
 CONF
-taskset -c 0 nginx -p "$dir" -c "$dir/nginx.conf" 2>/dev/null &
-nginx_pid=$!
+	taskset -c 0 nginx -p "$dir" -c "$dir/nginx.conf" 2>/dev/null &
+	nginx_pid=$!
+	while [ ! -s "$dir/nginx.pid" ]; do
+		kill -0 "$nginx_pid" 2>/dev/null || return 1
+		sleep 0.05
+	done
+}
+port=$((20000 + $$ % 10000))
+until start_nginx "$port"; do
+	port=$((port + 1))
+	[ "$port" -lt 30100 ] || { cat "$dir/error.log"; exit 99; }
+done
 mkdir "$dir/data"
 taskset -c 0 "$build/tests/bench/bench_gate" "$dir/data" >"$dir/port" &
 gate_pid=$!
-while [ ! -s "$dir/port" ] || [ ! -s "$dir/nginx.pid" ]; do sleep 0.05; done
+while [ ! -s "$dir/port" ]; do
+	kill -0 "$gate_pid" 2>/dev/null || { echo "bench_gate did not start"; exit 99; }
+	sleep 0.05
+done
 gate_port=$(cat "$dir/port")
 worker=$(tr -d " " <"/proc/$nginx_pid/task/$nginx_pid/children")
 
