@@ -13,9 +13,9 @@
 #include "collector/gate/ingest_impl.h"
 #include "collector/work/dumps.h"
 
-#define BODY_BYTES_MAX	((size_t)256 * 1024 * 1024)	/* of one gate, over all its requests */
-#define WAITERS_MAX	4096
-#define RETRY_MS	5
+#define BODY_BYTES_MAX   ((size_t)256 * 1024 * 1024) /* of one gate, over all its requests */
+#define WAITERS_MAX      4096
+#define RETRY_MS         5
 #define SUBMIT_PATHS_MAX 32
 
 const struct settings *
@@ -126,7 +126,8 @@ ingest_site(struct ingest *in, const struct sender *s, const struct report_pair 
 {
 	if (n_labels == 0)
 		return s->site;
-	return identity_site(in->gate->env->identity(in->gate->env->arg), s->peer, s->authenticated, labels, n_labels, buf);
+	return identity_site(in->gate->env->identity(in->gate->env->arg), s->peer, s->authenticated, labels, n_labels,
+			     buf);
 }
 
 void
@@ -233,8 +234,9 @@ submit_routes(struct ingest *in, struct http_route *routes, int n, char *err, si
 			snprintf(err, err_size, "submit-paths: more than %d paths", SUBMIT_PATHS_MAX);
 			return -1;
 		}
-		routes[n++] = (struct http_route){ HTTP_METHOD_POST, path, socorro ? &submit_socorro_ops : &submit_plain_ops,
-						   in, 0, 0, false };
+		routes[n++] = (struct http_route){
+			HTTP_METHOD_POST, path, socorro ? &submit_socorro_ops : &submit_plain_ops, in, 0, 0, false
+		};
 	}
 	return n;
 }
@@ -278,7 +280,8 @@ ingest_new(struct gate *gate, const char *listen_addr, char *err, size_t err_siz
 	in->stored = mailbox_new();
 	in->retry_ev = evtimer_new(gate->base, on_retry, in);
 	if (in->stored == NULL || in->retry_ev == NULL ||
-	    (in->stored_ev = event_new(gate->base, mailbox_fd(in->stored), EV_READ | EV_PERSIST, on_stored, in)) == NULL ||
+	    (in->stored_ev = event_new(gate->base, mailbox_fd(in->stored), EV_READ | EV_PERSIST, on_stored, in)) ==
+		    NULL ||
 	    event_add(in->stored_ev, NULL) == -1) {
 		snprintf(err, err_size, "out of memory");
 		ingest_free(in);
@@ -314,8 +317,7 @@ ingest_drain(struct ingest *in)
 bool
 ingest_drained(const struct ingest *in)
 {
-	return http_server_connections(in->http) == 0 && in->in_work == 0 && in->commits == 0 &&
-	       in->n_waiters == 0;
+	return http_server_connections(in->http) == 0 && in->in_work == 0 && in->commits == 0 && in->n_waiters == 0;
 }
 
 void
@@ -331,7 +333,7 @@ ingest_free(struct ingest *in)
 		ingest_unwait(in, w);
 		w->drop(w);
 	}
-	while (in->commits > 0) {	/* the store posts each outcome once, here or never */
+	while (in->commits > 0) { /* the store posts each outcome once, here or never */
 		mailbox_wait(in->stored, -1);
 		dumps_dispatch(in->stored);
 	}

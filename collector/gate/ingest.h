@@ -17,14 +17,14 @@ struct ingest;
  * port when gate_threads is above 1).  The gate must outlive the ingest.  NULL with a
  * sentence in err. */
 struct ingest *ingest_new(struct gate *gate, const char *listen_addr, char *err, size_t err_size);
-uint16_t       ingest_port(const struct ingest *in);	/* the port that is really bound */
+uint16_t ingest_port(const struct ingest *in); /* the port that is really bound */
 
 /* Limits and times of the settings as they are now.  submit_paths stay as they were. */
 void ingest_reload(struct ingest *in);
 
 /* Stop: no new connections, what is open is finished and answered.  The loop must keep turning. */
 void ingest_drain(struct ingest *in);
-bool ingest_drained(const struct ingest *in);	/* no connection, dump or record is in work */
+bool ingest_drained(const struct ingest *in); /* no connection, dump or record is in work */
 
 /* Cuts what is left.  Nothing may be in flight in the intake.  NULL is fine. */
 void ingest_free(struct ingest *in);

@@ -206,7 +206,7 @@ batch_answer(struct batch_call *c)
 		json_heartbeats(c, o);
 	else
 		json_reports(c, o);
-	if (o->failed)		/* durable, but we cannot say so: the client sends again */
+	if (o->failed) /* durable, but we cannot say so: the client sends again */
 		http_refuse(c->r, DISCARD_log_unknown, NULL, NULL);
 	else
 		http_answer(c->r, 200, c->json_answer ? "application/json" : "application/x-protobuf", o->buf, o->len);

@@ -18,10 +18,10 @@
 #include "proto/claim.h"
 #include "proto/wire.h"
 
-#define KEEP_CALLS 256		/* idle calls kept */
-#define KEEP_BYTES 16384	/* and the buffers they may keep */
+#define KEEP_CALLS 256   /* idle calls kept */
+#define KEEP_BYTES 16384 /* and the buffers they may keep */
 #define ITEMS_MAX  65535u
-#define WIRE_SLACK 1024		/* an encoded item is hardly ever longer than its JSON */
+#define WIRE_SLACK 1024 /* an encoded item is hardly ever longer than its JSON */
 
 /* ---- calls are kept, so that an ordinary request allocates nothing ---- */
 
@@ -54,7 +54,8 @@ call_free(struct batch_call *c)
 
 	ingest_unwait(in, &c->waiter);
 	ingest_drop(in, c->held);
-	if (in->n_free_calls >= KEEP_CALLS || c->body_cap + c->wire_cap + c->items_cap * sizeof(*c->items) > KEEP_BYTES) {
+	if (in->n_free_calls >= KEEP_CALLS ||
+	    c->body_cap + c->wire_cap + c->items_cap * sizeof(*c->items) > KEEP_BYTES) {
 		call_destroy(c);
 		return;
 	}
@@ -133,8 +134,9 @@ begin(struct http_request *r, bool heartbeats)
 	c->n_items = 0;
 	c->waiter = (struct waiter){ .waiting = false };
 	accept = http_header(r, "accept");
-	c->json_answer = accept == NULL || strstr(accept, "protobuf") == NULL ? json || (accept != NULL && strstr(accept, "json") != NULL)
-									      : false;
+	c->json_answer = accept == NULL || strstr(accept, "protobuf") == NULL
+				 ? json || (accept != NULL && strstr(accept, "json") != NULL)
+				 : false;
 	r->ctx = c;
 	http_limit_body(r, ingest_settings(in)->max_body, ingest_settings(in)->max_body);
 }
@@ -215,7 +217,8 @@ convert_item(struct batch_call *c, struct json_in *j, size_t *used)
 	if (it == NULL)
 		return no_room(c);
 	it->at = (uint32_t)*used;
-	it->why = (c->heartbeats ? json_heartbeat : json_report)(j, c->wire + *used, c->wire_cap - *used, &len, &it->field);
+	it->why = (c->heartbeats ? json_heartbeat : json_report)(j, c->wire + *used, c->wire_cap - *used, &len,
+								 &it->field);
 	it->len = (uint32_t)len;
 	*used += len;
 	return j->why;
@@ -245,10 +248,10 @@ is_wrapped(const struct batch_call *c)
 	char start[64];
 	const size_t n = c->len < sizeof(start) ? c->len : sizeof(start);
 
-	memcpy(start, c->body, n);	/* a copy: strings are unescaped in place */
+	memcpy(start, c->body, n); /* a copy: strings are unescaped in place */
 	json_in_init(&peek, start, n);
-	is = json_in_kind(&peek) == JSON_OBJECT && json_in_open(&peek, JSON_OBJECT) && json_in_key(&peek, &first, &key) &&
-	     text_equal(key, text_of(name)) && json_in_kind(&peek) == JSON_ARRAY;
+	is = json_in_kind(&peek) == JSON_OBJECT && json_in_open(&peek, JSON_OBJECT) &&
+	     json_in_key(&peek, &first, &key) && text_equal(key, text_of(name)) && json_in_kind(&peek) == JSON_ARRAY;
 	return is;
 }
 
@@ -345,10 +348,10 @@ add_heartbeat(struct batch_call *c, struct batch_item *it, const struct sender *
 	stamp.host_hash = identity_host(id, 0, h.host);
 	stamp.site = ingest_site(c->in, s, h.labels, h.n_labels, site);
 	stamp.flags = s->authenticated ? REPORT_FLAG_AUTHENTICATED : 0;
-	if (!h.goodbye &&
-	    !roster_beat(c->in->gate->roster, 0, stamp.host_hash, heartbeat_fingerprint(&h, stamp.site)))
+	if (!h.goodbye && !roster_beat(c->in->gate->roster, 0, stamp.host_hash, heartbeat_fingerprint(&h, stamp.site)))
 		return INTAKE_OK;
-	to = intake_add(c->in->gate->intake, RECORD_HEARTBEAT, 0, s->received_us, heartbeat_record_size(&h, &stamp), &why);
+	to = intake_add(c->in->gate->intake, RECORD_HEARTBEAT, 0, s->received_us, heartbeat_record_size(&h, &stamp),
+			&why);
 	if (to != NULL) {
 		heartbeat_record_write(&h, &stamp, to);
 		c->n_records++;
@@ -377,7 +380,7 @@ log_items(struct batch_call *c)
 		struct batch_item *it = &c->items[i];
 
 		if (it->converted_bad || (it->why != DISCARD_none && !c->tried)) {
-			it->converted_bad = true;	/* JSON said so; decoding cannot mend it */
+			it->converted_bad = true; /* JSON said so; decoding cannot mend it */
 			continue;
 		}
 		why = c->heartbeats ? add_heartbeat(c, it, &s) : add_report(c, it, &s, i);
@@ -387,7 +390,7 @@ log_items(struct batch_call *c)
 	if (why == INTAKE_OK && c->n_accepted > 0) {
 		c->busy = true;
 		c->in->in_work++;
-		intake_commit(intake);	/* may run on_logged() and with it free c */
+		intake_commit(intake); /* may run on_logged() and with it free c */
 		return true;
 	}
 	intake_abandon(intake);
@@ -464,4 +467,6 @@ end(struct http_request *r, enum http_end how)
 }
 
 const struct http_ops ingest_reports_ops = { .begin = begin_reports, .body = body, .complete = complete, .end = end };
-const struct http_ops ingest_heartbeats_ops = { .begin = begin_heartbeats, .body = body, .complete = complete, .end = end };
+const struct http_ops ingest_heartbeats_ops = {
+	.begin = begin_heartbeats, .body = body, .complete = complete, .end = end
+};

@@ -17,15 +17,15 @@ enum { STORED_REPORT = 1, STORED_SHA256, STORED_SIZE };
 #define STORED_MAX 64
 
 struct dump_call {
-	struct waiter	     waiter;
-	struct ingest	    *in;
-	struct http_request *r;		/* NULL once the client is gone */
-	uint64_t	     report;	/* position */
-	struct dump_writer  *writer;	/* NULL: not begun, dropped or committed */
-	enum discard	     dropped;	/* why the bytes are read and not kept */
-	bool		     busy;	/* store or intake has something of ours */
-	struct dumps_commit  commit;
-	struct intake_group  group;
+	struct waiter waiter;
+	struct ingest *in;
+	struct http_request *r;     /* NULL once the client is gone */
+	uint64_t report;            /* position */
+	struct dump_writer *writer; /* NULL: not begun, dropped or committed */
+	enum discard dropped;       /* why the bytes are read and not kept */
+	bool busy;                  /* store or intake has something of ours */
+	struct dumps_commit commit;
+	struct intake_group group;
 };
 
 static void
@@ -78,10 +78,10 @@ begin(struct http_request *r)
 	c->r = r;
 	c->report = report;
 	r->ctx = c;
-	http_limit_body(r, UINT64_MAX, UINT64_MAX);	/* body() is stricter, and knows the right code */
+	http_limit_body(r, UINT64_MAX, UINT64_MAX); /* body() is stricter, and knows the right code */
 	c->writer = dumps_begin(env->dumps, 0, 0, &c->dropped);
 	if (c->writer == NULL && http_header(r, "expect") != NULL)
-		answer_dropped(c);	/* the client waits for leave to send: spare it the trouble */
+		answer_dropped(c); /* the client waits for leave to send: spare it the trouble */
 }
 
 static void

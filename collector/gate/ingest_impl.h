@@ -31,28 +31,28 @@ struct waiter {
 struct batch_call;
 
 struct ingest {
-	struct gate	   *gate;
+	struct gate *gate;
 	struct http_server *http;
-	struct mailbox	   *stored;	/* outcomes of dumps_commit() */
-	struct event	   *stored_ev, *retry_ev;
+	struct mailbox *stored; /* outcomes of dumps_commit() */
+	struct event *stored_ev, *retry_ev;
 	TAILQ_HEAD(, waiter) waiters;
-	size_t		    n_waiters;
-	size_t		    in_work;	/* groups whose outcome is awaited */
-	size_t		    commits;	/* dumps whose outcome is awaited */
-	bool		    ending;	/* ingest_free() runs: nothing more is logged */
-	size_t		    body_bytes;	/* held by requests that are not answered */
-	struct json_out	    out;
-	struct batch_call  *free_calls;
-	size_t		    n_free_calls;
-	char		   *submit_paths;	/* split in place; routes borrow from it */
+	size_t n_waiters;
+	size_t in_work;    /* groups whose outcome is awaited */
+	size_t commits;    /* dumps whose outcome is awaited */
+	bool ending;       /* ingest_free() runs: nothing more is logged */
+	size_t body_bytes; /* held by requests that are not answered */
+	struct json_out out;
+	struct batch_call *free_calls;
+	size_t n_free_calls;
+	char *submit_paths; /* split in place; routes borrow from it */
 };
 
 const struct settings *ingest_settings(const struct ingest *in);
 
 /* ---- back-pressure ---- */
 void ingest_wait(struct ingest *in, struct waiter *w);
-void ingest_unwait(struct ingest *in, struct waiter *w);	/* no-op when it does not wait */
-bool ingest_overloaded(const struct ingest *in);		/* too much waits already: refuse log_busy */
+void ingest_unwait(struct ingest *in, struct waiter *w); /* no-op when it does not wait */
+bool ingest_overloaded(const struct ingest *in);         /* too much waits already: refuse log_busy */
 
 /* Memory for bodies: false when this gate holds too much already. */
 bool ingest_hold(struct ingest *in, size_t bytes);
@@ -64,12 +64,12 @@ enum discard ingest_outcome(const struct ingest *in, enum log_outcome outcome);
 /* ---- records ---- */
 struct sender {
 	const struct sockaddr *peer;
-	bool		       authenticated;
-	int64_t		       received_us;
-	enum log_pressure      pressure;
-	enum log_class	       class;
-	struct text	       site;	/* when no label says otherwise; may borrow site_buf */
-	char		       site_buf[SITE_MAX];
+	bool authenticated;
+	int64_t received_us;
+	enum log_pressure pressure;
+	enum log_class class;
+	struct text site; /* when no label says otherwise; may borrow site_buf */
+	char site_buf[SITE_MAX];
 };
 void ingest_sender(struct ingest *in, struct http_request *r, int64_t received_us, struct sender *out);
 
@@ -85,10 +85,10 @@ void ingest_stamp(struct ingest *in, const struct sender *s, const struct report
 void ingest_put_halted(struct ingest *in, struct json_out *o);
 
 /* ---- handlers ---- */
-extern const struct http_ops ingest_reports_ops;	/* ingest_batch.c */
+extern const struct http_ops ingest_reports_ops; /* ingest_batch.c */
 extern const struct http_ops ingest_heartbeats_ops;
-extern const struct http_ops ingest_dump_ops;		/* ingest_dump.c */
-extern const struct http_ops submit_socorro_ops;	/* submit.c */
+extern const struct http_ops ingest_dump_ops;    /* ingest_dump.c */
+extern const struct http_ops submit_socorro_ops; /* submit.c */
 extern const struct http_ops submit_plain_ops;
 void ingest_batch_free_pool(struct ingest *in);
 

@@ -156,7 +156,8 @@ unescape_unicode(struct json_in *j, char *out)
 	if (cp >= 0xdc00 && cp <= 0xdfff)
 		return NULL;
 	if (cp >= 0xd800 && cp <= 0xdbff) {
-		if (j->end - j->p < 6 || j->p[0] != '\\' || j->p[1] != 'u' || (low = hex4(j->p + 2)) < 0xdc00 || low > 0xdfff)
+		if (j->end - j->p < 6 || j->p[0] != '\\' || j->p[1] != 'u' || (low = hex4(j->p + 2)) < 0xdc00 ||
+		    low > 0xdfff)
 			return NULL;
 		j->p += 6;
 		cp = 0x10000 + ((cp - 0xd800) << 10) + (low - 0xdc00);

@@ -10,8 +10,8 @@
 /* The item being read: its first refusal counts, the rest is read over. */
 struct item {
 	struct json_in *j;
-	enum discard	why;
-	const char     *field;
+	enum discard why;
+	const char *field;
 };
 
 static void
@@ -189,18 +189,27 @@ take_pairs(struct item *it, struct report_pair *pairs, const char *field)
 
 struct word {
 	const char *name;
-	unsigned    value;
+	unsigned value;
 };
 static const struct word kinds[] = {
-	{ "unknown", REPORT_UNKNOWN }, { "user", REPORT_USER }, { "service", REPORT_SERVICE },
-	{ "boot-critical", REPORT_BOOT_CRITICAL }, { "boot_critical", REPORT_BOOT_CRITICAL }, { "kernel", REPORT_KERNEL },
-	{ "KIND_UNKNOWN", REPORT_UNKNOWN }, { "KIND_USER", REPORT_USER }, { "KIND_SERVICE", REPORT_SERVICE },
-	{ "KIND_BOOT_CRITICAL", REPORT_BOOT_CRITICAL }, { "KIND_KERNEL", REPORT_KERNEL }, { NULL, 0 },
+	{ "unknown", REPORT_UNKNOWN },
+	{ "user", REPORT_USER },
+	{ "service", REPORT_SERVICE },
+	{ "boot-critical", REPORT_BOOT_CRITICAL },
+	{ "boot_critical", REPORT_BOOT_CRITICAL },
+	{ "kernel", REPORT_KERNEL },
+	{ "KIND_UNKNOWN", REPORT_UNKNOWN },
+	{ "KIND_USER", REPORT_USER },
+	{ "KIND_SERVICE", REPORT_SERVICE },
+	{ "KIND_BOOT_CRITICAL", REPORT_BOOT_CRITICAL },
+	{ "KIND_KERNEL", REPORT_KERNEL },
+	{ NULL, 0 },
 };
 static const struct word trusts[] = {
-	{ "unknown", 0 }, { "context", 1 }, { "cfi", 2 }, { "frame_pointer", 3 }, { "scan", 4 },
-	{ "TRUST_UNKNOWN", 0 }, { "TRUST_CONTEXT", 1 }, { "TRUST_CFI", 2 }, { "TRUST_FRAME_POINTER", 3 },
-	{ "TRUST_SCAN", 4 }, { NULL, 0 },
+	{ "unknown", 0 },       { "context", 1 },   { "cfi", 2 },
+	{ "frame_pointer", 3 }, { "scan", 4 },      { "TRUST_UNKNOWN", 0 },
+	{ "TRUST_CONTEXT", 1 }, { "TRUST_CFI", 2 }, { "TRUST_FRAME_POINTER", 3 },
+	{ "TRUST_SCAN", 4 },    { NULL, 0 },
 };
 
 static unsigned
@@ -295,17 +304,18 @@ take_params(struct item *it, struct report *r)
 }
 
 /* Text fields of a report by name; the rest is in take_report_field(). */
-#define REPORT_TEXTS(X) \
-	X(host) X(module) X(module_id) X(module_version) X(reason) X(product) X(version) X(os) X(os_build) X(arch) \
-	X(boot_id) X(hw_class)
+#define REPORT_TEXTS(X)                                                                                               \
+	X(host)                                                                                                       \
+	X(module) X(module_id) X(module_version) X(reason) X(product) X(version) X(os) X(os_build) X(arch) X(boot_id) \
+		X(hw_class)
 
 static bool
 take_report_text(struct item *it, struct text key, struct report *r)
 {
-#define X(name) \
-	if (text_equal(key, TEXT(#name))) { \
+#define X(name)                                 \
+	if (text_equal(key, TEXT(#name))) {     \
 		r->name = take_text(it, #name); \
-		return true; \
+		return true;                    \
 	}
 	REPORT_TEXTS(X)
 #undef X
@@ -346,7 +356,7 @@ take_report_field(struct item *it, struct text key, struct report *r, struct rep
 	else if (text_equal(key, TEXT("has_dump")))
 		r->has_dump = take_bool(it, "has_dump");
 	else
-		json_in_skip(it->j);	/* a newer sender's field */
+		json_in_skip(it->j); /* a newer sender's field */
 }
 
 enum discard
@@ -379,16 +389,15 @@ json_report(struct json_in *j, uint8_t *out, size_t size, size_t *len_out, const
 
 /* ---- heartbeats ---- */
 
-#define HEARTBEAT_TEXTS(X) \
-	X(host) X(boot_id) X(product) X(version) X(os) X(os_build) X(arch) X(hw_class)
+#define HEARTBEAT_TEXTS(X) X(host) X(boot_id) X(product) X(version) X(os) X(os_build) X(arch) X(hw_class)
 
 static bool
 take_heartbeat_text(struct item *it, struct text key, struct heartbeat *h)
 {
-#define X(name) \
-	if (text_equal(key, TEXT(#name))) { \
+#define X(name)                                 \
+	if (text_equal(key, TEXT(#name))) {     \
 		h->name = take_text(it, #name); \
-		return true; \
+		return true;                    \
 	}
 	HEARTBEAT_TEXTS(X)
 #undef X

@@ -15,7 +15,7 @@ multipart_init(struct multipart *m, struct text boundary, const struct multipart
 	memcpy(m->delimiter, "\r\n--", 4);
 	memcpy(m->delimiter + 4, boundary.at, boundary.len);
 	m->delimiter_len = 4 + boundary.len;
-	m->matched = 2;		/* the first delimiter may stand at the very start, without its line end */
+	m->matched = 2; /* the first delimiter may stand at the very start, without its line end */
 }
 
 bool

@@ -16,7 +16,7 @@
 #define MULTIPART_PARTS_MAX    512
 
 struct multipart_part {
-	struct text name, filename, content_type;	/* borrowed during part_begin(); empty if not given */
+	struct text name, filename, content_type; /* borrowed during part_begin(); empty if not given */
 };
 
 /* Each returns DISCARD_none to go on, else the reading stops with that. */
@@ -26,24 +26,22 @@ struct multipart_ops {
 	enum discard (*part_end)(void *arg);
 };
 
-enum multipart_state {
-	MULTIPART_PREAMBLE, MULTIPART_DELIMITED, MULTIPART_HEADERS, MULTIPART_DATA, MULTIPART_EPILOGUE
-};
+enum multipart_state { MULTIPART_PREAMBLE, MULTIPART_DELIMITED, MULTIPART_HEADERS, MULTIPART_DATA, MULTIPART_EPILOGUE };
 
 struct multipart {
 	const struct multipart_ops *ops;
-	void		     *arg;
-	enum multipart_state  state;
-	enum discard	      why;	/* sticky */
-	char		      delimiter[4 + MULTIPART_BOUNDARY_MAX];	/* CR LF - - boundary */
-	size_t		      delimiter_len;
-	size_t		      matched;	/* of the delimiter, held back */
-	size_t		      preamble;
-	unsigned	      n_parts;
-	char		      tail[2];	/* what follows a delimiter */
-	size_t		      n_tail;
-	char		      headers[MULTIPART_HEADERS_MAX];
-	size_t		      n_headers;
+	void *arg;
+	enum multipart_state state;
+	enum discard why;                           /* sticky */
+	char delimiter[4 + MULTIPART_BOUNDARY_MAX]; /* CR LF - - boundary */
+	size_t delimiter_len;
+	size_t matched; /* of the delimiter, held back */
+	size_t preamble;
+	unsigned n_parts;
+	char tail[2]; /* what follows a delimiter */
+	size_t n_tail;
+	char headers[MULTIPART_HEADERS_MAX];
+	size_t n_headers;
 };
 
 /* boundary: 1 to MULTIPART_BOUNDARY_MAX bytes.  ops and arg are borrowed. */

@@ -20,41 +20,41 @@
 #include "collector/log/report_id.h"
 #include "collector/work/dumps.h"
 
-#define FIELDS_ROOM  ((uint64_t)16 * 1024 * 1024)	/* of a form, beside its dump */
-#define FIELD_MAX    ((size_t)64 * 1024)		/* of an annotation we know */
-#define EXTRA_MAX    ((size_t)1024 * 1024)		/* of the JSON part */
-#define NESTED_LINE  (4 + MULTIPART_BOUNDARY_MAX)
+#define FIELDS_ROOM ((uint64_t)16 * 1024 * 1024) /* of a form, beside its dump */
+#define FIELD_MAX   ((size_t)64 * 1024)          /* of an annotation we know */
+#define EXTRA_MAX   ((size_t)1024 * 1024)        /* of the JSON part */
+#define NESTED_LINE (4 + MULTIPART_BOUNDARY_MAX)
 
 /* What the bytes of the present part are. */
 enum part_role { PART_SKIPPED, PART_FIELD, PART_EXTRA, PART_DUMP };
 
 struct form {
-	struct waiter	     waiter;
-	struct ingest	    *in;
-	struct http_request *r;		/* NULL once the client is gone */
-	bool		     socorro;	/* answer CrashID=..., not the bare id */
-	bool		     busy;	/* store or intake has something of ours */
-	struct multipart     multipart;
-	struct multipart    *nested;	/* some old clients put a form into the dump's part */
+	struct waiter waiter;
+	struct ingest *in;
+	struct http_request *r; /* NULL once the client is gone */
+	bool socorro;           /* answer CrashID=..., not the bare id */
+	bool busy;              /* store or intake has something of ours */
+	struct multipart multipart;
+	struct multipart *nested; /* some old clients put a form into the dump's part */
 	struct submit_fields fields;
 
 	enum part_role role;
-	bool	       has_kv, has_dump, in_nested;
-	char	      *value;		/* PART_FIELD: where it goes */
-	size_t	       value_len, value_size, part_len;
-	char	      *extra;		/* the JSON part, whole */
-	size_t	       extra_len, extra_cap;
-	char	       front[NESTED_LINE];	/* first line of a dump that looks like a nested form */
-	size_t	       front_len;
-	bool	       front_open;	/* still reading it */
+	bool has_kv, has_dump, in_nested;
+	char *value; /* PART_FIELD: where it goes */
+	size_t value_len, value_size, part_len;
+	char *extra; /* the JSON part, whole */
+	size_t extra_len, extra_cap;
+	char front[NESTED_LINE]; /* first line of a dump that looks like a nested form */
+	size_t front_len;
+	bool front_open; /* still reading it */
 
-	struct dump_writer *writer;	/* NULL: none yet, dropped or committed */
-	enum discard	    dropped;	/* why the dump is not kept */
-	struct sha256	   *sha;	/* of a dump that is not kept, to know it again */
-	uint8_t		    sha256[SHA256_BYTES];
-	bool		    has_sha;
-	uint64_t	    dump_size;
-	int64_t		    received_us;
+	struct dump_writer *writer; /* NULL: none yet, dropped or committed */
+	enum discard dropped;       /* why the dump is not kept */
+	struct sha256 *sha;         /* of a dump that is not kept, to know it again */
+	uint8_t sha256[SHA256_BYTES];
+	bool has_sha;
+	uint64_t dump_size;
+	int64_t received_us;
 	struct dumps_commit commit;
 	struct intake_group group;
 };
@@ -88,8 +88,11 @@ static size_t
 word_refusal(enum discard why, char *buf, size_t size)
 {
 	const int status = discard_status(why);
-	const int n = snprintf(buf, size, status >= 400 && status < 500 && status != 401 && status != 408 ? "Discarded=malformed_%s\n" : "Discarded=%s\n",
-			       malformed_reason(why));
+	const int n =
+		snprintf(buf, size,
+			 status >= 400 && status < 500 && status != 401 && status != 408 ? "Discarded=malformed_%s\n"
+											 : "Discarded=%s\n",
+			 malformed_reason(why));
 
 	return (size_t)n;
 }
@@ -133,7 +136,8 @@ answer(struct form *f)
 		http_set_header(f->r, "X-Faultline-Dump", discard_code(f->dropped));
 	}
 	if (f->socorro)
-		n = snprintf(body, sizeof(body), "CrashID=%s\n", report_id_format_bp(pos, &env->log_id, f->received_us, id));
+		n = snprintf(body, sizeof(body), "CrashID=%s\n",
+			     report_id_format_bp(pos, &env->log_id, f->received_us, id));
 	else
 		n = snprintf(body, sizeof(body), "%s", report_id_format(pos, &env->log_id, id));
 	http_answer(f->r, 200, "text/plain", body, (size_t)n);
@@ -218,7 +222,7 @@ part_begin(void *arg, const struct multipart_part *part)
 		f->role = PART_EXTRA;
 		return f->extra_len > 0 ? DISCARD_has_json_and_kv : DISCARD_none;
 	}
-	if (part->filename.at != NULL)	/* an attachment */
+	if (part->filename.at != NULL) /* an attachment */
 		return DISCARD_none;
 	f->has_kv = true;
 	f->value = submit_field(&f->fields, part->name, &f->value_size);
@@ -238,7 +242,8 @@ start_nested(struct form *f)
 
 	while (boundary.len > 0 && (boundary.at[boundary.len - 1] == '\n' || boundary.at[boundary.len - 1] == '\r'))
 		boundary.len--;
-	if (f->nested != NULL || boundary.len == 0 || boundary.len > MULTIPART_BOUNDARY_MAX || memchr(boundary.at, '\r', boundary.len) != NULL)
+	if (f->nested != NULL || boundary.len == 0 || boundary.len > MULTIPART_BOUNDARY_MAX ||
+	    memchr(boundary.at, '\r', boundary.len) != NULL)
 		return DISCARD_bad_multipart;
 	if ((f->nested = malloc(sizeof(*f->nested))) == NULL)
 		return DISCARD_log_busy;
@@ -272,7 +277,7 @@ front_bytes(struct form *f, const char **data, size_t *len)
 			return start_nested(f);
 		}
 	}
-	return DISCARD_none;	/* undecided */
+	return DISCARD_none; /* undecided */
 }
 
 static enum discard
@@ -315,7 +320,7 @@ part_end(void *arg)
 
 	if (f->role == PART_FIELD)
 		f->value[f->value_len] = '\0';
-	if (f->role == PART_DUMP && f->front_open)	/* empty, or a few dashes */
+	if (f->role == PART_DUMP && f->front_open) /* empty, or a few dashes */
 		why = front_is_dump(f);
 	f->role = PART_SKIPPED;
 	return why;
@@ -389,8 +394,16 @@ begin(struct http_request *r, bool socorro)
 	http_limit_body(r, 2 * s->max_dump + FIELDS_ROOM, s->max_dump_expanded + 2 * s->max_dump + FIELDS_ROOM);
 }
 
-static void begin_socorro(struct http_request *r) { begin(r, true); }
-static void begin_plain(struct http_request *r)	  { begin(r, false); }
+static void
+begin_socorro(struct http_request *r)
+{
+	begin(r, true);
+}
+static void
+begin_plain(struct http_request *r)
+{
+	begin(r, false);
+}
 
 static void
 body(struct http_request *r, const void *data, size_t len)
@@ -435,9 +448,11 @@ host_of(const struct form *f, char *buf, size_t size)
 		return text_of(buf);
 	}
 	if (peer->sa_family == AF_INET)
-		evutil_inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)peer)->sin_addr, addr, sizeof(addr));
+		evutil_inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)peer)->sin_addr, addr,
+				 sizeof(addr));
 	else if (peer->sa_family == AF_INET6)
-		evutil_inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)peer)->sin6_addr, addr, sizeof(addr));
+		evutil_inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)peer)->sin6_addr, addr,
+				 sizeof(addr));
 	snprintf(buf, size, "addr:%s", addr);
 	return text_of(buf);
 }
@@ -596,8 +611,16 @@ end(struct http_request *r, enum http_end how)
 }
 
 const struct http_ops submit_socorro_ops = {
-	.begin = begin_socorro, .body = body, .complete = complete, .end = end, .explain = explain,
+	.begin = begin_socorro,
+	.body = body,
+	.complete = complete,
+	.end = end,
+	.explain = explain,
 };
 const struct http_ops submit_plain_ops = {
-	.begin = begin_plain, .body = body, .complete = complete, .end = end, .explain = explain,
+	.begin = begin_plain,
+	.body = body,
+	.complete = complete,
+	.end = end,
+	.explain = explain,
 };

@@ -9,22 +9,46 @@
 
 static const struct {
 	const char *name;
-	size_t	    at, size;
+	size_t at, size;
 } known[] = {
-#define FIELD(name, field) { name, offsetof(struct submit_fields, field), sizeof(((struct submit_fields *)0)->field) }
+#define FIELD(name, field)                                                                              \
+	{                                                                                               \
+		name, offsetof(struct submit_fields, field), sizeof(((struct submit_fields *)0)->field) \
+	}
 	FIELD("host", host),
-	FIELD("guid", guid), FIELD("client_id", guid), FIELD("CrashReporterKey", guid), FIELD("ClientID", guid),
-	FIELD("prod", product), FIELD("product", product), FIELD("ProductName", product), FIELD("_productName", product),
-	FIELD("ver", version), FIELD("version", version), FIELD("Version", version), FIELD("_version", version),
-	FIELD("platform", os), FIELD("plat", os), FIELD("os", os), FIELD("osname", os),
-	FIELD("os_build", os_build), FIELD("osver", os_build), FIELD("os_version", os_build),
-	FIELD("arch", arch), FIELD("osarch", arch),
+	FIELD("guid", guid),
+	FIELD("client_id", guid),
+	FIELD("CrashReporterKey", guid),
+	FIELD("ClientID", guid),
+	FIELD("prod", product),
+	FIELD("product", product),
+	FIELD("ProductName", product),
+	FIELD("_productName", product),
+	FIELD("ver", version),
+	FIELD("version", version),
+	FIELD("Version", version),
+	FIELD("_version", version),
+	FIELD("platform", os),
+	FIELD("plat", os),
+	FIELD("os", os),
+	FIELD("osname", os),
+	FIELD("os_build", os_build),
+	FIELD("osver", os_build),
+	FIELD("os_version", os_build),
+	FIELD("arch", arch),
+	FIELD("osarch", arch),
 	FIELD("hw_class", hw_class),
-	FIELD("channel", channel), FIELD("ReleaseChannel", channel),
-	FIELD("BuildID", build), FIELD("build_id", build),
-	FIELD("ptype", process_type), FIELD("ProcessType", process_type), FIELD("process_type", process_type),
+	FIELD("channel", channel),
+	FIELD("ReleaseChannel", channel),
+	FIELD("BuildID", build),
+	FIELD("build_id", build),
+	FIELD("ptype", process_type),
+	FIELD("ProcessType", process_type),
+	FIELD("process_type", process_type),
 	FIELD("site", site),
-	FIELD("ptime", uptime_ms), FIELD("UptimeTS", uptime_s), FIELD("CrashTime", crash_time_s),
+	FIELD("ptime", uptime_ms),
+	FIELD("UptimeTS", uptime_s),
+	FIELD("CrashTime", crash_time_s),
 #undef FIELD
 };
 
@@ -133,7 +157,8 @@ submit_fields_report(const struct submit_fields *f, struct report *out)
 	out->os_build = value_of(f->os_build);
 	out->arch = value_of(f->arch);
 	out->hw_class = value_of(f->hw_class);
-	out->uptime_s = *f->uptime_ms != '\0' ? strtoull(f->uptime_ms, NULL, 10) / 1000 : strtoull(f->uptime_s, NULL, 10);
+	out->uptime_s =
+		*f->uptime_ms != '\0' ? strtoull(f->uptime_ms, NULL, 10) / 1000 : strtoull(f->uptime_s, NULL, 10);
 	if (*f->crash_time_s != '\0') {
 		const long long s = strtoll(f->crash_time_s, NULL, 10);
 

@@ -20,7 +20,7 @@ struct submit_fields {
 	char os[TEXT_NAME_MAX + 1], os_build[TEXT_NAME_MAX + 1], arch[TEXT_NAME_MAX + 1], hw_class[TEXT_NAME_MAX + 1];
 	char channel[VALUE_MAX + 1], build[VALUE_MAX + 1], process_type[VALUE_MAX + 1], site[VALUE_MAX + 1];
 	char uptime_ms[32], uptime_s[32], crash_time_s[32];
-	bool any;	/* at least one annotation came, known or not */
+	bool any; /* at least one annotation came, known or not */
 };
 
 /* Room for the value of an annotation: *size_out bytes, the last for the NUL; NULL if it is

@@ -18,8 +18,8 @@
 
 struct http_blob {
 	atomic_size_t refs;
-	size_t	      len;
-	uint8_t	      data[];
+	size_t len;
+	uint8_t data[];
 };
 
 struct http_blob *
@@ -127,30 +127,49 @@ static const char *
 reason(int status)
 {
 	switch (status) {
-	case 200: return "OK";
-	case 201: return "Created";
-	case 202: return "Accepted";
-	case 204: return "No Content";
-	case 304: return "Not Modified";
-	case 400: return "Bad Request";
-	case 401: return "Unauthorized";
-	case 403: return "Forbidden";
-	case 404: return "Not Found";
-	case 405: return "Method Not Allowed";
-	case 408: return "Request Timeout";
-	case 409: return "Conflict";
-	case 412: return "Precondition Failed";
-	case 413: return "Payload Too Large";
-	case 415: return "Unsupported Media Type";
-	case 431: return "Request Header Fields Too Large";
-	case 500: return "Internal Server Error";
-	case 503: return "Service Unavailable";
-	default:  return "Status";
+	case 200:
+		return "OK";
+	case 201:
+		return "Created";
+	case 202:
+		return "Accepted";
+	case 204:
+		return "No Content";
+	case 304:
+		return "Not Modified";
+	case 400:
+		return "Bad Request";
+	case 401:
+		return "Unauthorized";
+	case 403:
+		return "Forbidden";
+	case 404:
+		return "Not Found";
+	case 405:
+		return "Method Not Allowed";
+	case 408:
+		return "Request Timeout";
+	case 409:
+		return "Conflict";
+	case 412:
+		return "Precondition Failed";
+	case 413:
+		return "Payload Too Large";
+	case 415:
+		return "Unsupported Media Type";
+	case 431:
+		return "Request Header Fields Too Large";
+	case 500:
+		return "Internal Server Error";
+	case 503:
+		return "Service Unavailable";
+	default:
+		return "Status";
 	}
 }
 
 struct text {
-	char  *buf;
+	char *buf;
 	size_t len, size;
 };
 
@@ -264,7 +283,8 @@ answer(struct http_conn *c, struct request *r, int status, const char *type, con
 	if (r == NULL || !r->keep_alive || c->server->draining)
 		c->closing = true;
 	iov[0].iov_base = head;
-	iov[0].iov_len = write_head(c, r, status, bodyless ? NULL : type, bodyless ? NO_LENGTH : len, head, sizeof(head));
+	iov[0].iov_len =
+		write_head(c, r, status, bodyless ? NULL : type, bodyless ? NO_LENGTH : len, head, sizeof(head));
 	if (len > 0 && !bodyless && !(r != NULL && r->is_head)) {
 		memcpy(&iov[1].iov_base, &body, sizeof(body));
 		iov[1].iov_len = len;
@@ -345,7 +365,8 @@ http_refuse(struct http_request *pub, enum discard why, const char *field, const
 		http_set_header(pub, "Retry-After", "5");
 	else if (discard_status(why) == 401)
 		http_set_header(pub, "WWW-Authenticate", "Bearer");
-	len = http_error_json(body, sizeof(body), discard_code(why), field, message != NULL ? message : discard_help(why));
+	len = http_error_json(body, sizeof(body), discard_code(why), field,
+			      message != NULL ? message : discard_help(why));
 	http_answer(pub, discard_status(why), "application/json", body, len);
 }
 
@@ -405,7 +426,7 @@ http_stream_begin(struct http_request *pub, const char *type)
 		http_answer(pub, 200, type, NULL, 0);
 		return;
 	}
-	c->closing = true;	/* the end of the connection is the end of the answer */
+	c->closing = true; /* the end of the connection is the end of the answer */
 	c->linger = r->has_body && !r->whole;
 	r->streaming = true;
 	v.iov_len = write_head(c, r, 200, type, NO_LENGTH, head, sizeof(head));

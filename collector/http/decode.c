@@ -9,17 +9,17 @@
 
 #include "collector/http/decode.h"
 
-#define WINDOW_LOG_MAX 23	/* 8 MiB; see docs/PROTOCOL.md */
+#define WINDOW_LOG_MAX 23 /* 8 MiB; see docs/PROTOCOL.md */
 #define POOL_MAX       8
 #define GZIP_MAGIC     0x1f
 
 struct http_decoder {
 	struct http_decoder *next;
-	enum http_encoding   encoding;
-	bool		     between;	/* a member or frame ended; another may follow */
-	bool		     started;
-	z_stream	     z;
-	ZSTD_DStream	    *zstd;
+	enum http_encoding encoding;
+	bool between; /* a member or frame ended; another may follow */
+	bool started;
+	z_stream z;
+	ZSTD_DStream *zstd;
 };
 
 static bool
@@ -113,7 +113,7 @@ run_gzip(struct http_decoder *d, const void *in, size_t len, size_t *used_out, v
 		if (rc == Z_STREAM_END)
 			d->between = true;
 		else if (rc == Z_BUF_ERROR)
-			break;		/* needs more input */
+			break; /* needs more input */
 		else if (rc != Z_OK)
 			return DECODE_BAD;
 	}

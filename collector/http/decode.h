@@ -11,8 +11,8 @@
 enum http_encoding { HTTP_ENCODING_GZIP, HTTP_ENCODING_ZSTD, HTTP_ENCODING_N };
 
 enum decode_result {
-	DECODE_OK,	/* out is full or the input is used up */
-	DECODE_BAD,	/* damaged */
+	DECODE_OK,  /* out is full or the input is used up */
+	DECODE_BAD, /* damaged */
 };
 
 struct http_decoder;
@@ -20,12 +20,12 @@ struct http_decoder;
 /* Idle decoders are kept here for the next request.  Zero-initialised. */
 struct http_decoder_pool {
 	struct http_decoder *idle[HTTP_ENCODING_N];
-	unsigned	     n_idle;
+	unsigned n_idle;
 };
 
-struct http_decoder *http_decoder_new(struct http_decoder_pool *p, enum http_encoding e);	/* NULL: out of memory */
-void		     http_decoder_free(struct http_decoder_pool *p, struct http_decoder *d);	/* NULL is fine */
-void		     http_decoder_pool_fini(struct http_decoder_pool *p);
+struct http_decoder *http_decoder_new(struct http_decoder_pool *p, enum http_encoding e); /* NULL: out of memory */
+void http_decoder_free(struct http_decoder_pool *p, struct http_decoder *d);              /* NULL is fine */
+void http_decoder_pool_fini(struct http_decoder_pool *p);
 
 /* Decode from in to out; *used_out and *made_out are set.  If made == cap there may be more
  * output: call again, also with len 0. */

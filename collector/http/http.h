@@ -23,31 +23,31 @@ struct tokens;
 struct http_server;
 
 enum http_method {
-	HTTP_METHOD_GET,	/* also serves HEAD */
+	HTTP_METHOD_GET, /* also serves HEAD */
 	HTTP_METHOD_POST,
 	HTTP_METHOD_PUT,
 	HTTP_METHOD_DELETE,
 	HTTP_METHOD_PATCH,
-	HTTP_METHOD_OTHER,	/* never routed */
+	HTTP_METHOD_OTHER, /* never routed */
 };
 
 enum http_end {
-	HTTP_END_ANSWERED,	/* the whole answer was handed to the connection */
-	HTTP_END_LOST,		/* connection died, timed out or broke the protocol first */
+	HTTP_END_ANSWERED, /* the whole answer was handed to the connection */
+	HTTP_END_LOST,     /* connection died, timed out or broke the protocol first */
 };
 
 /* Read-only to handlers, but for ctx.  Strings live until end(). */
 struct http_request {
 	enum http_method method;
-	const char *path;	/* as sent, without query; starts with '/' */
-	const char *segment;	/* what {} or * of the route matched, percent-decoded; else "" */
-	const char *query;	/* as sent, after '?'; else "" */
-	const char *content_type;	/* as sent; else "" */
-	uint64_t    content_length;	/* as declared; UINT64_MAX when chunked */
-	uint64_t    raw_bytes;	/* of the body so far, as sent (dechunked) */
-	uint64_t    body_bytes;	/* of the body so far, after decompression */
-	void	   *arg;	/* of the route */
-	void	   *ctx;	/* the handler's own */
+	const char *path;         /* as sent, without query; starts with '/' */
+	const char *segment;      /* what {} or * of the route matched, percent-decoded; else "" */
+	const char *query;        /* as sent, after '?'; else "" */
+	const char *content_type; /* as sent; else "" */
+	uint64_t content_length;  /* as declared; UINT64_MAX when chunked */
+	uint64_t raw_bytes;       /* of the body so far, as sent (dechunked) */
+	uint64_t body_bytes;      /* of the body so far, after decompression */
+	void *arg;                /* of the route */
+	void *ctx;                /* the handler's own */
 };
 
 struct http_ops {
@@ -68,21 +68,21 @@ struct http_ops {
 /* pattern: literal path, with one {} standing for a non-empty segment, or ending in '*'
  * (any rest, also empty).  First match wins. */
 struct http_route {
-	enum http_method       method;
-	const char	      *pattern;
+	enum http_method method;
+	const char *pattern;
 	const struct http_ops *ops;
-	void		      *arg;
-	uint64_t	       max_raw;		/* body bytes as sent; 0: 64 KiB */
-	uint64_t	       max_body;	/* decompressed; 0: as max_raw */
-	bool		       token;		/* refuse without a valid bearer token, if tokens are set */
+	void *arg;
+	uint64_t max_raw;  /* body bytes as sent; 0: 64 KiB */
+	uint64_t max_body; /* decompressed; 0: as max_raw */
+	bool token;        /* refuse without a valid bearer token, if tokens are set */
 };
 
 struct http_options {
 	uint64_t max_connections;
-	uint64_t max_header;		/* bytes of request line and headers */
+	uint64_t max_header; /* bytes of request line and headers */
 	uint64_t header_timeout_ms, request_timeout_ms, idle_timeout_ms;
-	uint64_t max_output;		/* bytes a streaming answer may queue; 0: 1 MiB */
-	enum counter connections;	/* gauge of open connections */
+	uint64_t max_output;      /* bytes a streaming answer may queue; 0: 1 MiB */
+	enum counter connections; /* gauge of open connections */
 	/* The tokens of now, or NULL when none are configured; asked anew for each request that
 	 * wants to know, so a reload may swap them.  The function may be NULL. */
 	const struct tokens *(*tokens)(void *arg);
@@ -110,19 +110,19 @@ int http_server_adopt(struct http_server *s, struct bufferevent *bev, const stru
 
 /* Stop accepting, close idle connections, let requests finish; streams are ended.
  * Then http_server_connections() falls to 0. */
-void   http_server_drain(struct http_server *s);
+void http_server_drain(struct http_server *s);
 size_t http_server_connections(const struct http_server *s);
 
 /* ---- asking ---- */
 
-const char *http_header(const struct http_request *r, const char *name);	/* NULL if absent; name in lower case */
+const char *http_header(const struct http_request *r, const char *name); /* NULL if absent; name in lower case */
 /* Percent-decoded value of a query parameter into buf; -1 if absent, damaged or too long. */
-int	    http_query(const struct http_request *r, const char *name, char *buf, size_t size);
+int http_query(const struct http_request *r, const char *name, char *buf, size_t size);
 /* Peer address, AF_UNSPEC if unknown. */
 const struct sockaddr *http_peer(const struct http_request *r);
 /* Did the client present one of our tokens?  False if none are configured. */
-bool	    http_authenticated(struct http_request *r);
-bool	    http_tokens_configured(const struct http_request *r);
+bool http_authenticated(struct http_request *r);
+bool http_tokens_configured(const struct http_request *r);
 
 /* Other limits than the route's; only from begin(). */
 void http_limit_body(struct http_request *r, uint64_t max_raw, uint64_t max_body);
@@ -152,10 +152,10 @@ bool http_not_modified(struct http_request *r, const char *etag);
 
 /* Immutable bytes shared between answers and threads. */
 struct http_blob;
-struct http_blob *http_blob_new(const void *data, size_t len);	/* copies; NULL when out of memory */
+struct http_blob *http_blob_new(const void *data, size_t len); /* copies; NULL when out of memory */
 struct http_blob *http_blob_ref(struct http_blob *b);
-void		  http_blob_unref(struct http_blob *b);		/* NULL is fine */
-const void	 *http_blob_data(const struct http_blob *b, size_t *len_out);
+void http_blob_unref(struct http_blob *b); /* NULL is fine */
+const void *http_blob_data(const struct http_blob *b, size_t *len_out);
 /* Answer with a reference; the caller's own reference stays its own. */
 void http_answer_blob(struct http_request *r, int status, const char *type, struct http_blob *b);
 
@@ -163,8 +163,8 @@ void http_answer_blob(struct http_request *r, int status, const char *type, stru
  * comes when the client leaves, reads too slowly (more than max_output queued: counted
  * slow_reader) or after http_stream_end().  Sending is -1 when that is about to happen. */
 void http_stream_begin(struct http_request *r, const char *type);
-int  http_stream_send(struct http_request *r, const void *data, size_t len);
-int  http_stream_send_blob(struct http_request *r, struct http_blob *b);
+int http_stream_send(struct http_request *r, const void *data, size_t len);
+int http_stream_send_blob(struct http_request *r, struct http_blob *b);
 void http_stream_end(struct http_request *r);
 
 /* Body of an error answer, for handlers that write their own; returns its length (< size). */

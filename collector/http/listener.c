@@ -19,15 +19,15 @@
 #include "collector/http/http.h"
 #include "collector/http/listener.h"
 
-#define BACKLOG	 1024
+#define BACKLOG  1024
 #define PAUSE_MS 100
 
 struct listener {
-	struct listener	      *next;
-	struct http_server    *server;
+	struct listener *next;
+	struct http_server *server;
 	struct evconnlistener *ev;
-	struct event	      *again;	/* accepting resumes */
-	uint16_t	       port;
+	struct event *again; /* accepting resumes */
+	uint16_t port;
 };
 
 /* ADDR:PORT into its halves; brackets and '*' taken off. */
@@ -36,7 +36,8 @@ split(const char *text, char *host, size_t host_size, const char **port_out)
 {
 	const char *colon = strrchr(text, ':'), *from = text, *to = colon;
 
-	if (colon == NULL || colon[1] == '\0' || strlen(colon + 1) > 5 || colon[1 + strspn(colon + 1, "0123456789")] != '\0')
+	if (colon == NULL || colon[1] == '\0' || strlen(colon + 1) > 5 ||
+	    colon[1 + strspn(colon + 1, "0123456789")] != '\0')
 		return -1;
 	if (*from == '[') {
 		if (to == from + 1 || to[-1] != ']')
@@ -44,7 +45,7 @@ split(const char *text, char *host, size_t host_size, const char **port_out)
 		from++;
 		to--;
 	} else if (memchr(from, ':', (size_t)(to - from)) != NULL) {
-		return -1;	/* a bare IPv6 address: whose colon is the port's? */
+		return -1; /* a bare IPv6 address: whose colon is the port's? */
 	}
 	if ((size_t)(to - from) >= host_size)
 		return -1;
@@ -147,7 +148,8 @@ listener_add(struct listener **list, struct http_server *s, struct event_base *b
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 	if (l == NULL || evutil_make_socket_nonblocking(fd) == -1 ||
 	    (l->again = event_new(base, -1, 0, on_again, l)) == NULL ||
-	    (l->ev = evconnlistener_new(base, on_accept, l, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd)) == NULL) {
+	    (l->ev = evconnlistener_new(base, on_accept, l, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd)) ==
+		    NULL) {
 		if (l != NULL && l->again != NULL)
 			event_free(l->again);
 		free(l);
@@ -156,7 +158,7 @@ listener_add(struct listener **list, struct http_server *s, struct event_base *b
 	}
 	l->server = s;
 	evconnlistener_set_error_cb(l->ev, on_accept_error);
-	if (getsockname(fd, (struct sockaddr *)&self, &len) == 0)	/* the port is at one place in v4 and v6 */
+	if (getsockname(fd, (struct sockaddr *)&self, &len) == 0) /* the port is at one place in v4 and v6 */
 		l->port = ntohs(self.sin6_port);
 	l->next = *list;
 	*list = l;

@@ -8,9 +8,9 @@
 #include "base/token.h"
 #include "collector/http/conn.h"
 
-#define HEAD_START	2048	/* first head buffer; most heads fit */
-#define FREE_MAX	512	/* idle request objects kept */
-#define OVERHEAD_MAX	((size_t)16 * 1024)
+#define HEAD_START   2048 /* first head buffer; most heads fit */
+#define FREE_MAX     512  /* idle request objects kept */
+#define OVERHEAD_MAX ((size_t)16 * 1024)
 
 /* ---- llhttp's callbacks: they only note where things are ---- */
 
@@ -29,14 +29,14 @@ on_field(llhttp_t *p, const char *at, size_t len)
 {
 	struct request *r = p->data;
 
-	if (r->begun) {		/* a trailer: read over, within limits */
+	if (r->begun) { /* a trailer: read over, within limits */
 		r->overhead += len;
 		return r->overhead > OVERHEAD_MAX ? -1 : 0;
 	}
 	if (r->n_headers == HTTP_MAX_HEADERS)
 		return -1;
 	r->headers[r->n_headers].name = (uint16_t)(at - r->head);
-	r->headers[r->n_headers].value = (uint16_t)(at - r->head + (ptrdiff_t)len);	/* until there is one */
+	r->headers[r->n_headers].value = (uint16_t)(at - r->head + (ptrdiff_t)len); /* until there is one */
 	r->n_headers++;
 	return 0;
 }
@@ -68,7 +68,7 @@ on_extension(llhttp_t *p, const char *at, size_t len)
 static int
 on_headers_complete(llhttp_t *p)
 {
-	p->upgrade = 0;		/* we never switch protocols */
+	p->upgrade = 0; /* we never switch protocols */
 	return HPE_PAUSED;
 }
 
@@ -251,7 +251,7 @@ finish_headers(struct request *r)
 				*p = (char)(*p + 32);
 		v = r->head + r->headers[i].value;
 		if (v <= p)
-			v = p + 1;	/* no value: the rest of the line is white */
+			v = p + 1; /* no value: the rest of the line is white */
 		*p = '\0';
 		p = memchr(v, '\r', (size_t)(end - v));
 		while (p > v && (p[-1] == ' ' || p[-1] == '\t'))
@@ -279,7 +279,7 @@ finish_target(struct request *r)
 		*p = saved;
 		if (!ok)
 			return DISCARD_bad_host;
-		if (*p != '/') {	/* "http://host?query": room for the slash is where the host ended */
+		if (*p != '/') { /* "http://host?query": room for the slash is where the host ended */
 			*--p = '/';
 		}
 		url = p;

@@ -15,7 +15,7 @@
 #include "collector/http/listener.h"
 
 #define LINGER_MS   5000
-#define PUMP_BUDGET 64		/* steps a connection may take before others get their turn */
+#define PUMP_BUDGET 64 /* steps a connection may take before others get their turn */
 
 static int64_t
 now_ms(void)
@@ -146,7 +146,7 @@ state_idle(struct http_conn *c)
 
 		v = input_front(c);
 		for (p = v.iov_base; blank < v.iov_len && (p[blank] == '\r' || p[blank] == '\n');)
-			blank++;	/* empty lines between requests are tolerated */
+			blank++; /* empty lines between requests are tolerated */
 		if (blank == 0)
 			break;
 		input_drain(c, blank);
@@ -192,8 +192,7 @@ begin_request(struct http_conn *c, struct request *r)
 
 	if (why == DISCARD_none && s->draining)
 		why = DISCARD_draining;
-	if (why == DISCARD_none && r->route->token && http_tokens_configured(&r->pub) &&
-	    !http_authenticated(&r->pub))
+	if (why == DISCARD_none && r->route->token && http_tokens_configured(&r->pub) && !http_authenticated(&r->pub))
 		why = DISCARD_unauthorized;
 	if (why == DISCARD_none)
 		why = start_decoder(s, r);
@@ -618,7 +617,7 @@ void
 http_server_configure(struct http_server *s, const struct http_options *o)
 {
 	s->options = *o;
-	if (s->options.max_header > UINT16_MAX)		/* struct header holds 16-bit offsets */
+	if (s->options.max_header > UINT16_MAX) /* struct header holds 16-bit offsets */
 		s->options.max_header = UINT16_MAX;
 	if (s->options.max_output == 0)
 		s->options.max_output = 1024 * 1024;

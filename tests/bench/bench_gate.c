@@ -27,9 +27,24 @@ static struct settings settings;
 static struct identity *identity;
 static bool stop;
 
-static const struct settings *get_settings(void *arg) { (void)arg; return &settings; }
-static const struct identity *get_identity(void *arg) { (void)arg; return identity; }
-static const struct tokens *get_tokens(void *arg) { (void)arg; return NULL; }
+static const struct settings *
+get_settings(void *arg)
+{
+	(void)arg;
+	return &settings;
+}
+static const struct identity *
+get_identity(void *arg)
+{
+	(void)arg;
+	return identity;
+}
+static const struct tokens *
+get_tokens(void *arg)
+{
+	(void)arg;
+	return NULL;
+}
 
 static bool
 want_dump(void *arg, uint16_t tenant, uint64_t signature)
@@ -128,8 +143,12 @@ main(int argc, char **argv)
 {
 	struct journal_options jo = { .segment_bytes = 64 << 20, .keep_bytes = 512 << 20 };
 	struct dumps_options d_o = { .keep_bytes = 64 << 20, .per_signature = 5, .keep_days = 1 };
-	struct gate_env env = { .settings = get_settings, .identity = get_identity, .tokens = get_tokens,
-				.want_dump = want_dump, .halted = get_halted, .advice = get_advice };
+	struct gate_env env = { .settings = get_settings,
+				.identity = get_identity,
+				.tokens = get_tokens,
+				.want_dump = want_dump,
+				.halted = get_halted,
+				.advice = get_advice };
 	struct event *outcomes, *term;
 	struct ingest *ingest;
 	struct gate gate = { .env = &env };

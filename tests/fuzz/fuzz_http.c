@@ -33,7 +33,7 @@ begin_refusing(struct http_request *r)
 static void
 body(struct http_request *r, const void *data, size_t len)
 {
-	touched ^= crc32c(0, data, len);	/* every byte must be readable */
+	touched ^= crc32c(0, data, len); /* every byte must be readable */
 	if (r->arg != NULL) {
 		http_pause(r);
 		paused = r;
@@ -90,8 +90,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		{ HTTP_METHOD_GET, "/s", &stream_ops, NULL, 0, 0, false },
 	};
 	static const struct http_options options = {
-		.max_connections = 2, .max_header = 2000, .header_timeout_ms = 10000, .request_timeout_ms = 10000,
-		.idle_timeout_ms = 10000, .max_output = 1000, .connections = COUNTER_connections_api,
+		.max_connections = 2,
+		.max_header = 2000,
+		.header_timeout_ms = 10000,
+		.request_timeout_ms = 10000,
+		.idle_timeout_ms = 10000,
+		.max_output = 1000,
+		.connections = COUNTER_connections_api,
 	};
 	static struct event_base *base;
 	static struct http_server *server;
@@ -119,7 +124,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	http_peer_free(peer);
 	event_base_loop(base, EVLOOP_NONBLOCK);
-	if (held != NULL) {	/* half-closed: it may still be answered */
+	if (held != NULL) { /* half-closed: it may still be answered */
 		http_stream_end(held);
 		if (held != NULL)
 			http_answer(held, 200, "text/plain", "x", 1);
@@ -129,7 +134,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		http_answer(paused, 200, "text/plain", "x", 1);
 		event_base_loop(base, EVLOOP_NONBLOCK);
 	}
-	if (http_server_connections(server) != 0) {	/* an answer that nobody reads any more */
+	if (http_server_connections(server) != 0) { /* an answer that nobody reads any more */
 		http_server_free(server);
 		event_base_free(base);
 		base = NULL;

@@ -12,7 +12,7 @@
 
 struct seen {
 	uint32_t crc;
-	size_t	 parts, ends, bytes;
+	size_t parts, ends, bytes;
 };
 
 static enum discard
@@ -70,12 +70,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 1)
 		return 0;
-	if (read_all(data + 1, size - 1, size, &whole, &a) != read_all(data + 1, size - 1, (size_t)data[0] + 1, &pieces, &b) ||
+	if (read_all(data + 1, size - 1, size, &whole, &a) !=
+		    read_all(data + 1, size - 1, (size_t)data[0] + 1, &pieces, &b) ||
 	    a != b || memcmp(&whole, &pieces, sizeof(whole)) != 0 || whole.ends > whole.parts || whole.bytes > size)
 		abort();
 	memcpy(type, data, size < sizeof(type) - 1 ? size : sizeof(type) - 1);
 	type[size < sizeof(type) - 1 ? size : sizeof(type) - 1] = '\0';
-	if (multipart_boundary(type, &boundary) == DISCARD_none && (boundary.len == 0 || boundary.len > MULTIPART_BOUNDARY_MAX))
+	if (multipart_boundary(type, &boundary) == DISCARD_none &&
+	    (boundary.len == 0 || boundary.len > MULTIPART_BOUNDARY_MAX))
 		abort();
 	return 0;
 }

@@ -10,7 +10,7 @@
 
 struct dump_writer {
 	struct sha256 *sha;
-	uint64_t       size;
+	uint64_t size;
 };
 
 struct fake_dumps fake_dumps;

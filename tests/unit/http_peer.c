@@ -12,11 +12,11 @@
 #include "tests/unit/http_peer.h"
 
 struct http_peer {
-	struct event_base  *base;
+	struct event_base *base;
 	struct bufferevent *bev;
-	struct evbuffer	   *got;
-	char		   *text;
-	bool		    closed;
+	struct evbuffer *got;
+	char *text;
+	bool closed;
 };
 
 static void

@@ -34,10 +34,10 @@ static struct http_options options = {
 
 struct sum {
 	uint32_t adler;
-	size_t	 pieces;
+	size_t pieces;
 };
 static unsigned n_begun, n_answered, n_lost;
-static struct http_request *held;	/* by the handlers that answer later */
+static struct http_request *held; /* by the handlers that answer later */
 
 static void
 sum_begin(struct http_request *r)
@@ -238,7 +238,8 @@ test_chunked(void **state)
 {
 	(void)state;
 	check("POST /sum HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n"
-	      "2\r\nhe\r\n3;ext=1\r\nllo\r\n0\r\nTrailer: t\r\n\r\n", "[/sum||5|5|06270214]");
+	      "2\r\nhe\r\n3;ext=1\r\nllo\r\n0\r\nTrailer: t\r\n\r\n",
+	      "[/sum||5|5|06270214]");
 	check("POST /sum HTTP/1.1\r\n" HOST "Transfer-Encoding: Chunked\r\n\r\n0\r\n\r\n", "[/sum||0|0|");
 }
 
@@ -334,8 +335,8 @@ test_smuggling(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
-		snprintf(text, sizeof(text), "POST /sum HTTP/1.1\r\n" HOST "%s\r\nhelloGET /hold HTTP/1.1\r\n" HOST "\r\n",
-			 heads[i]);
+		snprintf(text, sizeof(text),
+			 "POST /sum HTTP/1.1\r\n" HOST "%s\r\nhelloGET /hold HTTP/1.1\r\n" HOST "\r\n", heads[i]);
 		check_refused(text, 400, DISCARD_malformed_http);
 	}
 	snprintf(text, sizeof(text), "POST /sum HTTP/1.0\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
@@ -361,15 +362,22 @@ static void
 test_bad_chunks(void **state)
 {
 	static const char *const bodies[] = {
-		"g\r\nhello\r\n0\r\n\r\n", "-5\r\nhello\r\n0\r\n\r\n", "5\nhello\r\n0\r\n\r\n", "5\r\nhelloX\r\n0\r\n\r\n",
-		" 5\r\nhello\r\n0\r\n\r\n", "0x5\r\nhello\r\n0\r\n\r\n", "fffffffffffffffff\r\nhello\r\n0\r\n\r\n",
-		"\r\nhello\r\n0\r\n\r\n", "5\r\nhello0\r\n\r\n",
+		"g\r\nhello\r\n0\r\n\r\n",
+		"-5\r\nhello\r\n0\r\n\r\n",
+		"5\nhello\r\n0\r\n\r\n",
+		"5\r\nhelloX\r\n0\r\n\r\n",
+		" 5\r\nhello\r\n0\r\n\r\n",
+		"0x5\r\nhello\r\n0\r\n\r\n",
+		"fffffffffffffffff\r\nhello\r\n0\r\n\r\n",
+		"\r\nhello\r\n0\r\n\r\n",
+		"5\r\nhello0\r\n\r\n",
 	};
 	char text[512];
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
-		snprintf(text, sizeof(text), "POST /sum HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n%s", bodies[i]);
+		snprintf(text, sizeof(text), "POST /sum HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n%s",
+			 bodies[i]);
 		check_refused(text, 400, DISCARD_malformed_http);
 	}
 	assert_int_equal(n_lost, n_begun);
@@ -427,8 +435,8 @@ gzip(const void *data, size_t len, uint8_t *out, size_t cap)
 static size_t
 post(char *out, size_t size, const char *path, const char *encoding, const void *body, size_t len)
 {
-	int n = snprintf(out, size, "POST %s HTTP/1.1\r\n" HOST "Content-Encoding: %s\r\nContent-Length: %zu\r\n\r\n", path,
-			 encoding, len);
+	int n = snprintf(out, size, "POST %s HTTP/1.1\r\n" HOST "Content-Encoding: %s\r\nContent-Length: %zu\r\n\r\n",
+			 path, encoding, len);
 
 	memcpy(out + n, body, len);
 	return (size_t)n + len;
@@ -454,7 +462,7 @@ test_encodings(void **state)
 
 	/* output larger than a piece, from a handler that pauses after each */
 	n = gzip(plain, sizeof(plain), packed, sizeof(packed));
-	memcpy(twice, packed, n);	/* two members make one body */
+	memcpy(twice, packed, n); /* two members make one body */
 	memcpy(twice + n, packed, n);
 	m = post(request, sizeof(request), "/pause", "gzip", twice, 2 * n);
 	for (int wait = 0; wait < 2; wait++) {
@@ -536,7 +544,8 @@ static void
 test_continue(void **state)
 {
 	static const char head[] = "POST /sum HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 5\r\n\r\n";
-	static const char refused[] = "POST /refuse HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 5\r\n\r\n";
+	static const char refused[] =
+		"POST /refuse HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 5\r\n\r\n";
 	struct http_peer *p = http_peer_new(base, server);
 
 	(void)state;
@@ -619,7 +628,7 @@ test_answer_later(void **state)
 	assert_non_null(held);
 	http_answer(held, 202, "text/plain", "at last", 7);
 	http_peer_run(p);
-	assert_non_null(strstr(http_peer_text(p) , "HTTP/1.1 202"));
+	assert_non_null(strstr(http_peer_text(p), "HTTP/1.1 202"));
 	http_peer_free(p);
 	assert_int_equal(n_lost, 0);
 }
@@ -674,7 +683,7 @@ test_stream(void **state)
 	http_peer_stop_reading(p);
 	for (int i = 0; i < 1000 && held != NULL; i++) {
 		if (http_stream_send(held, "data: 0123456789\n\n", 18) == -1)
-			assert_int_equal(http_stream_send(held, "x", 1), -1);	/* dead, and still safe to ask */
+			assert_int_equal(http_stream_send(held, "x", 1), -1); /* dead, and still safe to ask */
 		http_peer_run(p);
 	}
 	assert_null(held);
@@ -707,7 +716,7 @@ test_unread_answer(void **state)
 	http_peer_stop_reading(p);
 	say(p, "GET /hold HTTP/1.1\r\n" HOST "\r\n");
 	http_answer_blob(held, 200, "text/plain", b);
-	assert_null(held);	/* the handler is done with it */
+	assert_null(held); /* the handler is done with it */
 	wait_for(nobody_left);
 	assert_int_equal(discard_get(DISCARD_slow_reader), slow + 1);
 	http_blob_unref(b);
@@ -718,7 +727,7 @@ static void
 test_deadlines(void **state)
 {
 	static const struct {
-		const char  *sent;
+		const char *sent;
 		enum discard why;
 	} rows[] = {
 		{ "", DISCARD_idle_timeout },
@@ -796,7 +805,7 @@ test_token(void **state)
 	unlink(path);
 	close(fd);
 	assert_non_null(t);
-	check("GET /secret HTTP/1.1\r\n" HOST "\r\n", "HTTP/1.1 200 ");	/* none configured */
+	check("GET /secret HTTP/1.1\r\n" HOST "\r\n", "HTTP/1.1 200 "); /* none configured */
 	o.tokens = the_tokens;
 	o.tokens_arg = t;
 	http_server_configure(server, &o);
@@ -829,10 +838,12 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_simple), T(test_chunked), T(test_pipelined), T(test_refused), T(test_smuggling), T(test_nul_in_header),
-		T(test_bad_chunks), T(test_limits), T(test_encodings), T(test_bad_encodings), T(test_continue),
-		T(test_head_and_close), T(test_allow), T(test_etag), T(test_answer_later), T(test_lost), T(test_stream), T(test_unread_answer),
-		T(test_deadlines), T(test_max_connections), T(test_drain), T(test_token), T(test_bind),
+		T(test_simple),    T(test_chunked),       T(test_pipelined),    T(test_refused),
+		T(test_smuggling), T(test_nul_in_header), T(test_bad_chunks),   T(test_limits),
+		T(test_encodings), T(test_bad_encodings), T(test_continue),     T(test_head_and_close),
+		T(test_allow),     T(test_etag),          T(test_answer_later), T(test_lost),
+		T(test_stream),    T(test_unread_answer), T(test_deadlines),    T(test_max_connections),
+		T(test_drain),     T(test_token),         T(test_bind),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,18 +26,18 @@
 /* ---- a log that keeps the last records ---- */
 
 struct hand_log {
-	struct log	       log;
-	enum log_append	       answer;
-	enum log_outcome       outcome;
-	enum log_pressure      pressure;
-	bool		       hold;	/* keep submissions until settle() */
+	struct log log;
+	enum log_append answer;
+	enum log_outcome outcome;
+	enum log_pressure pressure;
+	bool hold; /* keep submissions until settle() */
 	struct log_submission *held[64];
-	size_t		       n_held;
-	uint64_t	       seq;
-	size_t		       n_records;
-	enum record_type       type[64];
-	uint8_t		       payload[64][4096];
-	uint32_t	       payload_len[64];
+	size_t n_held;
+	uint64_t seq;
+	size_t n_records;
+	enum record_type type[64];
+	uint8_t payload[64][4096];
+	uint32_t payload_len[64];
 };
 static struct hand_log hand;
 
@@ -91,9 +91,24 @@ static struct identity *identity;
 static bool want_all, halted_one;
 static char key_path[64];
 
-static const struct settings *get_settings(void *arg) { (void)arg; return &settings; }
-static const struct identity *get_identity(void *arg) { (void)arg; return identity; }
-static const struct tokens *get_tokens(void *arg) { (void)arg; return NULL; }
+static const struct settings *
+get_settings(void *arg)
+{
+	(void)arg;
+	return &settings;
+}
+static const struct identity *
+get_identity(void *arg)
+{
+	(void)arg;
+	return identity;
+}
+static const struct tokens *
+get_tokens(void *arg)
+{
+	(void)arg;
+	return NULL;
+}
 
 static bool
 want_dump(void *arg, uint16_t tenant, uint64_t signature)
@@ -135,8 +150,12 @@ find_host(void *arg, uint16_t tenant, uint64_t hash, uint32_t *no_out, uint32_t 
 }
 
 static struct gate_env env = {
-	.settings = get_settings, .identity = get_identity, .tokens = get_tokens, .want_dump = want_dump,
-	.halted = get_halted, .advice = get_advice,
+	.settings = get_settings,
+	.identity = get_identity,
+	.tokens = get_tokens,
+	.want_dump = want_dump,
+	.halted = get_halted,
+	.advice = get_advice,
 };
 static struct gate gate;
 static struct ingest *ingest;
@@ -265,7 +284,8 @@ test_json_report(void **state)
 
 	(void)state;
 	want_all = halted_one = true;
-	answer = post_json("/v1/reports",
+	answer = post_json(
+		"/v1/reports",
 		"{\"host\":\"h-1\",\"epoch\":\"0x1122334455667788\",\"seq\":9,\"kind\":\"kernel\","
 		"\"occurred\":\"2024-07-19T04:09:00Z\",\"module\":\"C:\\\\Windows\\\\csagent.sys\",\"module_id\":\"65ab\","
 		"\"offset\":\"0xe14ed\",\"reason\":\"PAGE_FAULT_IN_NONPAGED_AREA\",\"reason_code\":80,"
@@ -313,7 +333,9 @@ test_many(void **state)
 	const char *answer;
 
 	(void)state;
-	answer = post_json("/v1/reports", " [ {\"host\":\"a\",\"module\":\"m\"}, {\"module\":\"m\"}, {\"host\":\"b\",\"kind\":\"odd\"} ] ");
+	answer = post_json(
+		"/v1/reports",
+		" [ {\"host\":\"a\",\"module\":\"m\"}, {\"module\":\"m\"}, {\"host\":\"b\",\"kind\":\"odd\"} ] ");
 	expect(answer, 200, "{\"reports\":[{\"id\":");
 	assert_non_null(strstr(answer, "{\"error\":{\"code\":\"invalid_host_id\""));
 	assert_non_null(strstr(answer, "\"field\":\"reports[1].host\"}}"));
@@ -372,7 +394,8 @@ test_bad_json(void **state)
 	check_bad_json("{\"host\":\"a\",\"reason_code\":4294967296}", 400, DISCARD_invalid_json_value, "reason_code");
 	check_bad_json("{\"host\":\"a\",\"occurred\":\"yesterday\"}", 400, DISCARD_invalid_time, "occurred");
 	check_bad_json("{\"host\":\"a\",\"params\":[1,2,3,4,5]}", 400, DISCARD_too_many_items, "params");
-	check_bad_json("{\"host\":\"a\",\"frames\":[{\"module\":3}]}", 400, DISCARD_invalid_json_value, "frames.module");
+	check_bad_json("{\"host\":\"a\",\"frames\":[{\"module\":3}]}", 400, DISCARD_invalid_json_value,
+		       "frames.module");
 	memset(long_host, 'x', sizeof(long_host));
 	memcpy(long_host, "{\"host\":\"", 9);
 	strcpy(long_host + sizeof(long_host) - 3, "\"}");
@@ -455,7 +478,8 @@ test_protobuf(void **state)
 	assert_false(reader_failed(&r));
 	assert_int_equal(wants, 8);
 	assert_int_equal(refused, 1);
-	expect(request("POST", "/v1/reports", PROTOBUF "Accept: application/json\r\n", batch, len), 200, "\"reports\":[{\"id\":");
+	expect(request("POST", "/v1/reports", PROTOBUF "Accept: application/json\r\n", batch, len), 200,
+	       "\"reports\":[{\"id\":");
 	expect(request("POST", "/v1/reports", PROTOBUF, "\x0a\xff", 2), 400, "invalid_protobuf");
 	expect(request("POST", "/v1/reports", PROTOBUF, "\x08\x01", 2), 400, "invalid_protobuf");
 	expect(request("POST", "/v1/reports", PROTOBUF, "\x0a\x00", 2), 400, "invalid_host_id");
@@ -484,7 +508,7 @@ test_log_refuses(void **state)
 	expect(post_json("/v1/reports", "{\"host\":\"a\"}"), 503, "disk_full");
 	assert_non_null(strstr(http_peer_text(peer), "Retry-After: "));
 	assert_int_equal(discard_get(DISCARD_disk_full) - full, 1);
-	hand.answer = LOG_QUEUED;	/* room again */
+	hand.answer = LOG_QUEUED; /* room again */
 	expect(post_json("/v1/reports", "{\"host\":\"a\"}"), 200, "\"id\"");
 	hand.outcome = LOG_UNKNOWN;
 	expect(post_json("/v1/reports", "{\"host\":\"a\"}"), 503, "log_unknown");
@@ -510,7 +534,9 @@ test_log_busy(void **state)
 	hand.answer = LOG_BUSY;
 	memset(big, 'x', sizeof(big));
 	big[sizeof(big) - 1] = '\0';
-	n = snprintf(body, sizeof(body), "POST /v1/reports HTTP/1.1\r\nHost: a\r\n" JSON "Content-Length: %zu\r\n\r\n{\"host\":\"a\",\"x\":\"%s\"}",
+	n = snprintf(body, sizeof(body),
+		     "POST /v1/reports HTTP/1.1\r\nHost: a\r\n" JSON
+		     "Content-Length: %zu\r\n\r\n{\"host\":\"a\",\"x\":\"%s\"}",
 		     strlen(big) + 19, big);
 	for (int i = 0; i < 24; i++) {
 		peers[i] = http_peer_new(gate.base, ingest->http);
@@ -519,7 +545,7 @@ test_log_busy(void **state)
 		assert_string_equal(http_peer_text(peers[i]), "");
 	}
 	assert_true(ingest->n_waiters > 0);
-	http_peer_free(peers[23]);	/* who leaves while waiting is forgotten */
+	http_peer_free(peers[23]); /* who leaves while waiting is forgotten */
 	hand.answer = LOG_QUEUED;
 	for (int64_t until = clock_boot_us() + 10000000; !all_answered() && clock_boot_us() < until;) {
 		event_base_loop(gate.base, EVLOOP_ONCE);
@@ -541,7 +567,8 @@ test_low_disk_reduces(void **state)
 
 	(void)state;
 	hand.pressure = LOG_PRESSURE_REDUCE_BODIES;
-	expect(post_json("/v1/reports", "{\"host\":\"a\",\"module\":\"m\",\"frames\":[{\"module\":\"n\"}]}"), 200, "\"id\"");
+	expect(post_json("/v1/reports", "{\"host\":\"a\",\"module\":\"m\",\"frames\":[{\"module\":\"n\"}]}"), 200,
+	       "\"id\"");
 	r = logged_report(0);
 	assert_int_equal(r.n_frames, 0);
 	assert_true(r.flags & REPORT_FLAG_REDUCED);
@@ -556,7 +583,8 @@ test_heartbeats(void **state)
 
 	(void)state;
 	halted_one = true;
-	answer = post_json("/v1/heartbeats", "[{\"host\":\"a\",\"boot_id\":\"1\",\"product\":\"p\",\"content\":{\"c\":\"2\"},"
+	answer = post_json("/v1/heartbeats",
+			   "[{\"host\":\"a\",\"boot_id\":\"1\",\"product\":\"p\",\"content\":{\"c\":\"2\"},"
 			   "\"uptime_s\":7,\"interval_s\":30},{\"host\":\"\"},{\"host\":\"b\",\"goodbye\":true}]");
 	expect(answer, 200, "{\"accepted\":2,\"errors\":[{\"code\":\"invalid_host_id\"");
 	assert_non_null(strstr(answer, "\"halted\":[\"rollout-\\\"7\\\"\"]"));
@@ -624,9 +652,9 @@ test_dump_too_large(void **state)
 
 /* ---- forms ---- */
 
-#define FORM "Content-Type: multipart/form-data; boundary=XX\r\n"
+#define FORM               "Content-Type: multipart/form-data; boundary=XX\r\n"
 #define FIELD(name, value) "--XX\r\nContent-Disposition: form-data; name=\"" name "\"\r\n\r\n" value "\r\n"
-#define DUMP(bytes) \
+#define DUMP(bytes)                                                                                     \
 	"--XX\r\nContent-Disposition: form-data; name=\"upload_file_minidump\"; filename=\"a.dmp\"\r\n" \
 	"Content-Type: application/vnd.tcpdump.pcap\r\n\r\n" bytes "\r\n"
 
@@ -644,8 +672,9 @@ test_form(void **state)
 	char id[64];
 
 	(void)state;
-	expect(post_form("/submit", FORM, FIELD("ProductName", "Fire\xc3\xbc") FIELD("Version", "128") FIELD("guid", "g-1")
-			 FIELD("ptime", "61000") FIELD("unknown", "x") DUMP("MDMP\r\n--X\r--XX") "--XX--\r\n"),
+	expect(post_form("/submit", FORM,
+			 FIELD("ProductName", "Fire\xc3\xbc") FIELD("Version", "128") FIELD("guid", "g-1")
+				 FIELD("ptime", "61000") FIELD("unknown", "x") DUMP("MDMP\r\n--X\r--XX") "--XX--\r\n"),
 	       200, "\r\n\r\nCrashID=bp-");
 	r = logged_report(0);
 	check_text(r.product, "Fire\xc3\xbc");
@@ -674,11 +703,13 @@ test_extra_json(void **state)
 	struct report r;
 
 	(void)state;
-#define EXTRA(json) \
+#define EXTRA(json)                                                                           \
 	"--XX\r\nContent-Disposition: form-data; name=\"extra\"; filename=\"extra.json\"\r\n" \
 	"Content-Type: application/json\r\n\r\n" json "\r\n"
-	expect(post_form("/submit", FORM, EXTRA("{\"ProductName\":\"F\\u00fc\",\"Version\":\"1\",\"ReleaseChannel\":\"esr\"}")
-			 DUMP("MDMP") "--XX--"), 200, "CrashID=bp-");
+	expect(post_form("/submit", FORM,
+			 EXTRA("{\"ProductName\":\"F\\u00fc\",\"Version\":\"1\",\"ReleaseChannel\":\"esr\"}")
+				 DUMP("MDMP") "--XX--"),
+	       200, "CrashID=bp-");
 	r = logged_report(0);
 	check_text(r.product, "F\xc3\xbc");
 	check_text(r.labels[0].value, "esr");
@@ -707,11 +738,15 @@ test_bad_forms(void **state)
 
 	(void)state;
 	check_bad_form("", "x", DISCARD_no_content_type, "\r\n\r\nDiscarded=malformed_no_content_type\n");
-	check_bad_form("Content-Type: text/plain\r\n", "x", DISCARD_wrong_content_type, "Discarded=malformed_wrong_content_type\n");
-	check_bad_form("Content-Type: multipart/form-data\r\n", "x", DISCARD_no_boundary, "Discarded=malformed_no_boundary\n");
-	check_bad_form("Content-Type: multipart/form-data; boundary=\r\n", "x", DISCARD_no_boundary, "malformed_no_boundary");
+	check_bad_form("Content-Type: text/plain\r\n", "x", DISCARD_wrong_content_type,
+		       "Discarded=malformed_wrong_content_type\n");
+	check_bad_form("Content-Type: multipart/form-data\r\n", "x", DISCARD_no_boundary,
+		       "Discarded=malformed_no_boundary\n");
+	check_bad_form("Content-Type: multipart/form-data; boundary=\r\n", "x", DISCARD_no_boundary,
+		       "malformed_no_boundary");
 	check_bad_form(FORM, "no delimiter", DISCARD_bad_multipart, "Discarded=malformed_invalid_payload_structure\n");
-	check_bad_form(FORM, FIELD("a", "b") DUMP("MDMP"), DISCARD_bad_multipart, "malformed_invalid_payload_structure");
+	check_bad_form(FORM, FIELD("a", "b") DUMP("MDMP"), DISCARD_bad_multipart,
+		       "malformed_invalid_payload_structure");
 	check_bad_form(FORM, "--XXno", DISCARD_bad_multipart, "malformed_invalid_payload_structure");
 	check_bad_form(FORM, "--XX--", DISCARD_no_annotations, "Discarded=malformed_no_annotations\n");
 	check_bad_form(FORM, FIELD("a", "b") "--XX--", DISCARD_no_dump, "Discarded=malformed_no_dump\n");
@@ -719,7 +754,8 @@ test_bad_forms(void **state)
 	check_bad_form(FORM, DUMP("MDMP") DUMP("MDMP") "--XX--", DISCARD_two_dumps, "Discarded=malformed_two_dumps\n");
 	check_bad_form(FORM, FIELD("prod", "\xff") DUMP("MDMP") "--XX--", DISCARD_invalid_annotation_value,
 		       "Discarded=malformed_invalid_annotation_value\n");
-	check_bad_form(FORM "Content-Encoding: gzip\r\n", "not gzip", DISCARD_bad_gzip, "Discarded=malformed_bad_gzip\n");
+	check_bad_form(FORM "Content-Encoding: gzip\r\n", "not gzip", DISCARD_bad_gzip,
+		       "Discarded=malformed_bad_gzip\n");
 	for (int i = 0; i < 513; i++)
 		strcat(many, FIELD("a", "b"));
 	strcat(many, "--XX--");
@@ -740,10 +776,12 @@ test_field_too_large(void **state)
 	/* what we do not keep may be as long as it likes; what is kept is cut at a character */
 	memcpy(strstr(body, "prod"), "text", 4);
 	expect(post_form("/submit", FORM, body), 200, "CrashID=");
-	strcpy(body, FIELD("ver", "0123456789012345678901234567890123456789012345678901234567890\xe2\x82\xac\xe2\x82\xac")
-	       DUMP("MDMP") "--XX--");
+	strcpy(body,
+	       FIELD("ver", "0123456789012345678901234567890123456789012345678901234567890\xe2\x82\xac\xe2\x82\xac")
+		       DUMP("MDMP") "--XX--");
 	expect(post_form("/submit", FORM, body), 200, "CrashID=");
-	check_text(logged_report(1).version, "0123456789012345678901234567890123456789012345678901234567890\xe2\x82\xac");
+	check_text(logged_report(1).version,
+		   "0123456789012345678901234567890123456789012345678901234567890\xe2\x82\xac");
 	free(body);
 }
 
@@ -751,16 +789,18 @@ test_field_too_large(void **state)
 static void
 test_nested(void **state)
 {
-#define INNER(bytes) "--yy\r\nContent-Disposition: form-data; name=\"ver\"\r\n\r\n7\r\n" \
-		     "--yy\r\nContent-Disposition: form-data; name=\"upload_file_minidump\"\r\n\r\n" bytes "\r\n--yy--\r\n"
+#define INNER(bytes)                                                        \
+	"--yy\r\nContent-Disposition: form-data; name=\"ver\"\r\n\r\n7\r\n" \
+	"--yy\r\nContent-Disposition: form-data; name=\"upload_file_minidump\"\r\n\r\n" bytes "\r\n--yy--\r\n"
 	(void)state;
-	expect(post_form("/submit", FORM, FIELD("prod", "p") DUMP(INNER("MDMPinner")) FIELD("platform", "Linux") "--XX--\r\n"),
+	expect(post_form("/submit", FORM,
+			 FIELD("prod", "p") DUMP(INNER("MDMPinner")) FIELD("platform", "Linux") "--XX--\r\n"),
 	       200, "CrashID=");
 	assert_int_equal(fake_dumps.last_size, 9);
 	check_text(logged_report(0).version, "7");
 	check_text(logged_report(0).product, "p");
 	check_text(logged_report(0).os, "Linux");
-	expect(post_form("/submit", FORM, DUMP("--") "--XX--\r\n"), 200, "CrashID=");	/* no form after all */
+	expect(post_form("/submit", FORM, DUMP("--") "--XX--\r\n"), 200, "CrashID="); /* no form after all */
 	assert_int_equal(fake_dumps.last_size, 2);
 	expect(post_form("/submit", FORM, DUMP("-MDMP") "--XX--\r\n"), 200, "CrashID=");
 	assert_int_equal(fake_dumps.last_size, 5);
@@ -780,10 +820,11 @@ test_form_dump_dropped(void **state)
 
 	(void)state;
 	fake_dumps.refuse_begin = DISCARD_dump_disk_low;
-	expect(post_form("/submit", FORM, FIELD("prod", "p") DUMP("MDMP") "--XX--"), 200, "X-Faultline-Dump: dump_disk_low\r\n");
+	expect(post_form("/submit", FORM, FIELD("prod", "p") DUMP("MDMP") "--XX--"), 200,
+	       "X-Faultline-Dump: dump_disk_low\r\n");
 	assert_non_null(strstr(http_peer_text(peer), "CrashID=bp-"));
 	assert_int_equal(logged_report(0).flags, REPORT_FLAG_FORM | REPORT_FLAG_DUMP_DROPPED);
-	sha256("MDMP", 4, sha);		/* known again when it comes again */
+	sha256("MDMP", 4, sha); /* known again when it comes again */
 	assert_memory_equal(logged_report(0).dump_sha256.at, sha, sizeof(sha));
 	fake_dumps.refuse_begin = DISCARD_none;
 	memset(big, 'd', sizeof(big) - 1);
@@ -802,7 +843,7 @@ test_form_splits(void **state)
 	static const char form[] =
 		"POST /submit HTTP/1.1\r\nHost: a\r\n" FORM "Transfer-Encoding: chunked\r\n\r\n"
 		"e0\r\n" FIELD("prod", "p") DUMP("MDMP\r\n\r\n--XY\r\n--X\r") "\r\n"
-		"6\r\n--XX--\r\n0\r\n\r\n";
+									      "6\r\n--XX--\r\n0\r\n\r\n";
 	char *fixed = strdup(form);
 	size_t chunk = strlen(FIELD("prod", "p") DUMP("MDMP\r\n\r\n--XY\r\n--X\r")), len;
 
@@ -824,7 +865,8 @@ test_form_splits(void **state)
 static void
 test_client_leaves(void **state)
 {
-	static const char half[] = "POST /submit HTTP/1.1\r\nHost: a\r\n" FORM "Content-Length: 1000\r\n\r\n" DUMP("MDMP");
+	static const char half[] =
+		"POST /submit HTTP/1.1\r\nHost: a\r\n" FORM "Content-Length: 1000\r\n\r\n" DUMP("MDMP");
 
 	(void)state;
 	http_peer_send(peer, half, sizeof(half) - 1);
@@ -856,11 +898,28 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_json_report), T(test_answer_waits_for_the_log), T(test_many), T(test_bad_json), T(test_absurd_times),
-		T(test_protobuf), T(test_idempotency), T(test_log_refuses), T(test_log_busy), T(test_low_disk_reduces),
-		T(test_heartbeats), T(test_put_dump), T(test_dump_too_large), T(test_form), T(test_extra_json),
-		T(test_bad_forms), T(test_field_too_large), T(test_nested), T(test_form_dump_dropped), T(test_form_splits),
-		T(test_client_leaves), T(test_other_paths),
+		T(test_json_report),
+		T(test_answer_waits_for_the_log),
+		T(test_many),
+		T(test_bad_json),
+		T(test_absurd_times),
+		T(test_protobuf),
+		T(test_idempotency),
+		T(test_log_refuses),
+		T(test_log_busy),
+		T(test_low_disk_reduces),
+		T(test_heartbeats),
+		T(test_put_dump),
+		T(test_dump_too_large),
+		T(test_form),
+		T(test_extra_json),
+		T(test_bad_forms),
+		T(test_field_too_large),
+		T(test_nested),
+		T(test_form_dump_dropped),
+		T(test_form_splits),
+		T(test_client_leaves),
+		T(test_other_paths),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

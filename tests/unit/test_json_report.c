@@ -43,7 +43,8 @@ test_numbers(void **state)
 	assert_true(convert("{\"host\":\"h\",\"epoch\":null,\"seq\":0}").seq == 0);
 	assert_true(convert("{\"host\":\"h\",\"occurred\":1721362140123}").occurred_us == 1721362140123000);
 	assert_true(convert("{\"host\":\"h\",\"occurred_us\":1721362140123456}").occurred_us == 1721362140123456);
-	assert_true(convert("{\"host\":\"h\",\"occurred\":\"2024-07-19T06:09:00.5+02:00\"}").occurred_us == 1721362140500000);
+	assert_true(convert("{\"host\":\"h\",\"occurred\":\"2024-07-19T06:09:00.5+02:00\"}").occurred_us ==
+		    1721362140500000);
 	assert_true(convert("{\"host\":\"h\",\"occurred\":-1000}").occurred_us == -1000000);
 	assert_int_equal(convert("{\"host\":\"h\",\"kind\":3}").kind, REPORT_BOOT_CRITICAL);
 	assert_int_equal(convert("{\"host\":\"h\",\"kind\":\"boot-critical\"}").kind, REPORT_BOOT_CRITICAL);
@@ -58,7 +59,8 @@ test_texts(void **state)
 	(void)state;
 	assert_true(text_equal(r.host, TEXT("aA/\t\xf0\x9f\x98\x80")));
 	assert_true(text_equal(r.module, TEXT("C:\\\xc3\xa9")));
-	r = convert(" {\t\"host\" :\r\n\"h\" , \"labels\" : [ { \"value\" : \"v\" , \"name\" : \"n\" } ] , \"x\" : [ ] } ");
+	r = convert(
+		" {\t\"host\" :\r\n\"h\" , \"labels\" : [ { \"value\" : \"v\" , \"name\" : \"n\" } ] , \"x\" : [ ] } ");
 	assert_int_equal(r.n_labels, 1);
 	assert_true(text_equal(r.labels[0].name, TEXT("n")) && text_equal(r.labels[0].value, TEXT("v")));
 }
@@ -79,7 +81,7 @@ refusal(const char *json, const char *field_want)
 	if (why != DISCARD_none)
 		assert_string_equal(field != NULL ? field : "", field_want);
 	if (why != DISCARD_none && j.why == DISCARD_none)
-		assert_true(json_in_done(&j));		/* the reader stands behind the item */
+		assert_true(json_in_done(&j)); /* the reader stands behind the item */
 	return why != DISCARD_none ? why : j.why;
 }
 
@@ -88,10 +90,12 @@ test_refusals(void **state)
 {
 	(void)state;
 	assert_int_equal(refusal("{\"seq\":\"x\",\"kind\":[],\"host\":\"h\"}", "seq"), DISCARD_invalid_json_value);
-	assert_int_equal(refusal("{\"host\":\"h\",\"labels\":{\"a\":{\"b\":[1]}}}", "labels"), DISCARD_invalid_json_value);
+	assert_int_equal(refusal("{\"host\":\"h\",\"labels\":{\"a\":{\"b\":[1]}}}", "labels"),
+			 DISCARD_invalid_json_value);
 	assert_int_equal(refusal("{\"host\":\"h\",\"seq\":1e3}", "seq"), DISCARD_invalid_json_value);
 	assert_int_equal(refusal("{\"host\":\"h\",\"offset\":\"\"}", "offset"), DISCARD_invalid_json_value);
-	assert_int_equal(refusal("{\"host\":\"h\",\"offset\":\"0x11112222333344445\"}", "offset"), DISCARD_invalid_json_value);
+	assert_int_equal(refusal("{\"host\":\"h\",\"offset\":\"0x11112222333344445\"}", "offset"),
+			 DISCARD_invalid_json_value);
 	assert_int_equal(refusal("{\"host\":\"h\",\"occurred\":1.5}", "occurred"), DISCARD_invalid_time);
 	assert_int_equal(refusal("[]", ""), DISCARD_invalid_json_value);
 	assert_int_equal(refusal("{\"host\":\"h\"", ""), DISCARD_invalid_json);
@@ -106,8 +110,9 @@ test_refusals(void **state)
 static void
 test_annotations(void **state)
 {
-	static char json[] = "{\"ProductName\":\"App\",\"Version\":\"1.0\",\"CrashTime\":\"1721362140\",\"UptimeTS\":\"61.5\","
-			     "\"ReleaseChannel\":\"beta\",\"TelemetryEnvironment\":\"{}\"}";
+	static char json[] =
+		"{\"ProductName\":\"App\",\"Version\":\"1.0\",\"CrashTime\":\"1721362140\",\"UptimeTS\":\"61.5\","
+		"\"ReleaseChannel\":\"beta\",\"TelemetryEnvironment\":\"{}\"}";
 	struct submit_fields f = { .any = false };
 	struct report r;
 
@@ -123,7 +128,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_numbers), cmocka_unit_test(test_texts), cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_numbers),
+		cmocka_unit_test(test_texts),
+		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_annotations),
 	};
 

@@ -83,9 +83,12 @@ static void
 test_parts(void **state)
 {
 	(void)state;
-	check("b", "--b\r\n" PART("a") "\r\n1\r\n--b\r\n" PART("c") "\r\n2\r\n--b--\r\n", DISCARD_none, true, "a//=1;c//=2;");
-	check("b", "preamble\r\n--b \t\r\ncontent-DISPOSITION:form-data;filename=\"f;g\" ; name=a\r\nContent-Type:  text/plain \r\n"
-	      "\r\n\r\n--b--epilogue\r\n--b\r\n", DISCARD_none, true, "a/f;g/text/plain=;");
+	check("b", "--b\r\n" PART("a") "\r\n1\r\n--b\r\n" PART("c") "\r\n2\r\n--b--\r\n", DISCARD_none, true,
+	      "a//=1;c//=2;");
+	check("b",
+	      "preamble\r\n--b \t\r\ncontent-DISPOSITION:form-data;filename=\"f;g\" ; name=a\r\nContent-Type:  text/plain \r\n"
+	      "\r\n\r\n--b--epilogue\r\n--b\r\n",
+	      DISCARD_none, true, "a/f;g/text/plain=;");
 	check("b", "--b\r\n\r\nno headers\r\n--b--", DISCARD_none, true, "//=no headers;");
 }
 
@@ -94,8 +97,8 @@ static void
 test_almost_delimiters(void **state)
 {
 	(void)state;
-	check("ab", "--ab\r\n" PART("x") "\r\n\r\r\n\r\n-\r\n--\r\n--a\r\n--aa--ab\n--ab\r\r\n--ab--", DISCARD_none, true,
-	      "x//=\r\r\n\r\n-\r\n--\r\n--a\r\n--aa--ab\n--ab\r;");
+	check("ab", "--ab\r\n" PART("x") "\r\n\r\r\n\r\n-\r\n--\r\n--a\r\n--aa--ab\n--ab\r\r\n--ab--", DISCARD_none,
+	      true, "x//=\r\r\n\r\n-\r\n--\r\n--a\r\n--aa--ab\n--ab\r;");
 	check("-", "---\r\n" PART("x") "\r\n--\r\n--\r\n-\r\n-----", DISCARD_none, true, "x//=--\r\n--\r\n-;");
 }
 
@@ -111,16 +114,16 @@ test_damage(void **state)
 	memset(big, 'h', sizeof(big) - 1);
 	big[sizeof(big) - 1] = '\0';
 	memcpy(big, "--b\r\n", 5);
-	check("b", big, DISCARD_bad_multipart, false, "");	/* headers without end */
+	check("b", big, DISCARD_bad_multipart, false, ""); /* headers without end */
 	memcpy(big, "hhhhh", 5);
-	check("b", big, DISCARD_bad_multipart, false, "");	/* no delimiter comes */
+	check("b", big, DISCARD_bad_multipart, false, ""); /* no delimiter comes */
 }
 
 static void
 test_boundary(void **state)
 {
 	static const struct {
-		const char  *type, *boundary;
+		const char *type, *boundary;
 		enum discard why;
 	} rows[] = {
 		{ "multipart/form-data; boundary=abc", "abc", DISCARD_none },
@@ -128,8 +131,8 @@ test_boundary(void **state)
 		{ "multipart/form-data", "", DISCARD_no_boundary },
 		{ "multipart/form-data; boundary=\"\"", "", DISCARD_no_boundary },
 		{ "multipart/form-data; notboundary=a", "", DISCARD_no_boundary },
-		{ "multipart/form-data; boundary=0123456789012345678901234567890123456789012345678901234567890123456789x", "",
-		  DISCARD_no_boundary },
+		{ "multipart/form-data; boundary=0123456789012345678901234567890123456789012345678901234567890123456789x",
+		  "", DISCARD_no_boundary },
 		{ "text/plain; boundary=a", "", DISCARD_wrong_content_type },
 		{ "", "", DISCARD_no_content_type },
 	};
@@ -147,7 +150,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_parts), cmocka_unit_test(test_almost_delimiters), cmocka_unit_test(test_damage),
+		cmocka_unit_test(test_parts),
+		cmocka_unit_test(test_almost_delimiters),
+		cmocka_unit_test(test_damage),
 		cmocka_unit_test(test_boundary),
 	};
 
