@@ -162,6 +162,7 @@ open_log(struct beat *b, const struct settings *s)
 	version.binary = text;
 	append(b, note_of(b, RECORD_LEDGER_VERSION, &version.base));
 	append(b, settings_note(b, s));
+	intake_flush(b->intake);	/* now: a log whose first record is no seed counts as cut off */
 }
 
 static void

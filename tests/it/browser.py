@@ -36,7 +36,7 @@ class Browser:
             args.append("--no-sandbox")
         if dark:
             args.append("--force-dark-mode")
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while True:
             try:
                 if self._call("GET", "/status")["ready"]:

@@ -137,7 +137,7 @@ def test_now_counts_what_came(daemon):
 
     def settled():
         n = daemon.get("/v1/now").json
-        return n["reports"]["counted"] == 4 and n["arrivals"]["last_minute"] == 4 and n
+        return n["reports"]["counted"] == 4 and n["arrivals"]["last_minute"] == 4 and len(n["largest"]) == 4 and n
     now = daemon.until(settled, "the counts")
     assert now["server"] == "live" and now["stale_seconds"] < 10
     assert now["hosts"]["known"] == fleet.HOSTS and now["hosts"]["sites"] == fleet.SITES
