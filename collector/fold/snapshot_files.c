@@ -415,6 +415,8 @@ fail:
 
 /* ---- opening ---- */
 
+static enum snapshot_found damaged(char *err, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
 static enum snapshot_found
 damaged(char *err, size_t size, const char *fmt, ...)
 {

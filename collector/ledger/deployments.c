@@ -20,8 +20,8 @@ deployment_start(struct deployment *d, uint32_t no)
 	d->no = no;
 	d->halt_trial = d->suspect = d->shown = UINT32_MAX;
 	for (uint32_t q = 0; q < 2; q++)
-		table_init(&d->waiting[q], sizeof(struct waiting_row), 10, chunk_id(CHUNK_WAITING, no, q << 31));
-	table_init(&d->trials, sizeof(struct trial_row), 6, chunk_id(CHUNK_TRIALS, no, 0));
+		table_init(&d->waiting[q], sizeof(struct waiting_row), 10, chunk_id(CHUNK_WAITING, no, q << 31), true);
+	table_init(&d->trials, sizeof(struct trial_row), 6, chunk_id(CHUNK_TRIALS, no, 0), false);
 }
 
 static void

@@ -126,7 +126,7 @@ fold_heartbeat(struct ledger *l, const struct record_view *rec, const struct hea
 	c = hosts_edit(&l->hosts, &l->snap, no);
 	c->content[at] = content;
 	c->labels[at] = labels;
-	c->interval[at] = interval;
+	hosts_set_interval(&l->hosts, &l->snap, no, interval);
 	atomic_store_explicit(&c->print[at], print != 0 ? print : 1, memory_order_relaxed);
 }
 
@@ -372,7 +372,8 @@ count_dump(struct ledger *l, uint32_t no)
 }
 
 static void
-count_report(struct ledger *l, const struct record_view *rec, const struct report *r, struct report_row *row)
+count_report(struct ledger *l, const struct record_view *rec, const struct report *r, struct claim_hash h,
+	     struct report_row *row)
 {
 	uint32_t at = HOST_AT(row->host_no), keys[6];
 	struct host_chunk *c = host_chunk(&l->hosts, row->host_no);
@@ -381,7 +382,7 @@ count_report(struct ledger *l, const struct record_view *rec, const struct repor
 				 .pos = rec->pos, .report_pos = rec->pos };
 	struct host_side *side;
 
-	keys_of_report(&l->keys, &l->snap, r, &l->birth, &row->claimed);
+	keys_of_report(&l->keys, &l->snap, r, h, &l->birth, &row->claimed);
 	keys[0] = row->claimed.key;
 	keys[1] = row->claimed.build;
 	keys[2] = row->claimed.module;
@@ -400,7 +401,7 @@ count_report(struct ledger *l, const struct record_view *rec, const struct repor
 }
 
 void
-fold_report(struct ledger *l, const struct record_view *rec, const struct report *r)
+fold_report(struct ledger *l, const struct record_view *rec, const struct report *r, struct claim_hash h)
 {
 	uint32_t no = host_number(l, rec->tenant, r->host_hash);
 	struct report_row *row;
@@ -432,7 +433,7 @@ fold_report(struct ledger *l, const struct record_view *rec, const struct report
 		l->stats.reports++;
 		l->stats.reports_late += j.outcome == REPORT_LATE;
 		row->version = intern_add(&l->interns[INTERN_VERSIONS], &l->snap, r->version);
-		count_report(l, rec, r, row);
+		count_report(l, rec, r, h, row);
 	}
 	if (l->sink.report != NULL)
 		l->sink.report(l->sink.arg, rec->tenant, rec->pos, j.outcome, signature_of(l, &row->claimed), j.first,

@@ -81,7 +81,7 @@ hosts_init(struct hosts *h)
 	h->shards = mem_zero(SHARDS, sizeof(*h->shards));
 	for (uint32_t i = 0; i < SHARDS; i++)
 		atomic_init(&h->shards[i].index, index_new(h, SHARD_MIN));
-	table_init(&h->side, sizeof(struct host_side), SIDE_SHIFT, chunk_id(CHUNK_SIDE, 0, 0));
+	table_init(&h->side, sizeof(struct host_side), SIDE_SHIFT, chunk_id(CHUNK_SIDE, 0, 0), false);
 	h->readers_lock = mem_zero(1, sizeof(pthread_mutex_t));
 	pthread_mutex_init(h->readers_lock, NULL);
 }
@@ -94,6 +94,7 @@ hosts_fini(struct hosts *h)
 	free(h->chunks);
 	free(h->words_cold);
 	free(h->words_seen);
+	free(h->shortest);
 	for (uint32_t i = 0; i < SHARDS; i++)
 		free(atomic_load(&h->shards[i].index));
 	while (h->retired != NULL) {
@@ -266,6 +267,7 @@ hosts_make_chunk(struct hosts *h, uint32_t c)
 
 		h->words_cold = mem_grow(h->words_cold, h->words_cap, cap, sizeof(uint32_t));
 		h->words_seen = mem_grow(h->words_seen, h->words_cap, cap, sizeof(uint32_t));
+		h->shortest = mem_grow(h->shortest, h->words_cap, cap, sizeof(uint16_t));
 		h->words_cap = cap;
 	}
 	if (c % HOST_SLAB == 0) {
@@ -304,6 +306,22 @@ hosts_edit(struct hosts *h, struct snap *s, uint32_t no)
 	return h->chunks[c];
 }
 
+static void
+note_interval(struct hosts *h, uint32_t no, uint16_t interval)
+{
+	uint16_t *shortest = &h->shortest[no >> HOST_CHUNK_SHIFT];
+
+	if (interval > 0 && (*shortest == 0 || interval < *shortest))
+		*shortest = interval;
+}
+
+void
+hosts_set_interval(struct hosts *h, struct snap *s, uint32_t no, uint16_t interval)
+{
+	hosts_edit(h, s, no)->interval[HOST_AT(no)] = interval;
+	note_interval(h, no, interval);
+}
+
 struct host_chunk *
 hosts_edit_seen(struct hosts *h, struct snap *s, uint32_t no)
 {
@@ -322,6 +340,7 @@ hosts_loaded(struct hosts *h)
 		const struct host_chunk *c = host_chunk(h, no);
 
 		insert(h, key_of_host(h, no), no);
+		note_interval(h, no, c->interval[HOST_AT(no)]);
 		h->cloned += (c->flags[HOST_AT(no)] & HOST_CLONED) != 0;
 	}
 	side_room(h, h->side.n);
@@ -378,6 +397,22 @@ side_find(const struct hosts *h, uint32_t no)
 	return UINT32_MAX;
 }
 
+void
+hosts_prefetch_side(const struct hosts *h, uint32_t no, int step)
+{
+	uint32_t row;
+
+	if (h->n_side_slots == 0)
+		return;
+	if (step == 0) {
+		__builtin_prefetch(&h->side_slots[side_home(h, no)]);
+		return;
+	}
+	row = h->side_slots[side_home(h, no)];
+	if (row != 0)
+		__builtin_prefetch(table_at(&h->side, row - 1));
+}
+
 const struct host_side *
 hosts_side(const struct hosts *h, uint32_t no)
 {
@@ -408,7 +443,7 @@ hosts_bytes(const struct hosts *h)
 	size_t slabs = (h->n + HOST_CHUNK * HOST_SLAB - 1) / (HOST_CHUNK * HOST_SLAB);
 
 	return slabs * HOST_SLAB * sizeof(struct host_chunk) + h->index_bytes +
-	       (h->n >> HOST_CHUNK_SHIFT) * (sizeof(void *) + 2 * sizeof(uint32_t));
+	       (h->n >> HOST_CHUNK_SHIFT) * (sizeof(void *) + 2 * sizeof(uint32_t) + sizeof(uint16_t));
 }
 
 /* ---- other threads ---- */

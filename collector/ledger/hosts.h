@@ -65,6 +65,7 @@ struct hosts {
 	uint32_t	    n;
 	struct host_chunk **chunks;	/* directory for HOST_MAX hosts, touched lazily; never moves */
 	uint32_t	   *words_cold, *words_seen;
+	uint16_t	   *shortest;	/* per chunk: no shorter interval is in it (0: none yet); derived */
 	size_t		    words_cap;
 	struct host_shard  *shards;
 	struct table	    side;	/* struct host_side */
@@ -88,6 +89,7 @@ host_chunk(const struct hosts *h, uint32_t no)
 }
 #define HOST_AT(no) ((no) & (HOST_CHUNK - 1))
 
+void	 hosts_prefetch_side(const struct hosts *h, uint32_t no, int step);	/* step 0, then 1 */
 /* Number of a host, UINT32_MAX if unknown. */
 uint32_t hosts_find(const struct hosts *h, uint16_t tenant, uint64_t hash);
 void	 hosts_prefetch_index(const struct hosts *h, uint16_t tenant, uint64_t hash);
@@ -98,6 +100,8 @@ uint32_t hosts_add(struct hosts *h, struct snap *s, uint16_t tenant, uint64_t ha
 /* About to change the host's columns (all but last_seen), or its last_seen. */
 struct host_chunk *hosts_edit(struct hosts *h, struct snap *s, uint32_t no);
 struct host_chunk *hosts_edit_seen(struct hosts *h, struct snap *s, uint32_t no);
+
+void hosts_set_interval(struct hosts *h, struct snap *s, uint32_t no, uint16_t interval);
 
 /* The side row, made on first use; about to be changed. */
 struct host_side	*hosts_edit_side(struct hosts *h, struct snap *s, uint32_t no);

@@ -212,6 +212,33 @@ hostset_has(const struct hostset *set, uint32_t x)
 }
 
 void
+hostset_prefetch(const struct hostset *set, uint32_t x, int step)
+{
+	const struct hostset_block *b;
+
+	if (set->n_blocks == 0) {
+		if (set->small_cap > 0 && step == 0)
+			__builtin_prefetch(set->u.small + set->n / 2);
+		return;
+	}
+	if (x >> 16 >= set->n_blocks)
+		return;
+	if (step == 0) {
+		__builtin_prefetch(&set->u.blocks[x >> 16]);
+		return;
+	}
+	b = set->u.blocks[x >> 16];
+	if (b == NULL)
+		return;
+	if (step == 1)
+		__builtin_prefetch(b);
+	else if (b->bits != NULL)
+		__builtin_prefetch(&b->bits[(x & 0xffff) >> 6]);
+	else
+		__builtin_prefetch(b->v + b->n / 2);
+}
+
+void
 hostset_fini(struct hostset *set)
 {
 	for (uint32_t i = 0; i < set->n_blocks; i++)

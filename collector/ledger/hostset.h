@@ -13,7 +13,7 @@
  * array or a bitmap.  Blocks are snapshot chunks of their own, so that a set of millions
  * is never serialised in one go; that, and memory counted to the byte, is why this is not
  * CRoaring. */
-#define HOSTSET_SMALL 32u
+#define HOSTSET_SMALL 512u
 
 struct hostset_block;
 struct hostset {
@@ -29,6 +29,8 @@ struct hostset {
 
 /* Add x; true if it was new.  Blocks that change are touched under id base + block. */
 bool hostset_add(struct hostset *set, uint32_t x, struct snap *s, uint64_t base);
+/* Fetch what adding x will touch: call with step 0, 1 and 2, some work between. */
+void hostset_prefetch(const struct hostset *set, uint32_t x, int step);
 bool hostset_has(const struct hostset *set, uint32_t x);
 void hostset_fini(struct hostset *set);
 /* Blocks are dropped from the snapshot too. */

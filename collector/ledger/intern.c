@@ -18,7 +18,7 @@ void
 intern_init(struct intern *t, uint64_t id)
 {
 	*t = (struct intern){ 0 };
-	table_init(&t->rows, sizeof(struct intern_row), SHIFT, id);
+	table_init(&t->rows, sizeof(struct intern_row), SHIFT, id, false);
 }
 
 void

@@ -22,7 +22,7 @@ void
 keys_init(struct keys *k)
 {
 	*k = (struct keys){ .max_exact = DEFAULT_MAX, .seed = 0x6661756c746c696eull };
-	table_init(&k->rows, sizeof(struct key), SHIFT, chunk_id(CHUNK_KEYS, 0, 0));
+	table_init(&k->rows, sizeof(struct key), SHIFT, chunk_id(CHUNK_KEYS, 0, 0), false);
 	fingerprints_init(k);
 }
 
@@ -288,10 +288,6 @@ keys_class(struct keys *k, struct snap *s, enum signature_rung rung, const struc
 
 /* ---- the claim cache ---- */
 
-struct claim_hash {
-	uint64_t h1, h2;
-};
-
 static uint8_t *
 add_bytes(uint8_t *p, const void *data, size_t len)
 {
@@ -301,13 +297,13 @@ add_bytes(uint8_t *p, const void *data, size_t len)
 	return p + 4 + len;
 }
 
-/* Everything that decides the rungs of a report. */
-static struct claim_hash
-hash_claim(const struct keys *k, uint16_t tenant, const struct report *r)
+struct claim_hash
+keys_hash_claim(const struct keys *k, uint16_t tenant, const struct report *r)
 {
 	uint8_t buf[MODULE_MAX + MODULE_ID_MAX + REASON_MAX + TEXT_NAME_MAX + 128], *p = buf;
 	uint64_t head[3] = { (uint64_t)tenant << 48 | (uint64_t)r->kind << 40 | (uint64_t)r->n_params << 32 | r->reason_code,
 			     r->offset, 0 };
+	struct claim_hash h;
 
 	p = add_bytes(p, head, sizeof(head));
 	p = add_bytes(p, r->module.at, r->module.len);
@@ -317,7 +313,9 @@ hash_claim(const struct keys *k, uint16_t tenant, const struct report *r)
 		p = add_bytes(p, r->params, r->n_params * sizeof(r->params[0]));
 		p = add_bytes(p, r->os_build.at, r->os_build.len);
 	}
-	return (struct claim_hash){ hash64(k->seed, buf, (size_t)(p - buf)), hash64(~k->seed, buf, (size_t)(p - buf)) };
+	h = (struct claim_hash){ hash64(k->seed, buf, (size_t)(p - buf)), hash64(~k->seed, buf, (size_t)(p - buf)) };
+	h.h1 += h.h1 == 0;	/* 0 is an empty slot */
+	return h;
 }
 
 static uint32_t *
@@ -369,13 +367,30 @@ claims_room(struct keys *k)
 }
 
 void
-keys_of_report(struct keys *k, struct snap *s, const struct report *r, const struct key_birth *b, struct rungs *out)
+keys_prefetch_claim(const struct keys *k, struct claim_hash h)
 {
-	struct claim_hash h = hash_claim(k, b->tenant, r);
+	if (k->claim_slots > 0)
+		__builtin_prefetch(&k->claims[(uint32_t)h.h1 & (k->claim_slots - 1)]);
+}
+
+bool
+keys_guess(const struct keys *k, struct claim_hash h, struct rungs *out)
+{
+	const struct claim_row *row = k->claim_slots > 0 ? claim_slot(k, h) : NULL;
+
+	if (row == NULL || row->h1 == 0)
+		return false;
+	*out = row->rungs;
+	return true;
+}
+
+void
+keys_of_report(struct keys *k, struct snap *s, const struct report *r, struct claim_hash h, const struct key_birth *b,
+	       struct rungs *out)
+{
 	struct claim_row *row;
 	uint64_t over = k->over_cap;
 
-	h.h1 += h.h1 == 0;
 	claims_room(k);
 	row = claim_slot(k, h);
 	if (row->h1 != 0 && still_valid(k, row)) {
@@ -449,8 +464,11 @@ keys_vote(struct keys *k, struct snap *s, uint32_t no, const struct key_vote *v)
 	key->last_us = v->now_us;
 	key->kinds |= (uint8_t)(1u << v->kind);
 	add_version(key, v->version);
+	/* a host counts for the site it was at when it voted first */
+	if (!hostset_add(&key->hosts, v->host_no, s, chunk_id(CHUNK_KEY_HOSTS, no, 0)))
+		return false;
 	hostset_add(&key->sites, v->site, s, chunk_id(CHUNK_KEY_HOSTS, no, KEY_SITES_BLOCK));
-	return hostset_add(&key->hosts, v->host_no, s, chunk_id(CHUNK_KEY_HOSTS, no, 0));
+	return true;
 }
 
 /* ---- words ---- */

@@ -98,9 +98,18 @@ struct key_birth {
 	void	*arg;
 };
 
-/* Keys of a claim, made when missing.  False: nothing but classes to count. */
-void keys_of_report(struct keys *k, struct snap *s, const struct report *r, const struct key_birth *b,
-		    struct rungs *out);
+/* 128 bits of everything in a report that decides its rungs. */
+struct claim_hash {
+	uint64_t h1, h2;
+};
+struct claim_hash keys_hash_claim(const struct keys *k, uint16_t tenant, const struct report *r);
+void keys_prefetch_claim(const struct keys *k, struct claim_hash h);
+/* The rungs of a claim seen lately: only a hint for prefetching. */
+bool keys_guess(const struct keys *k, struct claim_hash h, struct rungs *out);
+
+/* Keys of a report whose claim hashes to h, made when missing. */
+void keys_of_report(struct keys *k, struct snap *s, const struct report *r, struct claim_hash h,
+		    const struct key_birth *b, struct rungs *out);
 void keys_of_place(struct keys *k, struct snap *s, const struct signature_key *place, const struct key_birth *b,
 		   struct rungs *out);
 /* RUNG_KERNEL or RUNG_ANY of the tenant. */

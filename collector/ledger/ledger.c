@@ -3,6 +3,7 @@
 
 #include "base/arena.h"
 #include "base/settings.h"
+#include "collector/ledger/ahead.h"
 #include "collector/ledger/mem.h"
 #include "collector/ledger/state.h"
 #include "proto/pbarena.h"
@@ -51,6 +52,7 @@ ledger_new(const struct ledger_options *o)
 		l->sink = o->sink;
 	l->engine = o != NULL && o->engine != NULL ? o->engine : &floor_rule;
 	set_defaults(l);
+	l->producers = mem_zero(PRODUCERS_MAX, sizeof(*l->producers));
 	snap_init(&l->snap);
 	l->snap.write = state_write;
 	l->snap.word = state_word;
@@ -61,7 +63,7 @@ ledger_new(const struct ledger_options *o)
 	recent_init(&l->recent[RECENT_REPORTS], chunk_id(CHUNK_RECENT, RECENT_REPORTS, 0), RECENT_AGE_S, RECENT_CAP);
 	recent_init(&l->recent[RECENT_UPLOADS], chunk_id(CHUNK_RECENT, RECENT_UPLOADS, 0), UPLOADS_AGE_S, UPLOADS_CAP);
 	keys_init(&l->keys);
-	table_init(&l->reports, sizeof(struct report_row), 10, chunk_id(CHUNK_REPORTS, 0, 0));
+	table_init(&l->reports, sizeof(struct report_row), 10, chunk_id(CHUNK_REPORTS, 0, 0), true);
 	l->birth = (struct key_birth){ .born = key_born, .arg = l };
 	l->arena = arena_new(ARENA_LIMIT);
 	if (l->arena == NULL)
@@ -135,13 +137,7 @@ producer_of(struct ledger *l, uint64_t id, uint64_t number)
 		if (p->last_pos < oldest->last_pos)
 			oldest = p;
 	}
-	if (l->n_producers < PRODUCERS_MAX) {
-		if (l->producers == NULL)
-			l->producers = mem_zero(PRODUCERS_MAX, sizeof(*l->producers));
-		p = &l->producers[l->n_producers++];
-	} else {
-		p = oldest;
-	}
+	p = l->n_producers < PRODUCERS_MAX ? &l->producers[l->n_producers++] : oldest;
 	*p = (struct producer){ .id = id, .high = number > 0 ? number - 1 : 0 };
 	if (number == 0)
 		p->high = UINT64_MAX;	/* one before the first */
@@ -376,7 +372,7 @@ fold_record(struct ledger *l, const struct record_view *rec, uint32_t epoch)
 		break;		/* facts for readers of the log; nothing here depends on them */
 	case RECORD_REPORT:
 	case RECORD_HEARTBEAT:
-		break;		/* decoded ahead: fold_run() */
+		break;		/* decoded ahead: fold_one() */
 	default:
 		l->stats.unknown_records++;
 	}
@@ -384,70 +380,35 @@ fold_record(struct ledger *l, const struct record_view *rec, uint32_t epoch)
 
 /* ---- one batch ---- */
 
-/* A record decoded ahead of its turn. */
-struct decoded {
-	struct record_view rec;
-	enum { NOT_DECODED, DECODED_REPORT, DECODED_HEARTBEAT, DECODED_BAD } what;
-	union {
-		struct report	 report;
-		struct heartbeat heartbeat;
-	} u;
-};
-
 static void
-decode_ahead(struct ledger *l, struct decoded *d)
+fold_one(struct ledger *l, const struct ahead *d, uint32_t epoch)
 {
-	struct diag diag;
-	uint64_t hash;
+	const struct record_view *rec = &d->rec;
 
-	d->what = NOT_DECODED;
-	if (d->rec.type == RECORD_REPORT) {
-		bool ok = report_decode(d->rec.payload, d->rec.payload_len, &d->u.report, &diag) == DISCARD_none;
-
-		d->what = ok ? DECODED_REPORT : DECODED_BAD;
-		hash = ok ? d->u.report.host_hash : 0;
-	} else if (d->rec.type == RECORD_HEARTBEAT) {
-		bool ok = heartbeat_decode(d->rec.payload, d->rec.payload_len, &d->u.heartbeat, &diag) == DISCARD_none;
-
-		d->what = ok ? DECODED_HEARTBEAT : DECODED_BAD;
-		hash = ok ? d->u.heartbeat.host_hash : 0;
-	} else {
-		return;
-	}
-	if (d->what != DECODED_BAD)
-		hosts_prefetch_index(&l->hosts, d->rec.tenant, hash);
+	if (rec->received_us > l->now_us)
+		l->now_us = rec->received_us;
+	l->birth.tenant = rec->tenant;
+	l->birth.pos = rec->pos;
+	l->birth.now_us = l->now_us;
+	l->stats.records++;
+	if (d->what == AHEAD_REPORT)
+		fold_report(l, rec, &d->u.report, d->claim);
+	else if (d->what == AHEAD_HEARTBEAT)
+		fold_heartbeat(l, rec, &d->u.heartbeat);
+	else if (d->what == AHEAD_BAD)
+		l->stats.bad_records++;
+	else
+		fold_record(l, rec, epoch);
+	if (l->judge)
+		deployments_settle(l, rec->pos);
 }
 
 static void
-fold_run(struct ledger *l, struct decoded *run, unsigned n, uint32_t epoch)
+fold_run(struct ledger *l, struct ahead *run, unsigned n, uint32_t epoch)
 {
+	look_ahead(l, run, n);
 	for (unsigned i = 0; i < n; i++)
-		decode_ahead(l, &run[i]);
-	for (unsigned i = 0; i < n; i++)
-		if (run[i].what == DECODED_REPORT)
-			hosts_prefetch_row(&l->hosts, run[i].rec.tenant, run[i].u.report.host_hash);
-		else if (run[i].what == DECODED_HEARTBEAT)
-			hosts_prefetch_row(&l->hosts, run[i].rec.tenant, run[i].u.heartbeat.host_hash);
-	for (unsigned i = 0; i < n; i++) {
-		const struct record_view *rec = &run[i].rec;
-
-		if (rec->received_us > l->now_us)
-			l->now_us = rec->received_us;
-		l->birth.tenant = rec->tenant;
-		l->birth.pos = rec->pos;
-		l->birth.now_us = l->now_us;
-		l->stats.records++;
-		if (run[i].what == DECODED_REPORT)
-			fold_report(l, rec, &run[i].u.report);
-		else if (run[i].what == DECODED_HEARTBEAT)
-			fold_heartbeat(l, rec, &run[i].u.heartbeat);
-		else if (run[i].what == DECODED_BAD)
-			l->stats.bad_records++;
-		else
-			fold_record(l, rec, epoch);
-		if (l->judge)
-			deployments_settle(l, rec->pos);
-	}
+		fold_one(l, &run[i], epoch);
 }
 
 /* Damaged, or a record that must not be skipped and is not known? */
@@ -467,7 +428,7 @@ check(const struct batch_view *b)
 enum err
 ledger_fold(struct ledger *l, const struct batch_view *b)
 {
-	struct decoded run[RUN];
+	struct ahead run[RUN];
 	uint32_t cursor = 0;
 	unsigned n = 0;
 	enum err e = check(b);

@@ -16,7 +16,7 @@ void
 recent_init(struct recent *t, uint64_t id, uint32_t age_s, uint64_t cap)
 {
 	*t = (struct recent){ .age_s = age_s, .cap = cap };
-	table_init(&t->rows, sizeof(struct recent_row), SHIFT, id);
+	table_init(&t->rows, sizeof(struct recent_row), SHIFT, id, true);
 }
 
 void

@@ -106,8 +106,7 @@ pack_producers(const struct ledger *l, struct pack *k)
 {
 	struct producer *v = mem_zero(l->n_producers, sizeof(*v));
 
-	if (l->n_producers > 0)
-		memcpy(v, l->producers, l->n_producers * sizeof(*v));
+	memcpy(v, l->producers, l->n_producers * sizeof(*v));
 	qsort(v, l->n_producers, sizeof(*v), by_id);
 	pack_varint(k, l->n_producers);
 	for (uint32_t i = 0; i < l->n_producers; i++) {
@@ -125,9 +124,8 @@ unpack_producers(struct ledger *l, struct reader *r)
 {
 	uint32_t n = unpack_u32(r);
 
-	if (reader_failed(r) || n > PRODUCERS_MAX || l->producers != NULL)
+	if (reader_failed(r) || n > PRODUCERS_MAX)
 		return false;
-	l->producers = mem_zero(PRODUCERS_MAX, sizeof(*l->producers));
 	for (uint32_t i = 0; i < n; i++) {
 		struct producer *p = &l->producers[i];
 

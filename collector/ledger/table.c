@@ -5,9 +5,9 @@
 #include "collector/ledger/table.h"
 
 void
-table_init(struct table *t, size_t row, unsigned shift, uint64_t id)
+table_init(struct table *t, size_t row, unsigned shift, uint64_t id, bool drops)
 {
-	*t = (struct table){ .row = (uint32_t)row, .shift = shift, .id = id };
+	*t = (struct table){ .row = (uint32_t)row, .shift = shift, .id = id, .drops = drops };
 }
 
 static uint64_t
@@ -94,9 +94,9 @@ table_load(struct table *t, uint64_t id, uint32_t n, uint64_t *from_out)
 {
 	uint64_t c = id - t->id;
 
-	if (n == 0 || n > 1u << t->shift)
+	if (n == 0 || n > 1u << t->shift || c > UINT32_MAX)
 		return false;
-	if (t->n == 0)
+	if (t->n == 0 && t->drops)
 		t->first_chunk = c;
 	else if (t->n != c << t->shift)
 		return false;		/* a chunk is missing, or the one before is not full */
@@ -109,7 +109,7 @@ table_load(struct table *t, uint64_t id, uint32_t n, uint64_t *from_out)
 bool
 table_loaded(struct table *t, uint64_t n)
 {
-	if (t->n == 0 && (n & ((1u << t->shift) - 1)) == 0) {
+	if (t->n == 0 && t->drops && (n & ((1u << t->shift) - 1)) == 0 && n >> t->shift <= UINT32_MAX) {
 		t->n = n;	/* all dropped */
 		t->first_chunk = n >> t->shift;
 	}

@@ -18,9 +18,10 @@ struct table {
 	size_t	  cap;
 	uint32_t  row, shift;	/* bytes; log2 of rows a chunk */
 	uint64_t  id;		/* id of chunk 0; chunk numbers are added */
+	bool	  drops;	/* chunks at the front may go */
 };
 
-void  table_init(struct table *t, size_t row, unsigned shift, uint64_t id);
+void  table_init(struct table *t, size_t row, unsigned shift, uint64_t id, bool drops);
 void  table_fini(struct table *t);
 void *table_add(struct table *t, struct snap *s, uint64_t *no_out);	/* zeroed */
 

@@ -294,14 +294,24 @@ random_crash(struct scribe *s, uint64_t *rng)
 	static const char *const modules[] = { "kernel32.dll", "/usr/lib/libc.so.6", "csagent.sys", "a.out", "" };
 	static const char *const ids[] = { "6E5E4A3C1000", "0a1b2c3d4e5f", "", "FFEE" };
 	uint8_t sha[32] = { (uint8_t)roll(rng, 4) };
-	struct crash c = {
-		.host = 1 + roll(rng, 400), .module = modules[roll(rng, 5)], .module_id = ids[roll(rng, 4)],
-		.offset = 0x1000 + roll(rng, 12) * 16, .reason = roll(rng, 3) == 0 ? "SIGABRT" : "SIGSEGV",
-		.kind = (enum report_kind)(1 + roll(rng, 4)), .epoch = 1 + roll(rng, 2), .seq = roll(rng, 120),
-		.code = (uint32_t)(roll(rng, 3) * 0x50), .idempotency = roll(rng, 20) == 0 ? 1 + roll(rng, 9) : 0,
-		.sha256 = roll(rng, 30) == 0 ? sha : NULL, .guid = roll(rng, 3), .has_dump = roll(rng, 2) == 0,
-	};
+	struct crash c = { 0 };
 
+	/* one by one: the order of calls in an initialiser is the compiler's */
+	c.host = 1 + roll(rng, 400);
+	c.module = modules[roll(rng, 5)];
+	c.module_id = ids[roll(rng, 4)];
+	c.offset = 0x1000 + roll(rng, 12) * 16;
+	c.reason = roll(rng, 3) == 0 ? "SIGABRT" : "SIGSEGV";
+	c.kind = (enum report_kind)(1 + roll(rng, 4));
+	c.epoch = 1 + roll(rng, 2);
+	c.seq = roll(rng, 120);
+	c.code = (uint32_t)(roll(rng, 3) * 0x50);
+	if (roll(rng, 20) == 0)
+		c.idempotency = 1 + roll(rng, 9);
+	if (roll(rng, 30) == 0)
+		c.sha256 = sha;
+	c.guid = roll(rng, 3);
+	c.has_dump = roll(rng, 2) == 0;
 	scribe_crash(s, &c);
 }
 
@@ -328,16 +338,15 @@ random_deployment(struct scribe *s, uint64_t *rng)
 {
 	static const char *const ids[] = { "content-291", "agent-7.16", "shadowed" };
 	const char *id = ids[roll(rng, 3)];
-	uint64_t hosts[16];
+	uint64_t hosts[16], a = roll(rng, 6), b = roll(rng, 2), c = roll(rng, 2);
 	size_t n = 1 + roll(rng, 15);
 
 	switch (roll(rng, 8)) {
 	case 0:
-		scribe_deploy(s, id, roll(rng, 2) * 40, roll(rng, 2) * 5000, strcmp(id, "shadowed") == 0 ? "shadow" : "armed");
+		scribe_deploy(s, id, b * 40, c * 5000, strcmp(id, "shadowed") == 0 ? "shadow" : "armed");
 		break;
 	case 1:
-		scribe_decide(s, id, (Faultline__Log__Action)roll(rng, 6), roll(rng, 2) == 0, "because", s->last_pos,
-			      roll(rng, 2) == 0);
+		scribe_decide(s, id, (Faultline__Log__Action)a, b == 0, "because", s->last_pos, c == 0);
 		break;
 	default:
 		for (size_t i = 0; i < n; i++)
@@ -349,7 +358,7 @@ random_deployment(struct scribe *s, uint64_t *rng)
 void
 scribe_random(struct scribe *s, uint64_t seed, unsigned records)
 {
-	uint64_t rng = seed;
+	uint64_t rng = seed, host, a, b;
 	uint32_t numbers[64];
 
 	for (unsigned i = 0; i < records; i++)
@@ -358,8 +367,10 @@ scribe_random(struct scribe *s, uint64_t seed, unsigned records)
 			random_crash(s, &rng);
 			break;
 		case 7: case 8: case 9:
-			scribe_heartbeat(s, 1 + roll(&rng, 400), NULL, roll(&rng, 4) == 0 ? "other" : NULL,
-					 roll(&rng, 3) == 0 ? "boot-2" : NULL);
+			host = 1 + roll(&rng, 400);
+			a = roll(&rng, 4);
+			b = roll(&rng, 3);
+			scribe_heartbeat(s, host, NULL, a == 0 ? "other" : NULL, b == 0 ? "boot-2" : NULL);
 			break;
 		case 10:
 			scribe_goodbye(s, 1 + roll(&rng, 400), NULL);
@@ -373,7 +384,8 @@ scribe_random(struct scribe *s, uint64_t seed, unsigned records)
 			break;
 		}
 		case 12:
-			scribe_tick(s, (int64_t)roll(&rng, roll(&rng, 8) == 0 ? 3600 * 1000000ull : 3000000));
+			a = roll(&rng, 8) == 0 ? 1200 : 1;
+			scribe_tick(s, (int64_t)(a * roll(&rng, 3000000)));
 			break;
 		case 13:
 			random_triage(s, &rng);

@@ -68,17 +68,25 @@ random_report(struct sample *s)
 	r->n_labels = (uint32_t)roll(4);
 	r->n_content = (uint32_t)roll(4);
 	for (uint32_t i = 0; i < r->n_labels; i++) {
-		r->labels[i].name = random_text(s->texts[t++], 60);
-		r->labels[i].value = random_text(s->texts[t++], 60);
+		r->labels[i].name = random_text(s->texts[t], 60);
+		r->labels[i].value = random_text(s->texts[t + 1], 60);
+		t += 2;
 	}
 	for (uint32_t i = 0; i < r->n_content; i++) {
-		r->content[i].name = random_text(s->texts[t++], 60);
-		r->content[i].value = random_text(s->texts[t++], 60);
+		r->content[i].name = random_text(s->texts[t], 60);
+		r->content[i].value = random_text(s->texts[t + 1], 60);
+		t += 2;
 	}
 	r->n_frames = (uint32_t)roll(9);
-	for (uint32_t i = 0; i < r->n_frames; i++)
-		s->frames[i] = (struct report_frame){ random_text(s->texts[t++], 60), random_text(s->texts[t++], 60),
-						      random_text(s->texts[t++], 60), hash_mix(rng + i), (uint32_t)roll(5) };
+	for (uint32_t i = 0; i < r->n_frames; i++, t += 3) {
+		struct report_frame *f = &s->frames[i];
+
+		f->module = random_text(s->texts[t], 60);
+		f->module_id = random_text(s->texts[t + 1], 60);
+		f->function = random_text(s->texts[t + 2], 60);
+		f->offset = hash_mix(rng + i);
+		f->trust = (uint32_t)roll(5);
+	}
 }
 
 static void

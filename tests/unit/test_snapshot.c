@@ -14,7 +14,7 @@
 
 /* Changes with every change of what is kept or how it is counted: look at the difference, then
  * put the new value here. */
-#define GOLDEN "b4acfeae7c131007b381a8edd7014b1a4a4560238078d7bc1a9650a7763a9bde"
+#define GOLDEN "0df4e83ae41a80f31bdedef01528ab325faf392be0f104b4061db0c92e993450"
 
 /* A store of chunks in memory, as the file store keeps them. */
 struct chunk {
@@ -230,6 +230,11 @@ test_damage(void **state)
 		;
 	ledger_snapshot_end(l, true);
 	qsort(sh.at, sh.n, sizeof(*sh.at), by_id);
+	for (size_t i = sh.n; i-- > 0;)		/* chunks that are gone cannot be missed */
+		if (sh.at[i].len == 0) {
+			free(sh.at[i].bytes);
+			memmove(&sh.at[i], &sh.at[i + 1], (--sh.n - i) * sizeof(*sh.at));
+		}
 	for (size_t bad = 0; bad < sh.n; bad++) {
 		struct ledger *back = ledger_new(NULL);
 		enum err e = ERR_OK;

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The ledger alone, in one thread: CPU a folded record, bytes a host, the dark scan, a
+ * snapshot's longest turn, and loading it again.
+ *
+ *	bench_ledger [hosts, 10000000] [reports, 2000000] */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "collector/ledger/ledger.h"
+#include "proto/log.pb-c.h"
+#include "proto/presence.h"
+#include "proto/report.h"
+
+static struct batch_writer w;
+static uint64_t number = 1;
+static int64_t now_us = 1700000000000000;
+static int64_t fold_cpu;	/* microseconds */
+
+static void
+fail(const char *what)
+{
+	fprintf(stderr, "bench_ledger: %s\n", what);
+	exit(99);
+}
+
+static void
+fold(struct ledger *l)
+{
+	struct batch_view b;
+	int64_t t;
+
+	batch_writer_finish(&w, 1, number, 1);
+	if (batch_open(w.bytes, w.len, &b) != ERR_OK)
+		fail("batch");
+	b.first = number++ << 16;
+	b.next = number << 16;
+	t = clock_cpu_us();
+	if (ledger_fold(l, &b) != ERR_OK)
+		fail("fold");
+	fold_cpu += clock_cpu_us() - t;
+	batch_writer_reset(&w);
+}
+
+static void
+add(struct ledger *l, enum record_type type, const uint8_t *payload, size_t len)
+{
+	uint8_t *p = batch_writer_add(&w, type, 0, now_us, len);
+
+	if (p == NULL) {
+		fold(l);
+		p = batch_writer_add(&w, type, 0, now_us, len);
+	}
+	memcpy(p, payload, len);
+}
+
+static uint64_t
+host_hash(uint64_t i)
+{
+	return hash_mix(i + 12345);
+}
+
+static void
+enrol(struct ledger *l, uint64_t hosts)
+{
+	static struct heartbeat h;
+	struct diag diag;
+	uint8_t raw[1024], rec[2048];
+
+	h = (struct heartbeat){ .host = TEXT("h"), .boot_id = TEXT("0123456789abcdef"), .product = TEXT("sensor"),
+				.version = TEXT("7.16"), .os = TEXT("Windows"), .os_build = TEXT("19045"),
+				.interval_s = 60, .n_content = 1 };
+	h.content[0] = (struct report_pair){ TEXT("channel"), TEXT("291") };
+	if (heartbeat_decode(raw, heartbeat_encode(&h, raw, sizeof(raw)), &h, &diag) != DISCARD_none)
+		fail("heartbeat");
+	fold_cpu = 0;
+	for (uint64_t i = 0; i < hosts; i++) {
+		char site[16];
+		struct report_stamp stamp = { .host_hash = host_hash(i) };
+
+		stamp.site = (struct text){ site, (size_t)snprintf(site, sizeof(site), "s%u", (unsigned)(i / 500 % 20000)) };
+		heartbeat_record_write(&h, &stamp, rec);
+		add(l, RECORD_HEARTBEAT, rec, heartbeat_record_size(&h, &stamp));
+	}
+	fold(l);
+	printf("heartbeat of a new host       %6.0f ns\n", (double)fold_cpu * 1000 / (double)hosts);
+}
+
+static void
+crash(struct ledger *l, uint64_t hosts, uint64_t reports, const char *what)
+{
+	static struct report r, proto;
+	uint8_t raw[2048], rec[4096];
+	struct diag diag;
+
+	proto = (struct report){ .host = TEXT("h"), .epoch = 77, .kind = REPORT_KERNEL, .module_version = TEXT("7.16.1"),
+				 .reason = TEXT("PAGE_FAULT_IN_NONPAGED_AREA"), .reason_code = 0x50, .product = TEXT("sensor"),
+				 .version = TEXT("7.16"), .os = TEXT("Windows"), .os_build = TEXT("19045"), .count = 1 };
+	fold_cpu = 0;
+	for (uint64_t i = 0; i < reports; i++) {
+		uint64_t x = hash_mix(i + number * 1000), host = x % hosts, sig = hash_mix(x) % 10000;
+		char module[32], site[16];
+		struct report_stamp stamp = { .host_hash = host_hash(host) };
+
+		sig = sig * sig / 10000;	/* few are common */
+		proto.module = (struct text){ module, (size_t)snprintf(module, sizeof(module), "module%u.sys", (unsigned)sig % 300) };
+		proto.module_id = TEXT("6e5e4a3c1000");
+		proto.offset = 0x1000 + sig * 16;
+		proto.seq = i + 1;
+		if (report_decode(raw, report_encode(&proto, NULL, raw, sizeof(raw)), &r, &diag) != DISCARD_none)
+			fail("report");
+		stamp.site = (struct text){ site, (size_t)snprintf(site, sizeof(site), "s%u", (unsigned)(host / 500 % 20000)) };
+		report_record_write(&r, &stamp, rec);
+		add(l, RECORD_REPORT, rec, report_record_size(&r, &stamp));
+	}
+	fold(l);
+	printf("%-29s %6.0f ns\n", what, (double)fold_cpu * 1000 / (double)reports);
+}
+
+static void
+deploy(struct ledger *l, uint64_t hosts)
+{
+	static char id[] = "bench", mode[] = "armed";
+	Faultline__Log__Deployment d;
+	Faultline__Log__Receipt r;
+	static uint8_t buf[RECORD_MAX_BYTES];
+	uint64_t *v = calloc(20000, sizeof(*v));
+
+	if (v == NULL)
+		fail("memory");
+	faultline__log__deployment__init(&d);
+	d.id = id;
+	d.mode = mode;
+	fold_cpu = 0;
+	add(l, RECORD_DEPLOYMENT, buf, faultline__log__deployment__pack(&d, buf));
+	fold(l);
+	printf("a deployment begins           %6.1f ms\n", (double)fold_cpu / 1000);
+	faultline__log__receipt__init(&r);
+	r.deployment = id;
+	r.hosts = v;
+	fold_cpu = 0;
+	for (uint64_t done = 0; done < hosts / 100; done += r.n_hosts) {
+		r.n_hosts = hosts / 100 - done < 20000 ? hosts / 100 - done : 20000;
+		for (uint64_t i = 0; i < r.n_hosts; i++)
+			v[i] = host_hash((done + i) * 7);
+		add(l, RECORD_RECEIPT, buf, faultline__log__receipt__pack(&r, buf));
+	}
+	fold(l);
+	printf("a host served                 %6.0f ns\n", (double)fold_cpu * 1000 / ((double)hosts / 100));
+	free(v);
+}
+
+/* A minute of presence: every host once, in 60 seconds' records. */
+static void
+presence(struct ledger *l, uint64_t hosts)
+{
+	static uint8_t buf[RECORD_MAX_BYTES - RECORD_HEADER];
+	uint32_t *v = calloc(hosts / 60 + 1, sizeof(*v));
+
+	if (v == NULL)
+		fail("memory");
+	fold_cpu = 0;
+	for (unsigned s = 0; s < 60; s++) {
+		size_t n = 0, used;
+
+		now_us += 1000000;
+		for (uint64_t i = s; i < hosts; i += 60)
+			v[n++] = (uint32_t)i;
+		for (size_t at = 0; at < n; at += used)
+			add(l, RECORD_PRESENCE, buf, presence_encode(1, (uint64_t)now_us / 1000000, v + at, n - at, buf, sizeof(buf), &used));
+		fold(l);
+	}
+	printf("presence of a host            %6.1f ns\n", (double)fold_cpu * 1000 / (double)hosts);
+	free(v);
+}
+
+static void
+dark(struct ledger *l)
+{
+	int64_t best = INT64_MAX;
+	uint64_t n = 0;
+
+	for (int i = 0; i < 5; i++) {
+		int64_t t = clock_cpu_us();
+
+		n = ledger_dark_hosts(l, 2, NULL, 0);
+		t = clock_cpu_us() - t;
+		best = t < best ? t : best;
+	}
+	printf("dark scan                     %6.2f ms (%llu dark)\n", (double)best / 1000, (unsigned long long)n);
+}
+
+/* ---- snapshots, to memory ---- */
+
+struct chunk {
+	uint64_t id;
+	size_t	 len;
+	uint8_t *bytes;
+};
+static struct chunk *chunks;
+static size_t n_chunks, cap_chunks;
+
+static void
+keep(void *arg, uint64_t id, const void *bytes, size_t len)
+{
+	size_t *total = arg;
+
+	*total += len;
+	if (n_chunks == cap_chunks) {
+		cap_chunks = cap_chunks > 0 ? cap_chunks * 2 : 4096;
+		chunks = realloc(chunks, cap_chunks * sizeof(*chunks));
+		if (chunks == NULL)
+			fail("memory");
+	}
+	chunks[n_chunks] = (struct chunk){ id, len, malloc(len + 1) };
+	if (chunks[n_chunks].bytes == NULL)
+		fail("memory");
+	memcpy(chunks[n_chunks++].bytes, bytes, len);
+}
+
+static void
+count_only(void *arg, uint64_t id, const void *bytes, size_t len)
+{
+	(void)id, (void)bytes;
+	*(size_t *)arg += len;
+}
+
+static int
+by_id(const void *a, const void *b)
+{
+	uint64_t x = ((const struct chunk *)a)->id, y = ((const struct chunk *)b)->id;
+
+	return (x > y) - (x < y);
+}
+
+static void
+take(struct ledger *l, bool full, ledger_chunk_fn *fn, const char *what)
+{
+	int64_t longest = 0, all = clock_cpu_us();
+	size_t total = 0;
+	bool done = false;
+
+	for (bool begun = false; !done; begun = true) {
+		int64_t t = clock_cpu_us();
+
+		if (!begun)
+			ledger_snapshot_begin(l, full, fn, &total);
+		else
+			done = ledger_snapshot_step(l, 1 << 20);
+		t = clock_cpu_us() - t;
+		longest = t > longest ? t : longest;
+	}
+	ledger_snapshot_end(l, true);
+	printf("%-29s %6.0f ms, %.1f MB, longest turn %.2f ms\n", what, (double)(clock_cpu_us() - all) / 1000,
+	       (double)total / 1e6, (double)longest / 1000);
+}
+
+static void
+load(void)
+{
+	int64_t t;
+	struct ledger *l = ledger_new(NULL);
+
+	qsort(chunks, n_chunks, sizeof(*chunks), by_id);
+	t = clock_cpu_us();
+	for (size_t i = 0; i < n_chunks; i++)
+		if (ledger_load_chunk(l, chunks[i].id, chunks[i].bytes, chunks[i].len) != ERR_OK)
+			fail("load");
+	if (ledger_load_end(l) != ERR_OK)
+		fail("load end");
+	printf("load                          %6.0f ms\n", (double)(clock_cpu_us() - t) / 1000);
+	ledger_free(l);
+}
+
+int
+main(int argc, char **argv)
+{
+	uint64_t hosts = argc > 1 ? strtoull(argv[1], NULL, 10) : 10000000;
+	uint64_t reports = argc > 2 ? strtoull(argv[2], NULL, 10) : 2000000;
+	struct ledger *l = ledger_new(NULL);
+	struct ledger_stats s;
+
+	if (hosts < 1000 || reports < 1 || batch_writer_init(&w) != 0)
+		fail("usage: bench_ledger [hosts >= 1000] [reports]");
+	printf("%llu hosts, %llu reports of 10,000 signatures\n", (unsigned long long)hosts, (unsigned long long)reports);
+	enrol(l, hosts);
+	ledger_stats(l, &s);
+	printf("memory of a host              %6.1f B\n", (double)s.bytes_hosts / (double)hosts);
+	presence(l, hosts);
+	dark(l);
+	crash(l, hosts, reports, "report");
+	deploy(l, hosts);
+	crash(l, hosts, reports / 2, "report, one deployment open");
+	ledger_stats(l, &s);
+	printf("keys                          %6.1f MB (%llu keys)\n", (double)ledger_key_bytes(l) / 1e6, (unsigned long long)s.keys);
+	take(l, true, count_only, "snapshot, everything");
+	take(l, true, keep, "the same, kept in memory");
+	presence(l, hosts);
+	take(l, false, count_only, "snapshot, a minute later");
+	load();
+	ledger_free(l);
+	batch_writer_fini(&w);
+	return 0;
+}
