@@ -103,8 +103,8 @@ checkpoint_save(const struct checkpoint *c)
 	}
 	fprintf(fp, HEADER "\nlog %s %" PRIu64 "\n", hex_encode(c->log_uuid, sizeof(c->log_uuid), uuid), c->position);
 	for (size_t i = 0; i < c->n_notes; i++)
-		fprintf(fp, "killed %s %u %u\n", hex_encode(c->notes[i].sha256, SHA256_BYTES, sha),
-			c->notes[i].kills, (unsigned)c->notes[i].last);
+		fprintf(fp, "killed %s %u %u\n", hex_encode(c->notes[i].sha256, SHA256_BYTES, sha), c->notes[i].kills,
+			(unsigned)c->notes[i].last);
 	fputs("end\n", fp);
 	ok = fflush(fp) == 0 && fdatasync(fd) == 0;
 	ok = fclose(fp) == 0 && ok;

@@ -24,24 +24,28 @@
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1
 #else
-#define SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer))
+#define SANITIZED \
+	(__has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer))
 #endif
 
-#define NOBODY 65534
-#define MAX_FDS 16	/* socket, standard ones, the image in hand */
+#define NOBODY  65534
+#define MAX_FDS 16 /* socket, standard ones, the image in hand */
 
 struct confine_filter {
 	struct sock_fprog prog;
 };
 
 static const int allowed[] = {
-	SCMP_SYS(recvmsg), SCMP_SYS(sendto), SCMP_SYS(close), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise),
-	SCMP_SYS(brk), SCMP_SYS(getrandom), SCMP_SYS(clock_gettime), SCMP_SYS(rt_sigreturn), SCMP_SYS(exit),
-	SCMP_SYS(exit_group),
+	SCMP_SYS(recvmsg),      SCMP_SYS(sendto),         SCMP_SYS(close),
+	SCMP_SYS(munmap),       SCMP_SYS(mremap),         SCMP_SYS(madvise),
+	SCMP_SYS(brk),          SCMP_SYS(getrandom),      SCMP_SYS(clock_gettime),
+	SCMP_SYS(rt_sigreturn), SCMP_SYS(exit),           SCMP_SYS(exit_group),
 #if SANITIZED
-	SCMP_SYS(write), SCMP_SYS(read), SCMP_SYS(openat), SCMP_SYS(readlink), SCMP_SYS(newfstatat), SCMP_SYS(futex),
-	SCMP_SYS(gettid), SCMP_SYS(getpid), SCMP_SYS(sigaltstack), SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask),
-	SCMP_SYS(sched_yield), SCMP_SYS(tgkill),
+	SCMP_SYS(write),        SCMP_SYS(read),           SCMP_SYS(openat),
+	SCMP_SYS(readlink),     SCMP_SYS(newfstatat),     SCMP_SYS(futex),
+	SCMP_SYS(gettid),       SCMP_SYS(getpid),         SCMP_SYS(sigaltstack),
+	SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(sched_yield),
+	SCMP_SYS(tgkill),
 #endif
 };
 
@@ -54,7 +58,8 @@ add_rules(scmp_filter_ctx ctx)
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, allowed[i], 0);
 	/* memory, but none that can be executed */
 	if (rc == 0)
-		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
+				      SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 	if (rc == 0)
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
 				      SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
@@ -165,7 +170,7 @@ confine_enter(const struct confine_filter *f, const struct confine_limits *l)
 	    limit(RLIMIT_FSIZE, 0) == -1 || limit(RLIMIT_NOFILE, MAX_FDS) == -1)
 		return -1;
 	drop_root();
-	if (prctl(PR_SET_PDEATHSIG, 9) == -1)	/* after the ids: a change of them clears it */
+	if (prctl(PR_SET_PDEATHSIG, 9) == -1) /* after the ids: a change of them clears it */
 		return -1;
 	if (prctl(PR_SET_DUMPABLE, 0) == -1 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
 		return -1;

@@ -7,14 +7,14 @@
 
 /* What a triage worker may do: compute, get memory up to a limit, receive images on the
  * socket it has and answer there.  Any other system call kills it. */
-struct confine_filter;	/* seccomp program, compiled once and inherited */
+struct confine_filter; /* seccomp program, compiled once and inherited */
 
-struct confine_filter *confine_compile(void);	/* NULL with errno */
-void		       confine_filter_free(struct confine_filter *f);
+struct confine_filter *confine_compile(void); /* NULL with errno */
+void confine_filter_free(struct confine_filter *f);
 
 struct confine_limits {
-	uint64_t memory_bytes;	/* private memory beyond what the process has now */
-	uint64_t image_bytes;	/* address space for one image on top of it */
+	uint64_t memory_bytes; /* private memory beyond what the process has now */
+	uint64_t image_bytes;  /* address space for one image on top of it */
 	uint64_t cpu_seconds;
 };
 

@@ -22,55 +22,55 @@
 #include "collector/work/worker.h"
 #include "triage/triage.h"
 
-#define MAX_OPEN	  256u		/* dumps read from the log and not done with */
-#define MAX_KILLS	  2u
-#define CHECKPOINT_US	  5000000	/* at most that often */
-#define IDLE_US		  30000000	/* the log moves on without dumps: look at it */
-#define AGAIN_US	  1000000	/* before an append is tried again */
-#define STOP_US		  5000000	/* what a stop waits for the log */
+#define MAX_OPEN      256u /* dumps read from the log and not done with */
+#define MAX_KILLS     2u
+#define CHECKPOINT_US 5000000  /* at most that often */
+#define IDLE_US       30000000 /* the log moves on without dumps: look at it */
+#define AGAIN_US      1000000  /* before an append is tried again */
+#define STOP_US       5000000  /* what a stop waits for the log */
 
 /* One dump, from the log record that names it to the durable result. */
 struct task {
-	struct task	  *next;	/* in log order */
-	struct task	  *found_next;
-	struct find	  *find;
-	struct pool_job	   job;
-	struct dispatch	  *d;
-	struct arena	  *arena;	/* of the payload */
-	uint8_t		  *payload;	/* of the result record */
-	size_t		   payload_len;
-	uint64_t	   signature;	/* 0: none */
-	bool		   finished;
+	struct task *next; /* in log order */
+	struct task *found_next;
+	struct find *find;
+	struct pool_job job;
+	struct dispatch *d;
+	struct arena *arena; /* of the payload */
+	uint8_t *payload;    /* of the result record */
+	size_t payload_len;
+	uint64_t signature; /* 0: none */
+	bool finished;
 };
 
 struct dispatch {
-	struct log	     *log;
-	struct dumps	     *dumps;
-	struct pool	     *pool;
-	struct follow	     *follow;
-	struct mailbox	     *finds;	/* from follow */
-	struct mailbox	     *replies;	/* from the log */
-	struct mailbox	     *control;	/* stop, or wake after a reload */
-	struct mail	      stop, wake;
-	pthread_t	      thread;
-	pthread_mutex_t	      lock;
-	struct pool_options   fresh;	/* under lock, for the thread to take */
-	_Atomic bool	      reloaded;
-	bool		      stopping;
-	int64_t		      stop_by;
+	struct log *log;
+	struct dumps *dumps;
+	struct pool *pool;
+	struct follow *follow;
+	struct mailbox *finds;   /* from follow */
+	struct mailbox *replies; /* from the log */
+	struct mailbox *control; /* stop, or wake after a reload */
+	struct mail stop, wake;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	struct pool_options fresh; /* under lock, for the thread to take */
+	_Atomic bool reloaded;
+	bool stopping;
+	int64_t stop_by;
 
-	struct task	     *first, **last;		/* not finished, and finished behind one that is not */
-	struct task	     *found, **found_last;	/* results to append */
-	struct task	     *in_batch;			/* appended, outcome not known */
-	struct batch_writer   writer;
+	struct task *first, **last;       /* not finished, and finished behind one that is not */
+	struct task *found, **found_last; /* results to append */
+	struct task *in_batch;            /* appended, outcome not known */
+	struct batch_writer writer;
 	struct log_submission sub;
-	uint64_t	      producer, number;
-	bool		      submitted;		/* sub is the log's */
-	int64_t		      append_at;		/* boot time; INT64_MAX: when there is room */
+	uint64_t producer, number;
+	bool submitted;    /* sub is the log's */
+	int64_t append_at; /* boot time; INT64_MAX: when there is room */
 
-	uint64_t	      scanned;			/* everything the log names before this was taken up */
-	struct checkpoint     checkpoint;
-	int64_t		      saved_us;
+	uint64_t scanned; /* everything the log names before this was taken up */
+	struct checkpoint checkpoint;
+	int64_t saved_us;
 };
 
 /* ---- the checkpoint ---- */
@@ -143,7 +143,7 @@ on_outcome(struct log_submission *s)
 
 	d->submitted = false;
 	if (s->outcome != LOG_DURABLE) {
-		d->append_at = clock_boot_us() + AGAIN_US;	/* the same batch: the fold drops a second one */
+		d->append_at = clock_boot_us() + AGAIN_US; /* the same batch: the fold drops a second one */
 		return;
 	}
 	for (struct task *t = d->in_batch, *next; t != NULL; t = next) {
@@ -187,8 +187,12 @@ submit(struct dispatch *d)
 		return;
 	if (d->in_batch == NULL)
 		fill_batch(d);
-	d->sub = (struct log_submission){ .bytes = d->writer.bytes, .len = d->writer.len, .class = LOG_CLASS_NORMAL,
-					  .reply = d->replies, .done = on_outcome, .arg = d };
+	d->sub = (struct log_submission){ .bytes = d->writer.bytes,
+					  .len = d->writer.len,
+					  .class = LOG_CLASS_NORMAL,
+					  .reply = d->replies,
+					  .done = on_outcome,
+					  .arg = d };
 	switch (log_append(d->log, &d->sub)) {
 	case LOG_QUEUED:
 		d->submitted = true;
@@ -208,7 +212,7 @@ found(struct task *t, enum err outcome, const char *what, const struct triage_re
 	struct dispatch *d = t->d;
 
 	t->payload_len = finding_encode(t->arena, t->find->report, t->find->sha256, outcome, what, r, &t->payload);
-	if (t->payload_len == 0) {	/* cannot be: the arena has room for it */
+	if (t->payload_len == 0) { /* cannot be: the arena has room for it */
 		log_error("triage", "out of memory: a result is lost until the next start");
 		return;
 	}
@@ -233,7 +237,7 @@ on_analysed(struct pool_job *job)
 
 		save(d);
 		if (kills < MAX_KILLS) {
-			if (!d->stopping)	/* else the next start tries it */
+			if (!d->stopping) /* else the next start tries it */
 				pool_submit(d->pool, job);
 			return;
 		}
@@ -323,7 +327,7 @@ patience(const struct dispatch *d)
 static bool
 may_leave(const struct dispatch *d)
 {
-	if (!d->stopping || d->submitted)	/* what was submitted is the log's */
+	if (!d->stopping || d->submitted) /* what was submitted is the log's */
 		return false;
 	return (d->found == NULL && d->in_batch == NULL) || clock_boot_us() >= d->stop_by;
 }
@@ -345,7 +349,7 @@ run(void *arg)
 		poll(p, sizeof(p) / sizeof(p[0]), patience(d));
 		on_control(d);
 		log_dispatch(d->replies);
-		scanned = follow_position(d->follow);	/* before: what lies below it is in the mailbox */
+		scanned = follow_position(d->follow); /* before: what lies below it is in the mailbox */
 		for (m = mailbox_take(d->finds); m != NULL; m = next) {
 			next = m->next;
 			take_up(d, (struct find *)m);
@@ -413,8 +417,8 @@ prepare(struct dispatch *d, const char *data_dir, const struct pool_options *o)
 }
 
 struct dispatch *
-dispatch_start(const char *data_dir, struct log *log, struct dumps *dumps, const struct pool_options *o,
-	       char *err, size_t err_size)
+dispatch_start(const char *data_dir, struct log *log, struct dumps *dumps, const struct pool_options *o, char *err,
+	       size_t err_size)
 {
 	struct dispatch *d = calloc(1, sizeof(*d));
 

@@ -21,7 +21,7 @@ struct dispatch;
 /* Starts the thread.  log and dumps must outlive it.  NULL with a sentence in err. */
 struct dispatch *dispatch_start(const char *data_dir, struct log *log, struct dumps *dumps,
 				const struct pool_options *o, char *err, size_t err_size);
-void		 dispatch_configure(struct dispatch *d, const struct pool_options *o);	/* any thread */
+void dispatch_configure(struct dispatch *d, const struct pool_options *o); /* any thread */
 
 /* Stop and join: results already found are appended, dumps in work are left for the next
  * start.  NULL is fine. */

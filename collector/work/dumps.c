@@ -20,31 +20,31 @@
 #include "collector/work/quota.h"
 
 #define EXPIRE_EVERY_MS 3600000
-#define NAME_SIZE	(3 + SHA256_HEX)	/* "ab/" and the hash */
-#define TEMP_SIZE	48
+#define NAME_SIZE       (3 + SHA256_HEX) /* "ab/" and the hash */
+#define TEMP_SIZE       48
 
 struct dumps {
-	struct log	*log;
-	int		 incoming, kept;	/* folders */
-	_Atomic uint64_t bytes;			/* kept and being received */
+	struct log *log;
+	int incoming, kept;     /* folders */
+	_Atomic uint64_t bytes; /* kept and being received */
 	_Atomic uint64_t max_dump, keep_bytes, per_signature, keep_days;
 	_Atomic uint64_t next_temp;
-	pthread_mutex_t	 lock;			/* of quota */
-	struct quota	*quota;
-	struct mailbox	*box;			/* writers to be finished, or &stop */
-	struct mail	 stop;
-	pthread_t	 thread;
+	pthread_mutex_t lock; /* of quota */
+	struct quota *quota;
+	struct mailbox *box; /* writers to be finished, or &stop */
+	struct mail stop;
+	pthread_t thread;
 };
 
 struct dump_writer {
-	struct mail	     mail;
-	struct dumps	    *d;
-	struct sha256	    *hash;
-	struct dumps_commit *commit;	/* once committed */
-	uint64_t	     key;	/* of the quota, 0: none */
-	uint64_t	     size;
-	int		     fd;
-	char		     temp[TEMP_SIZE];
+	struct mail mail;
+	struct dumps *d;
+	struct sha256 *hash;
+	struct dumps_commit *commit; /* once committed */
+	uint64_t key;                /* of the quota, 0: none */
+	uint64_t size;
+	int fd;
+	char temp[TEMP_SIZE];
 };
 
 static uint64_t
@@ -237,7 +237,7 @@ dumps_dispatch(struct mailbox *reply)
 	for (m = mailbox_take(reply); m != NULL; m = next) {
 		struct dumps_commit *c = (struct dumps_commit *)((char *)m - offsetof(struct dumps_commit, mail));
 
-		next = m->next;	/* done() may free c */
+		next = m->next; /* done() may free c */
 		c->done(c);
 	}
 }
@@ -254,7 +254,7 @@ file_dump(struct dump_writer *w)
 
 	dump_name(w->commit->sha256, name);
 	if (fstatat(d->kept, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && (uint64_t)st.st_size == w->size) {
-		utimensat(d->kept, name, NULL, AT_SYMLINK_NOFOLLOW);	/* wanted again: kept for longer */
+		utimensat(d->kept, name, NULL, AT_SYMLINK_NOFOLLOW); /* wanted again: kept for longer */
 		discard_file(w);
 		return DUMPS_DUPLICATE;
 	}
@@ -331,8 +331,8 @@ finish(struct dumps *d, struct mail *mail)
 
 /* Call visit for every file of the store. */
 static void
-each_dump(struct dumps *d, void (*visit)(struct dumps *d, int folder, const char *name, const struct stat *st,
-					 int64_t arg), int64_t arg)
+each_dump(struct dumps *d,
+	  void (*visit)(struct dumps *d, int folder, const char *name, const struct stat *st, int64_t arg), int64_t arg)
 {
 	for (unsigned i = 0; i < 256; i++) {
 		const uint8_t first = (uint8_t)i;

@@ -24,9 +24,9 @@ struct dumps;
 struct dump_writer;
 
 struct dumps_options {
-	uint64_t max_dump;	/* bytes of one dump; 0: no limit */
-	uint64_t keep_bytes;	/* bytes of all dumps, those being written included */
-	uint64_t per_signature;	/* dumps kept per signature and UTC day */
+	uint64_t max_dump;      /* bytes of one dump; 0: no limit */
+	uint64_t keep_bytes;    /* bytes of all dumps, those being written included */
+	uint64_t per_signature; /* dumps kept per signature and UTC day */
 	uint64_t keep_days;
 };
 
@@ -34,8 +34,8 @@ struct dumps_options {
  * unfinished uploads of an earlier run, counts what is kept, starts the thread.  log may be
  * NULL, else its pressure refuses dumps and it must outlive the store.  NULL with a sentence
  * in err. */
-struct dumps *dumps_open(const char *data_dir, const struct dumps_options *o, struct log *log,
-			 char *err, size_t err_size);
+struct dumps *dumps_open(const char *data_dir, const struct dumps_options *o, struct log *log, char *err,
+			 size_t err_size);
 
 /* Everything committed is finished and posted before this returns; every writer must be
  * gone.  The reply mailboxes are still to be dispatched once.  NULL is fine. */
@@ -57,29 +57,29 @@ struct dump_writer *dumps_begin(struct dumps *d, uint16_t tenant, uint64_t signa
 
 /* DISCARD_none, else dump_too_large or dump_disk_low: then only dumps_abandon() remains. */
 enum discard dumps_write(struct dump_writer *w, const void *data, size_t len);
-uint64_t     dumps_written(const struct dump_writer *w);	/* bytes so far */
-void	     dumps_abandon(struct dump_writer *w);		/* frees w and its file; NULL is fine */
+uint64_t dumps_written(const struct dump_writer *w); /* bytes so far */
+void dumps_abandon(struct dump_writer *w);           /* frees w and its file; NULL is fine */
 
 enum dumps_outcome {
-	DUMPS_STORED,		/* on disk under its name */
-	DUMPS_DUPLICATE,	/* it was there before; as good as stored */
-	DUMPS_FAILED,		/* not stored: the disk refused */
+	DUMPS_STORED,    /* on disk under its name */
+	DUMPS_DUPLICATE, /* it was there before; as good as stored */
+	DUMPS_FAILED,    /* not stored: the disk refused */
 };
 
 /* The caller owns it and leaves it alone until done() has run: exactly once, on the thread
  * that dispatches `reply`. */
 struct dumps_commit {
-	struct mailbox	  *reply;
-	void		 (*done)(struct dumps_commit *c);
-	void		  *arg;
+	struct mailbox *reply;
+	void (*done)(struct dumps_commit *c);
+	void *arg;
 	/* filled by dumps_commit() before it returns: */
-	uint8_t		   sha256[SHA256_BYTES];
-	uint64_t	   size;
+	uint8_t sha256[SHA256_BYTES];
+	uint64_t size;
 	/* filled before done() runs: */
 	enum dumps_outcome outcome;
 	/* the store's: */
 	struct dump_writer *writer;
-	struct mail	   mail;
+	struct mail mail;
 };
 
 /* Make it durable; consumes w.  Never blocks. */
@@ -96,6 +96,6 @@ int dumps_open_file(struct dumps *d, const uint8_t sha256[SHA256_BYTES], uint64_
  * called), or, if enough dumps of that signature are kept today, remove it.  True if it stays. */
 bool dumps_settle(struct dumps *d, const uint8_t sha256[SHA256_BYTES], uint16_t tenant, uint64_t signature);
 
-uint64_t dumps_bytes(struct dumps *d);	/* kept and being written */
+uint64_t dumps_bytes(struct dumps *d); /* kept and being written */
 
 #endif

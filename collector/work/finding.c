@@ -7,7 +7,7 @@
 #include "proto/report.h"
 #include "triage/triage.h"
 
-#define FINDING_MAX ((size_t)64 << 10)	/* well below RECORD_MAX_BYTES */
+#define FINDING_MAX ((size_t)64 << 10) /* well below RECORD_MAX_BYTES */
 
 /* protobuf-c does not write through the texts it is given. */
 static char *
@@ -64,8 +64,8 @@ add_signature(Faultline__Log__TriageResult *m, const struct triage_result *r)
 }
 
 size_t
-finding_encode(struct arena *a, uint64_t report, const uint8_t sha256[SHA256_BYTES], enum err outcome,
-	       const char *what, const struct triage_result *r, uint8_t **out)
+finding_encode(struct arena *a, uint64_t report, const uint8_t sha256[SHA256_BYTES], enum err outcome, const char *what,
+	       const struct triage_result *r, uint8_t **out)
 {
 	Faultline__Log__TriageResult m;
 

@@ -15,16 +15,16 @@
 #define WAIT_MS 60000
 
 struct follow {
-	struct log	  *log;
+	struct log *log;
 	struct log_reader *reader;
-	struct mailbox	  *to;
-	pthread_t	   thread;
-	pthread_mutex_t	   lock;
-	pthread_cond_t	   changed;	/* of the two below */
-	uint32_t	   open;	/* posted and not done with */
-	bool		   stop;
-	uint32_t	   limit;
-	_Atomic uint64_t   position;
+	struct mailbox *to;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t changed; /* of the two below */
+	uint32_t open;          /* posted and not done with */
+	bool stop;
+	uint32_t limit;
+	_Atomic uint64_t position;
 };
 
 /* False when the follower is to stop. */

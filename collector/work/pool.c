@@ -19,37 +19,37 @@
 #include "collector/work/serve.h"
 #include "collector/work/zygote.h"
 
-#define MAX_WORKERS   64u
-#define START_US      10000000	/* a worker that is not ready by then has failed */
-#define BACKOFF_US    1000000	/* before a failed worker or zygote is started again */
-#define WORKER_CPU_S  600u	/* CPU of a worker's life; replaced at half of it */
-#define ZYGOTE_TAG    UINT64_MAX
+#define MAX_WORKERS  64u
+#define START_US     10000000 /* a worker that is not ready by then has failed */
+#define BACKOFF_US   1000000  /* before a failed worker or zygote is started again */
+#define WORKER_CPU_S 600u     /* CPU of a worker's life; replaced at half of it */
+#define ZYGOTE_TAG   UINT64_MAX
 
 enum worker_state { WORKER_DOWN, WORKER_STARTING, WORKER_READY };
 
 struct worker {
 	enum worker_state state;
-	uint32_t	  id;		/* never used again */
-	int		  sock;
-	const uint8_t	 *area;		/* the worker writes here */
-	struct pool_job	 *jobs[SERVE_DEPTH];	/* of ticket t at t % SERVE_DEPTH */
-	uint32_t	  head, tail;	/* tickets: oldest without answer, next */
-	int64_t		  since_us;	/* boot time: began to start, or the head job became the head */
-	int64_t		  retry_us;	/* DOWN: not before */
-	int64_t		  busy_us;
-	uint64_t	  served;
+	uint32_t id; /* never used again */
+	int sock;
+	const uint8_t *area;                /* the worker writes here */
+	struct pool_job *jobs[SERVE_DEPTH]; /* of ticket t at t % SERVE_DEPTH */
+	uint32_t head, tail;                /* tickets: oldest without answer, next */
+	int64_t since_us;                   /* boot time: began to start, or the head job became the head */
+	int64_t retry_us;                   /* DOWN: not before */
+	int64_t busy_us;
+	uint64_t served;
 };
 
 struct pool {
 	struct pool_options o;
-	struct zygote	   *zygote;	/* NULL: gone, back at retry_us */
-	int64_t		    retry_us;
-	int		    epoll;
-	uint32_t	    next_id;
-	uint32_t	    pending;
-	struct pool_job	   *first, **last;	/* not given to a worker yet */
-	struct worker	    workers[MAX_WORKERS];
-	uint8_t		    copy[SERVE_SLOT_BYTES];
+	struct zygote *zygote; /* NULL: gone, back at retry_us */
+	int64_t retry_us;
+	int epoll;
+	uint32_t next_id;
+	uint32_t pending;
+	struct pool_job *first, **last; /* not given to a worker yet */
+	struct worker workers[MAX_WORKERS];
+	uint8_t copy[SERVE_SLOT_BYTES];
 };
 
 /* ---- the queue ---- */
@@ -129,7 +129,8 @@ make_area(const uint8_t **area_out)
 static void
 worker_start(struct pool *p, struct worker *w, int64_t now)
 {
-	const struct zygote_limits l = { .memory_bytes = p->o.memory_bytes, .image_bytes = p->o.image_bytes,
+	const struct zygote_limits l = { .memory_bytes = p->o.memory_bytes,
+					 .image_bytes = p->o.image_bytes,
 					 .cpu_seconds = WORKER_CPU_S };
 	int sv[2] = { -1, -1 }, shm;
 	bool ok;
@@ -174,7 +175,8 @@ worker_end(struct pool *p, struct worker *w, enum err blame, int64_t now)
 	}
 	if (guilty != NULL)
 		log_warn("triage", "worker %u %s an image of %llu bytes", w->id,
-			 blame == ERR_TIMEOUT ? "took too long over" : "was lost with", (unsigned long long)guilty->size);
+			 blame == ERR_TIMEOUT ? "took too long over" : "was lost with",
+			 (unsigned long long)guilty->size);
 	else if (w->state == WORKER_STARTING)
 		log_warn("triage", "worker %u did not start", w->id);
 	w->retry_us = guilty != NULL || w->served != 0 ? now : now + BACKOFF_US;
@@ -238,12 +240,13 @@ worker_send(struct worker *w, const struct pool_job *job)
 {
 	union {
 		struct cmsghdr head;
-		char	       space[CMSG_SPACE(sizeof(int))];
+		char space[CMSG_SPACE(sizeof(int))];
 	} control = { 0 };
 	struct serve_request q = { .ticket = w->tail, .size = job->size };
 	struct iovec iov = { &q, sizeof(q) };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
-			      .msg_controllen = CMSG_SPACE(sizeof(int)) };
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = CMSG_SPACE(sizeof(int))
+	};
 
 	control.head.cmsg_level = SOL_SOCKET;
 	control.head.cmsg_type = SCM_RIGHTS;
@@ -323,7 +326,7 @@ worker_exited(struct pool *p, uint32_t id, int status)
 {
 	if (status == -1)
 		log_warn("triage", "worker %u: fork failed", id);
-	else if (WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL)	/* that one is mostly ours */
+	else if (WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL) /* that one is mostly ours */
 		log_warn("triage", "worker %u was killed by signal %d", id, WTERMSIG(status));
 	else if (WIFEXITED(status) && WEXITSTATUS(status) != 0)
 		log_warn("triage", "worker %u left with status %d", id, WEXITSTATUS(status));
@@ -332,7 +335,7 @@ worker_exited(struct pool *p, uint32_t id, int status)
 
 		if (w->state == WORKER_DOWN || w->id != id)
 			continue;
-		worker_read(p, w);	/* its last answers come first */
+		worker_read(p, w); /* its last answers come first */
 		if (w->state != WORKER_DOWN && w->id == id)
 			worker_end(p, w, ERR_CRASHED, clock_boot_us());
 	}
@@ -376,7 +379,7 @@ static void
 worker_attend(struct pool *p, struct worker *w, int64_t now)
 {
 	if (w->state != WORKER_DOWN)
-		worker_read(p, w);	/* it may have answered at the last moment */
+		worker_read(p, w); /* it may have answered at the last moment */
 	if (worker_due(p, w) > now)
 		return;
 	if (w->state == WORKER_READY && w->head == w->tail)

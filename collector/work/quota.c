@@ -11,35 +11,35 @@
 #include "base/hash.h"
 #include "collector/work/quota.h"
 
-#define DAY_US	   86400000000ll
+#define DAY_US     86400000000ll
 #define MAX_SLOTS  ((size_t)1 << 20)
-#define ASK_FOR_US 600000000ll	/* a request not answered by then is forgotten */
+#define ASK_FOR_US 600000000ll /* a request not answered by then is forgotten */
 
 /* One file per data directory, native byte order: it never leaves the machine. */
 struct entry {
-	int64_t	 day;
+	int64_t day;
 	uint64_t key;
-	uint64_t dump;		/* first 8 bytes of its SHA-256 */
-	uint32_t crc;		/* of the above */
+	uint64_t dump; /* first 8 bytes of its SHA-256 */
+	uint32_t crc;  /* of the above */
 	uint32_t zero;
 };
 
 /* Open addressing, never more than half full, emptied each day. */
 struct slot {
-	uint64_t key;		/* 0: free */
-	uint64_t value;		/* dumps: the key it is kept under */
-	int64_t	 asked_us;	/* keys: when the requests below began */
+	uint64_t key;     /* 0: free */
+	uint64_t value;   /* dumps: the key it is kept under */
+	int64_t asked_us; /* keys: when the requests below began */
 	uint32_t kept, receiving, asked;
 };
 struct table {
 	struct slot *slots;
-	size_t	     cap, used;
+	size_t cap, used;
 };
 
 struct quota {
-	int	     fd;
-	int64_t	     day;
-	off_t	     end;
+	int fd;
+	int64_t day;
+	off_t end;
 	struct table keys, dumps;
 };
 
@@ -138,7 +138,7 @@ roll(struct quota *q, int64_t now_us)
 	q->day = day;
 	q->end = 0;
 	if (ftruncate(q->fd, 0) == -1)
-		q->end = lseek(q->fd, 0, SEEK_END);	/* entries carry their day */
+		q->end = lseek(q->fd, 0, SEEK_END); /* entries carry their day */
 }
 
 struct quota *

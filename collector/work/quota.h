@@ -12,8 +12,8 @@
  * Not thread-safe: the dump store holds its lock. */
 struct quota;
 
-struct quota *quota_open(const char *path);	/* NULL with errno */
-void	      quota_close(struct quota *q);	/* NULL is fine */
+struct quota *quota_open(const char *path); /* NULL with errno */
+void quota_close(struct quota *q);          /* NULL is fine */
 
 /* Dumps of this key that are kept or being received today. */
 uint64_t quota_used(struct quota *q, int64_t now_us, uint64_t key);
@@ -21,7 +21,7 @@ uint64_t quota_used(struct quota *q, int64_t now_us, uint64_t key);
 /* Ask a sender for one if used and recent requests leave room below limit. */
 bool quota_ask(struct quota *q, int64_t now_us, uint64_t key, uint64_t limit);
 
-void quota_reserve(struct quota *q, int64_t now_us, uint64_t key);	/* a dump is being received */
+void quota_reserve(struct quota *q, int64_t now_us, uint64_t key); /* a dump is being received */
 void quota_unreserve(struct quota *q, int64_t now_us, uint64_t key);
 
 /* A dump is kept under this key.  False if it already was under this key or another. */

@@ -24,11 +24,12 @@ receive(int sock, struct serve_request *out)
 {
 	union {
 		struct cmsghdr head;
-		char	       space[CMSG_SPACE(sizeof(int))];
+		char space[CMSG_SPACE(sizeof(int))];
 	} control;
 	struct iovec iov = { out, sizeof(*out) };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
-			      .msg_controllen = sizeof(control) };
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+	};
 	struct cmsghdr *c;
 	ssize_t n;
 	int fd;

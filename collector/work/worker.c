@@ -8,15 +8,15 @@
 #include "collector/work/worker.h"
 #include "triage/triage.h"
 
-#define EXPAND_MAX  ((size_t)1 << 30)	/* the memory limit of the worker is usually below */
+#define EXPAND_MAX    ((size_t)1 << 30) /* the memory limit of the worker is usually below */
 #define FINDING_MAGIC 0x544c4646u
 
 /* What stands before the encoded result.  Written by the worker, so nothing in it is true. */
 struct finding {
 	uint32_t magic;
-	uint32_t outcome;	/* enum err */
-	uint32_t cut;		/* the container was truncated */
-	char	 what[WORKER_WHAT_MAX];
+	uint32_t outcome; /* enum err */
+	uint32_t cut;     /* the container was truncated */
+	char what[WORKER_WHAT_MAX];
 };
 
 static enum err

@@ -23,30 +23,30 @@
 #define ZYGOTE_FLAG "--triage-zygote"
 #define ZYGOTE_FD   3
 #define MAX_WORKERS 256
-#define MAX_ENV	    32
+#define MAX_ENV     32
 
 enum order_type { ORDER_SPAWN, ORDER_KILL };
-struct order {		/* SPAWN comes with two descriptors: socket, shared memory */
-	uint32_t	     type;
-	uint32_t	     worker;
+struct order { /* SPAWN comes with two descriptors: socket, shared memory */
+	uint32_t type;
+	uint32_t worker;
 	struct zygote_limits limits;
 };
-struct note {		/* a worker has ended */
+struct note { /* a worker has ended */
 	uint32_t worker;
-	int32_t	 status;
+	int32_t status;
 };
 
 /* ---- the zygote's side ---- */
 
 struct child {
-	pid_t	 pid;		/* 0: free */
+	pid_t pid; /* 0: free */
 	uint32_t worker;
 };
 
 struct nest {
-	zygote_analyse	      *analyse;
+	zygote_analyse *analyse;
 	struct confine_filter *filter;
-	struct child	       children[MAX_WORKERS];
+	struct child children[MAX_WORKERS];
 };
 
 bool
@@ -68,13 +68,13 @@ tell(uint32_t worker, int status)
 _Noreturn static void
 become_worker(const struct nest *n, const struct order *o, int sock, int shm)
 {
-	const struct confine_limits l = { .memory_bytes = o->limits.memory_bytes, .image_bytes = o->limits.image_bytes,
+	const struct confine_limits l = { .memory_bytes = o->limits.memory_bytes,
+					  .image_bytes = o->limits.image_bytes,
 					  .cpu_seconds = o->limits.cpu_seconds };
 	sigset_t none;
 
 	prctl(PR_SET_NAME, "triage-worker");
-	if (dup2(sock, ZYGOTE_FD) == -1 || dup2(shm, ZYGOTE_FD + 1) == -1 ||
-	    close_range(ZYGOTE_FD + 2, ~0u, 0) == -1)
+	if (dup2(sock, ZYGOTE_FD) == -1 || dup2(shm, ZYGOTE_FD + 1) == -1 || close_range(ZYGOTE_FD + 2, ~0u, 0) == -1)
 		_exit(1);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
@@ -106,17 +106,18 @@ on_order(struct nest *n)
 {
 	union {
 		struct cmsghdr head;
-		char	       space[CMSG_SPACE(2 * sizeof(int))];
+		char space[CMSG_SPACE(2 * sizeof(int))];
 	} control;
 	struct order o;
 	struct iovec iov = { &o, sizeof(o) };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
-			      .msg_controllen = sizeof(control) };
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+	};
 	struct cmsghdr *c;
 	int fd[2] = { -1, -1 };
 
 	if (recvmsg(ZYGOTE_FD, &msg, MSG_CMSG_CLOEXEC) != (ssize_t)sizeof(o))
-		_exit(0);	/* the parent is gone; the workers follow */
+		_exit(0); /* the parent is gone; the workers follow */
 	c = CMSG_FIRSTHDR(&msg);
 	if (c != NULL && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(fd)))
 		memcpy(fd, CMSG_DATA(c), sizeof(fd));
@@ -214,7 +215,7 @@ zygote_main(zygote_analyse *analyse)
 
 struct zygote {
 	pid_t pid;
-	int   sock;
+	int sock;
 };
 
 /* Loader and sanitizer settings pass; anything else might be a secret. */
@@ -288,7 +289,7 @@ zygote_free(struct zygote *z)
 	if (z == NULL)
 		return;
 	close(z->sock);
-	kill(z->pid, SIGKILL);	/* its workers die with it */
+	kill(z->pid, SIGKILL); /* its workers die with it */
 	while (waitpid(z->pid, NULL, 0) == -1 && errno == EINTR)
 		;
 	free(z);
@@ -313,7 +314,7 @@ order(struct zygote *z, const struct order *o, const int *fds, size_t n_fds)
 {
 	union {
 		struct cmsghdr head;
-		char	       space[CMSG_SPACE(2 * sizeof(int))];
+		char space[CMSG_SPACE(2 * sizeof(int))];
 	} control = { 0 };
 	struct order copy = *o;
 	struct iovec iov = { &copy, sizeof(copy) };

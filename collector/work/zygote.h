@@ -20,24 +20,24 @@
 typedef size_t zygote_analyse(const void *image, size_t size, void *out, size_t cap);
 
 bool zygote_requested(int argc, char **argv);
-int  zygote_main(zygote_analyse *analyse);	/* returns when the parent is gone */
+int zygote_main(zygote_analyse *analyse); /* returns when the parent is gone */
 
 /* The parent's handle; one thread. */
 struct zygote;
 
 /* Execute /proc/self/exe as a zygote.  NULL with errno. */
 struct zygote *zygote_start(void);
-void	       zygote_free(struct zygote *z);	/* kills it and its workers; NULL is fine */
+void zygote_free(struct zygote *z); /* kills it and its workers; NULL is fine */
 
 /* False once it has died, even while events of before are still to be read. */
 bool zygote_alive(const struct zygote *z);
 
-int zygote_fd(const struct zygote *z);		/* readable when zygote_read() has something */
+int zygote_fd(const struct zygote *z); /* readable when zygote_read() has something */
 
 struct zygote_limits {
-	uint64_t memory_bytes;	/* private memory of a worker */
-	uint64_t image_bytes;	/* largest image mapped, on top of it */
-	uint64_t cpu_seconds;	/* CPU time in its whole life */
+	uint64_t memory_bytes; /* private memory of a worker */
+	uint64_t image_bytes;  /* largest image mapped, on top of it */
+	uint64_t cpu_seconds;  /* CPU time in its whole life */
 };
 
 /* Fork a worker that serves `sock` and writes results to `shm`; both stay the caller's.
@@ -48,9 +48,9 @@ int zygote_kill(struct zygote *z, uint32_t worker);
 enum zygote_event_type { ZYGOTE_NOTHING, ZYGOTE_EXITED, ZYGOTE_GONE };
 struct zygote_event {
 	enum zygote_event_type type;
-	uint32_t worker;	/* as given to zygote_spawn() */
-	int	 status;	/* of waitpid(); -1: it could not be forked */
+	uint32_t worker; /* as given to zygote_spawn() */
+	int status;      /* of waitpid(); -1: it could not be forked */
 };
-struct zygote_event zygote_read(struct zygote *z);	/* never blocks */
+struct zygote_event zygote_read(struct zygote *z); /* never blocks */
 
 #endif

@@ -22,18 +22,18 @@
 /* Dump to signature in one warm, confined worker, against the same call in this process:
  *	bench_triage FILE... */
 #define SECONDS 3
-#define WINDOW	64
+#define WINDOW  64
 
 struct file {
-	int	 fd;
+	int fd;
 	uint64_t size;
-	void	*bytes;
+	void *bytes;
 };
 
 static struct file *files;
-static int	    n_files, next_file;
-static uint64_t	    done, failed;
-static int64_t	    end_us;
+static int n_files, next_file;
+static uint64_t done, failed;
+static int64_t end_us;
 
 static void
 submit(struct pool *p, struct pool_job *job)
@@ -62,8 +62,9 @@ on_done(struct pool_job *job)
 static void
 pooled(void)
 {
-	const struct pool_options o = { .workers = 1, .timeout_ms = 20000, .memory_bytes = 512 << 20,
-					.image_bytes = 1 << 30, .recycle = 1000 };
+	const struct pool_options o = {
+		.workers = 1, .timeout_ms = 20000, .memory_bytes = 512 << 20, .image_bytes = 1 << 30, .recycle = 1000
+	};
 	static struct pool_job jobs[WINDOW];
 	struct pool *p = pool_new(&o);
 	struct rusage before, after;
@@ -92,7 +93,8 @@ pooled(void)
 	       (unsigned long long)failed,
 	       ((double)(after.ru_utime.tv_sec - before.ru_utime.tv_sec) * 1e6 + (double)after.ru_utime.tv_usec -
 		(double)before.ru_utime.tv_usec + (double)(after.ru_stime.tv_sec - before.ru_stime.tv_sec) * 1e6 +
-		(double)after.ru_stime.tv_usec - (double)before.ru_stime.tv_usec) / (double)done);
+		(double)after.ru_stime.tv_usec - (double)before.ru_stime.tv_usec) /
+		       (double)done);
 	pool_free(p);
 }
 

@@ -46,24 +46,24 @@ act(const void *image, size_t size, void *out, size_t cap)
 struct seen {
 	uint64_t report;
 	uint32_t outcome;
-	uint8_t	 sha256[SHA256_BYTES];
-	char	 error[WORKER_WHAT_MAX];
-	char	 format[32], module[64], reason[64];
+	uint8_t sha256[SHA256_BYTES];
+	char error[WORKER_WHAT_MAX];
+	char format[32], module[64], reason[64];
 };
 
 struct fixture {
-	char		  *dir;
+	char *dir;
 	struct fake_store *store;
-	struct log	  *log;
-	struct mailbox	  *reply;
-	struct dumps	  *dumps;
-	struct dispatch	  *d;
+	struct log *log;
+	struct mailbox *reply;
+	struct dumps *dumps;
+	struct dispatch *d;
 	struct log_reader *reader;
 	struct pool_options o;
-	uint64_t	   number;
-	int		   commits;
-	size_t		   n;
-	struct seen	   seen[MAX_FOUND];
+	uint64_t number;
+	int commits;
+	size_t n;
+	struct seen seen[MAX_FOUND];
 };
 
 static void
@@ -87,7 +87,9 @@ static int
 setup(void **state)
 {
 	const struct fake_options fo = { .seed = 1, .threaded = true };
-	const struct dumps_options o = { .max_dump = 1 << 20, .keep_bytes = 1 << 24, .per_signature = 3, .keep_days = 30 };
+	const struct dumps_options o = {
+		.max_dump = 1 << 20, .keep_bytes = 1 << 24, .per_signature = 3, .keep_days = 30
+	};
 	struct fixture *f = calloc(1, sizeof(*f));
 	char err[256];
 
@@ -98,8 +100,9 @@ setup(void **state)
 	f->dumps = dumps_open(f->dir, &o, NULL, err, sizeof(err));
 	assert_non_null(f->dumps);
 	f->reader = log_reader_new(f->log, 0);
-	f->o = (struct pool_options){ .workers = 2, .timeout_ms = 300, .memory_bytes = 256 << 20,
-				      .image_bytes = 1 << 20, .recycle = 100 };
+	f->o = (struct pool_options){
+		.workers = 2, .timeout_ms = 300, .memory_bytes = 256 << 20, .image_bytes = 1 << 20, .recycle = 100
+	};
 	*state = f;
 	return 0;
 }
@@ -151,7 +154,7 @@ put_dump(struct fixture *f, const void *bytes, size_t size, uint8_t sha256[SHA25
 
 struct append {
 	struct log_submission s;
-	bool		      done;
+	bool done;
 };
 
 static void
@@ -188,7 +191,8 @@ append(struct fixture *f, enum record_type type, const void *payload, size_t len
 static uint64_t
 put_report(struct fixture *f, const uint8_t *sha256)
 {
-	struct report r = { .epoch = 1, .seq = ++f->number, .reason = TEXT("SIGSEGV"), .host = TEXT("h"), .count = 1 }, back;
+	struct report r = { .epoch = 1, .seq = ++f->number, .reason = TEXT("SIGSEGV"), .host = TEXT("h"), .count = 1 },
+		      back;
 	struct report_stamp s = { .host_hash = 42, .site = TEXT("berlin") };
 	uint8_t raw[1024], record[2048];
 	struct diag diag;
@@ -210,7 +214,8 @@ remember(struct fixture *f, const struct record_view *r)
 {
 	struct arena *a = arena_new(1 << 20);
 	ProtobufCAllocator alloc = pbarena(a);
-	const Faultline__Log__TriageResult *m = faultline__log__triage_result__unpack(&alloc, r->payload_len, r->payload);
+	const Faultline__Log__TriageResult *m =
+		faultline__log__triage_result__unpack(&alloc, r->payload_len, r->payload);
 	struct seen *s = &f->seen[f->n++];
 
 	assert_non_null(m);
@@ -271,7 +276,7 @@ stamp_tells_the_dump_without_decoding(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		random_bytes(sha, sizeof(sha));
-		sha[3] = 0xe2, sha[4] = 2, sha[5] = 32;	/* looks like the field itself */
+		sha[3] = 0xe2, sha[4] = 2, sha[5] = 32; /* looks like the field itself */
 		s.dump_sha256 = (struct text){ (const char *)sha, sizeof(sha) };
 		s.dump_size = sizes[i];
 		n = report_encode(&r, NULL, raw, sizeof(raw));

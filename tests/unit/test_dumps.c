@@ -35,11 +35,11 @@ static struct log fake_log = { &fake_ops };
 /* ---- fixture ---- */
 
 struct fixture {
-	char		     dir[64];
-	struct dumps	    *d;
+	char dir[64];
+	struct dumps *d;
 	struct dumps_options o;
-	struct mailbox	    *reply;
-	int		     outcomes;	/* done() calls */
+	struct mailbox *reply;
+	int outcomes; /* done() calls */
 };
 
 static void
@@ -60,7 +60,9 @@ setup(void **state)
 
 	strcpy(f->dir, "/tmp/faultline-dumps-XXXXXX");
 	assert_non_null(mkdtemp(f->dir));
-	f->o = (struct dumps_options){ .max_dump = 1 << 20, .keep_bytes = 1 << 24, .per_signature = 3, .keep_days = 30 };
+	f->o = (struct dumps_options){
+		.max_dump = 1 << 20, .keep_bytes = 1 << 24, .per_signature = 3, .keep_days = 30
+	};
 	f->reply = mailbox_new();
 	pressure_now = LOG_PRESSURE_NONE;
 	reopen(f);
@@ -268,7 +270,7 @@ signature_quota_counts_dumps_being_received(void **state)
 	for (int i = 0; i < 3; i++)
 		w[i] = begin(f, 7);
 	assert_true(refused(f, 7, DISCARD_dump_not_wanted));
-	dumps_abandon(w[0]);	/* its place is free again */
+	dumps_abandon(w[0]); /* its place is free again */
 	w[0] = begin(f, 7);
 	for (int i = 0; i < 3; i++) {
 		assert_int_equal(dumps_write(w[i], &i, sizeof(i)), DISCARD_none);
@@ -302,7 +304,7 @@ damaged_quota_file_only_forgets(void **state)
 		store(f, 7, i, 10);
 	snprintf(path, sizeof(path), "%s/dumps/quota", f->dir);
 	fd = open(path, O_WRONLY);
-	assert_int_equal(pwrite(fd, "garbage", 7, 36), 7);	/* in the second entry */
+	assert_int_equal(pwrite(fd, "garbage", 7, 36), 7); /* in the second entry */
 	close(fd);
 	reopen(f);
 	dumps_abandon(begin(f, 7));
@@ -319,9 +321,9 @@ asks_for_as_many_dumps_as_the_quota_allows(void **state)
 	for (int i = 0; i < 3; i++)
 		assert_true(dumps_want(f->d, 0, 7));
 	assert_false(dumps_want(f->d, 0, 7));
-	assert_true(dumps_want(f->d, 1, 7));	/* another tenant's */
-	assert_false(dumps_want(f->d, 0, 0));	/* nothing to ask about */
-	store(f, 7, 'a', 10);			/* an answer: one kept, two still asked for */
+	assert_true(dumps_want(f->d, 1, 7));  /* another tenant's */
+	assert_false(dumps_want(f->d, 0, 0)); /* nothing to ask about */
+	store(f, 7, 'a', 10);                 /* an answer: one kept, two still asked for */
 	assert_false(dumps_want(f->d, 0, 7));
 	pressure_now = LOG_PRESSURE_NO_DUMPS;
 	assert_false(dumps_want(f->d, 0, 8));
@@ -363,14 +365,14 @@ drops_early_by_what_is_used(void **state)
 	unsigned n;
 
 	store(f, 0, 'a', 1000);
-	f->o.keep_bytes = 2000;			/* half: none dropped */
+	f->o.keep_bytes = 2000; /* half: none dropped */
 	dumps_configure(f->d, &f->o);
 	assert_int_equal(admitted_of_1000(f), 1000);
-	f->o.keep_bytes = 1333;			/* three quarters: about half, 12 sigma around it */
+	f->o.keep_bytes = 1333; /* three quarters: about half, 12 sigma around it */
 	dumps_configure(f->d, &f->o);
 	n = admitted_of_1000(f);
 	assert_in_range(n, 310, 690);
-	f->o.keep_bytes = 1000;			/* all: every one */
+	f->o.keep_bytes = 1000; /* all: every one */
 	dumps_configure(f->d, &f->o);
 	assert_int_equal(admitted_of_1000(f), 0);
 }
@@ -432,7 +434,7 @@ settling_counts_once_and_removes_what_is_too_many(void **state)
 	uint64_t size;
 	int fd;
 
-	for (int i = 0; i < 5; i++)	/* forms: no signature claimed */
+	for (int i = 0; i < 5; i++) /* forms: no signature claimed */
 		c[i] = store(f, 0, (char)('a' + i), 10);
 	for (int i = 0; i < 3; i++) {
 		assert_true(dumps_settle(f->d, c[i].sha256, 0, 7));

@@ -23,7 +23,7 @@
 #include "collector/work/serve.h"
 #include "collector/work/zygote.h"
 
-#define WORKER_SOCKET 3	/* as zygote.c gives it */
+#define WORKER_SOCKET 3 /* as zygote.c gives it */
 
 /* ---- what the workers of this test do: the image's first byte says ---- */
 
@@ -66,7 +66,7 @@ act(const void *image, size_t size, void *out, size_t cap)
 		for (;;)
 			sink++;
 	case 'c':
-		raise(SIGSEGV);		/* a system call that is not allowed, so it ends here too */
+		raise(SIGSEGV); /* a system call that is not allowed, so it ends here too */
 		break;
 	case 'n':
 		*(volatile int *)(uintptr_t)sink = 1;
@@ -99,10 +99,11 @@ act(const void *image, size_t size, void *out, size_t cap)
 	case 't':
 		sink = (unsigned)ftruncate(0, 0);
 		break;
-	case 'l':	/* answers out of turn */
-		send(WORKER_SOCKET, &(struct serve_reply){ .ticket = 77, .status = SERVE_DONE }, sizeof(struct serve_reply), 0);
+	case 'l': /* answers out of turn */
+		send(WORKER_SOCKET, &(struct serve_reply){ .ticket = 77, .status = SERVE_DONE },
+		     sizeof(struct serve_reply), 0);
 		break;
-	case 'L':	/* claims more than a slot */
+	case 'L': /* claims more than a slot */
 		return (size_t)1 << 40;
 	}
 	memcpy(out, "allowed", 7);
@@ -114,15 +115,16 @@ act(const void *image, size_t size, void *out, size_t cap)
 #define MAX_JOBS 64
 
 struct fixture {
-	struct pool    *p;
+	struct pool *p;
 	struct pool_job jobs[MAX_JOBS];
-	char		text[MAX_JOBS][80];	/* results */
-	int		order[MAX_JOBS];
-	int		n, done;
+	char text[MAX_JOBS][80]; /* results */
+	int order[MAX_JOBS];
+	int n, done;
 };
 
-static struct pool_options options = { .workers = 1, .timeout_ms = 20000, .memory_bytes = 64 << 20,
-				       .image_bytes = 64 << 20, .recycle = 1000 };
+static struct pool_options options = {
+	.workers = 1, .timeout_ms = 20000, .memory_bytes = 64 << 20, .image_bytes = 64 << 20, .recycle = 1000
+};
 
 static int
 setup(void **state)
@@ -173,7 +175,9 @@ submit(struct fixture *f, const char *text)
 {
 	const int i = f->n++;
 
-	f->jobs[i] = (struct pool_job){ .fd = image_of(text, strlen(text)), .size = strlen(text), .done = on_done, .arg = f };
+	f->jobs[i] = (struct pool_job){
+		.fd = image_of(text, strlen(text)), .size = strlen(text), .done = on_done, .arg = f
+	};
 	pool_submit(f->p, &f->jobs[i]);
 	return i;
 }
@@ -281,9 +285,9 @@ worker_cannot_open_files(void **state)
 	costs_one_worker(*state, "o", ERR_CRASHED);
 }
 
-#define CRASH_TEST(name, letter)                              \
-	static void name(void **state)                        \
-	{                                                     \
+#define CRASH_TEST(name, letter)                               \
+	static void name(void **state)                         \
+	{                                                      \
 		costs_one_worker(*state, letter, ERR_CRASHED); \
 	}
 CRASH_TEST(null_dereference_costs_one_worker, "n")
@@ -309,7 +313,7 @@ memory_is_limited_but_there(void **state)
 	drain(f);
 	assert_int_equal(f->jobs[i].outcome, ERR_OK);
 	mib = atoi(f->text[i]);
-	assert_in_range(mib, 48, 64);	/* of the 64 it has */
+	assert_in_range(mib, 48, 64); /* of the 64 it has */
 }
 
 static void
@@ -386,7 +390,7 @@ zygote_that_dies_is_started_again(void **state)
 	submit(f, "echo");
 	drain(f);
 	assert_int_equal(kill(zygote_pid(), SIGKILL), 0);
-	for (int i = 0; i < 8; i++)	/* some still go to workers that are about to die */
+	for (int i = 0; i < 8; i++) /* some still go to workers that are about to die */
 		submit(f, "echo");
 	drain(f);
 	began = clock_boot_us();
@@ -412,7 +416,7 @@ several_workers_share_the_work(void **state)
 	quick.timeout_ms = 1000;
 	f->p = pool_new(&quick);
 	hang = submit(f, "hang");
-	good = submit(f, "echo");	/* another worker's: it does not wait for the watchdog */
+	good = submit(f, "echo"); /* another worker's: it does not wait for the watchdog */
 	drain(f);
 	assert_int_equal(f->jobs[hang].outcome, ERR_TIMEOUT);
 	assert_int_equal(f->order[0], good);
