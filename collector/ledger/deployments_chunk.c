@@ -373,6 +373,25 @@ deployment_unpack(struct ledger *l, uint64_t id, struct reader *r)
 	}
 }
 
+/* Is every chunk of it there? */
+static bool
+is_whole(const struct deployment *d)
+{
+	uint32_t served = 0;
+
+	for (uint32_t b = 0; b < d->n_blocks; b++)
+		for (uint32_t i = 0; d->blocks[b] != NULL && i < SERVED_BLOCK; i++)
+			served += d->blocks[b]->minute[i] != 0;
+	for (uint64_t i = 0; i < d->trials.n; i++) {
+		const struct trial_row *row = table_at(&d->trials, i);
+
+		if (!hostset_loaded(&row->hosts1) || !hostset_loaded(&row->hosts0) || !hostset_loaded(&row->sites1))
+			return false;
+	}
+	return hostset_loaded(&d->resolved) && hostset_loaded(&d->withdrawn) &&
+	       (d->life != DEPLOYMENT_OPEN || served == d->served);
+}
+
 bool
 deployments_loaded(struct ledger *l)
 {
@@ -383,7 +402,7 @@ deployments_loaded(struct ledger *l)
 		    !table_loaded(&d->trials, d->trials_n) || d->waiting_first[0] > d->waiting_n[0] ||
 		    d->waiting_first[1] > d->waiting_n[1] || d->life > DEPLOYMENT_DELETED ||
 		    (d->suspect != UINT32_MAX && d->suspect >= d->trials.n) ||
-		    (d->halt_trial != UINT32_MAX && d->halt_trial >= d->trials.n))
+		    (d->halt_trial != UINT32_MAX && d->halt_trial >= d->trials.n) || !is_whole(d))
 			return false;
 		trials_index(l, d);
 		if (d->life != DEPLOYMENT_OPEN)

@@ -409,6 +409,16 @@ hostset_unpack_block(struct hostset *set, uint32_t block, struct reader *r)
 	return true;
 }
 
+bool
+hostset_loaded(const struct hostset *set)
+{
+	uint64_t n = 0;
+
+	for (uint32_t i = 0; i < set->n_blocks; i++)
+		n += set->u.blocks[i] != NULL ? set->u.blocks[i]->n : 0;
+	return set->n_blocks == 0 || n == set->n;
+}
+
 uint32_t *
 hostset_word(const struct hostset *set, uint32_t block)
 {

@@ -43,6 +43,8 @@ bool hostset_next(const struct hostset *set, uint32_t *x);
 /* In the owner's chunk: the members of a small set, or only how many blocks there are. */
 void hostset_pack(const struct hostset *set, struct pack *k);
 bool hostset_unpack(struct hostset *set, struct reader *r);
+/* Were all blocks loaded? */
+bool hostset_loaded(const struct hostset *set);
 /* One block. */
 bool	  hostset_pack_block(const struct hostset *set, uint32_t block, struct pack *k);
 bool	  hostset_unpack_block(struct hostset *set, uint32_t block, struct reader *r);

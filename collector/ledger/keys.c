@@ -555,9 +555,11 @@ keys_bytes(const struct keys *k)
 
 /* ---- after loading ---- */
 
-void
+bool
 keys_loaded(struct keys *k)
 {
+	bool whole = true;
+
 	index_room(k, k->rows.n + 1);
 	k->n_exact = 0;
 	k->n_signatures = 0;
@@ -566,5 +568,7 @@ keys_loaded(struct keys *k)
 
 		k->n_exact += is_exact(key->rung);
 		k->n_signatures += key->rung == RUNG_KEY || key->rung == RUNG_STOP;
+		whole = whole && hostset_loaded(&key->hosts) && hostset_loaded(&key->sites);
 	}
+	return whole;
 }

@@ -141,7 +141,7 @@ size_t keys_bytes(const struct keys *k);
 uint32_t *keys_word(struct keys *k, uint64_t id);
 bool	  keys_pack(const struct keys *k, uint64_t id, struct pack *out);
 bool	  keys_unpack(struct keys *k, uint64_t id, struct reader *r);
-void	  keys_loaded(struct keys *k);
+bool	  keys_loaded(struct keys *k);	/* false: a chunk is missing */
 
 /* ---- fingerprints ---- */
 #define FINGERPRINT_SHARDS 256u

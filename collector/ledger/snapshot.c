@@ -136,6 +136,7 @@ unpack_producers(struct ledger *l, struct reader *r)
 			p->bits[w] = reader_u64(r);
 	}
 	l->n_producers = n;
+	l->loading.producers = true;
 	return !reader_failed(r);
 }
 
@@ -304,8 +305,10 @@ load(struct ledger *l, uint64_t id, struct reader *r)
 		return unpack_producers(l, r);
 	case CHUNK_INTERN:
 		return a < INTERN_N && intern_unpack(&l->interns[a], id, r);
-	case CHUNK_HOSTS:
 	case CHUNK_SEEN:
+		l->loading.seen++;
+		return hosts_unpack(&l->hosts, id, r);
+	case CHUNK_HOSTS:
 	case CHUNK_SIDE:
 		return hosts_unpack(&l->hosts, id, r);
 	case CHUNK_RECENT:
@@ -344,7 +347,8 @@ ledger_load_chunk(struct ledger *l, uint64_t chunk, const void *bytes, size_t le
 enum err
 ledger_load_end(struct ledger *l)
 {
-	bool ok = l->loading.globals;
+	bool ok = l->loading.globals && l->loading.producers &&
+		  l->loading.seen == (l->hosts.n + HOST_CHUNK - 1) >> HOST_CHUNK_SHIFT;
 
 	for (int i = 0; ok && i < INTERN_N; i++)
 		ok = table_loaded(&l->interns[i].rows, l->loading.interns[i]);
@@ -357,8 +361,7 @@ ledger_load_end(struct ledger *l)
 	     (l->keys.hand == 0 || l->keys.hand < l->keys.rows.n);
 	if (!ok || !hosts_loaded(&l->hosts))
 		return ERR_MALFORMED;
-	keys_loaded(&l->keys);
-	return deployments_loaded(l) ? ERR_OK : ERR_MALFORMED;
+	return keys_loaded(&l->keys) && deployments_loaded(l) ? ERR_OK : ERR_MALFORMED;
 }
 
 /* ---- every chunk, in order of ids ---- */

@@ -72,7 +72,8 @@ struct ledger {
 	struct arena	  *arena;	/* of one record's protobuf */
 	struct key_birth   birth;	/* of the record being folded */
 	struct {			/* sizes to find while a snapshot is loaded */
-		bool	 globals;
+		bool	 globals, producers;
+		uint32_t seen;		/* chunks */
 		uint64_t last;
 		uint64_t interns[INTERN_N], recent_first[RECENT_N], recent[RECENT_N];
 		uint64_t reports, side, keys, fingerprints;
