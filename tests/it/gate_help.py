@@ -33,11 +33,17 @@ class Daemon:
         }
         args.update({k.replace("_", "-"): v for k, v in settings.items()})
         self.log = open(os.path.join(self.dir, "log"), "wb")
-        self.process = subprocess.Popen([FAULTLINED] + [f"--{k}={v}" for k, v in args.items()],
-                                        stderr=self.log, stdout=self.log, stdin=subprocess.DEVNULL,
-                                        preexec_fn=None if max_descriptors is None else
-                                        lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (max_descriptors, max_descriptors)))
-        self.wait_ready()
+        self.process = None
+        limit = None if max_descriptors is None else (max_descriptors, max_descriptors)
+        try:
+            self.process = subprocess.Popen(
+                [FAULTLINED] + [f"--{k}={v}" for k, v in args.items()],
+                stderr=self.log, stdout=self.log, stdin=subprocess.DEVNULL,
+                preexec_fn=limit and (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limit)))
+            self.wait_ready()
+        except BaseException:
+            self.remove()
+            raise
 
     def wait_ready(self):
         deadline = time.monotonic() + 60
@@ -111,13 +117,18 @@ class Daemon:
             return int(re.search(r"VmRSS:\s+(\d+)", f.read()).group(1))
 
     def stop(self):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(30)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+        """A clean stop, and nothing is left."""
+        try:
+            if self.process.poll() is None:
+                self.process.send_signal(signal.SIGTERM)
+            assert self.process.wait(30) == 0, self.log_text()
+        finally:
+            self.remove()
+
+    def remove(self):
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
         self.log.close()
         shutil.rmtree(self.dir, ignore_errors=True)
 

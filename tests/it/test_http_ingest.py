@@ -325,6 +325,16 @@ def test_connections_beyond_the_limit_are_closed(daemon):
         d.stop()
 
 
+def test_several_gates_share_the_port():
+    d = Daemon(gate_threads="3")
+    try:
+        ids = {d.post_json("/v1/reports", dict(REPORT, host=f"g{i}"))[1]["id"] for i in range(60)}
+        assert len(ids) == 60
+        assert d.metrics()["faultline_reports_total"] == 60
+    finally:
+        d.stop()
+
+
 def test_descriptors_run_out_and_come_back():
     d = Daemon(max_descriptors=120)
     socks = []

@@ -171,13 +171,20 @@ setup(void **state)
 }
 
 void
-turn(void)
+turn_gate(void)
 {
-	for (int i = 0; i < 8; i++) {
-		http_peer_run(peer);
+	for (int i = 0; i < 16; i++) {
+		event_base_loop(gate.base, EVLOOP_NONBLOCK);
 		intake_flush(gate.intake);
 		intake_dispatch(gate.intake);
 	}
+}
+
+void
+turn(void)
+{
+	turn_gate();
+	http_peer_run(peer);
 }
 
 int

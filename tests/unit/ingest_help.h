@@ -32,8 +32,9 @@ extern bool want_all, halted_one;
 
 int setup(void **state);
 int teardown(void **state);
-void settle(void); /* every held submission has its outcome */
-void turn(void);   /* let everything happen that can */
+void settle(void);    /* every held submission has its outcome */
+void turn_gate(void); /* as turn(), without a client */
+void turn(void);      /* let everything happen that can */
 
 #define JSON "Content-Type: application/json\r\n"
 
