@@ -17,6 +17,7 @@
 #include "collector/fold/fold.h"
 #include "collector/gate_thread.h"
 #include "collector/halts.h"
+#include "collector/http/http.h"
 #include "collector/listen.h"
 #include "collector/live.h"
 #include "collector/log/journal.h"
@@ -243,6 +244,22 @@ start_core(struct daemon *d, char *err, size_t err_size)
 	return d->dispatch != NULL ? 0 : -1;
 }
 
+/* A taken address is found before a database is created for nothing. */
+static int
+probe_addresses(const struct settings *s, char *err, size_t err_size)
+{
+	const char *const addrs[] = { s->listen, s->stream_listen, s->api_listen };
+
+	for (size_t i = 0; i < sizeof(addrs) / sizeof(addrs[0]); i++) {
+		int fd = http_bind(addrs[i], false, err, err_size);
+
+		if (fd == -1)
+			return -1;
+		close(fd);
+	}
+	return 0;
+}
+
 /* The database may take its time: reports are taken meanwhile. */
 static int
 start_store(struct daemon *d, char *err, size_t err_size)
@@ -379,7 +396,8 @@ daemon_start(struct live *live, char *err, size_t err_size)
 	}
 	d->live = live;
 	pthread_mutex_init(&d->lock, NULL);
-	if (start_core(d, err, err_size) == -1 || start_store(d, err, err_size) == -1 || start_api(d, err, err_size) == -1 ||
+	if (start_core(d, err, err_size) == -1 || probe_addresses(live_settings(live), err, err_size) == -1 ||
+	    start_store(d, err, err_size) == -1 || start_api(d, err, err_size) == -1 ||
 	    start_gates(d, err, err_size) == -1 || write_ports(d, err, err_size) == -1) {
 		daemon_stop(d);
 		return NULL;
