@@ -186,6 +186,7 @@ take_params(struct decode *d, const struct wire_field *f, struct report *out)
 static void
 take_gate_field(struct decode *d, const struct wire_field *f, struct report *out)
 {
+	out->gate_fields = true;
 	switch (f->number) {
 	case R_HOST_HASH:
 		out->host_hash = take_uint(d, f, UINT64_MAX, "host_hash");
@@ -451,8 +452,9 @@ report_encode(const struct report *r, const struct report_frame *frames, uint8_t
 
 #define STAMP_MAX (10 + 3 + TEXT_NAME_MAX + 8 + 10 + 36 + 14 + 10 + 4)
 
+/* Only what is set; everything when the sender wrote gate fields, so that ours win. */
 static size_t
-put_stamp(const struct report_stamp *s, uint8_t *buf, size_t size)
+put_stamp(const struct report_stamp *s, bool all, uint8_t *buf, size_t size)
 {
 	struct wire_out o = { buf, buf + size, false };
 
@@ -460,45 +462,17 @@ put_stamp(const struct report_stamp *s, uint8_t *buf, size_t size)
 		wire_put_varint_always(&o, R_OCCURRED, 0);
 	wire_put_fixed64_always(&o, R_HOST_HASH, s->host_hash);
 	wire_put_bytes_always(&o, R_SITE, s->site);
-	wire_put_varint_always(&o, R_FLAGS, s->flags);
-	wire_put_fixed64_always(&o, R_IDEMPOTENCY, s->idempotency);
-	wire_put_bytes_always(&o, R_DUMP_SHA256, s->dump_sha256);
-	wire_put_varint_always(&o, R_DUMP_SIZE, s->dump_size);
-	wire_put_fixed64_always(&o, R_GUID_HASH, s->guid_hash);
+	if (all || s->flags != 0)
+		wire_put_varint_always(&o, R_FLAGS, s->flags);
+	if (all || s->idempotency != 0)
+		wire_put_fixed64_always(&o, R_IDEMPOTENCY, s->idempotency);
+	if (all || s->dump_sha256.len > 0)
+		wire_put_bytes_always(&o, R_DUMP_SHA256, s->dump_sha256);
+	if (all || s->dump_size != 0)
+		wire_put_varint_always(&o, R_DUMP_SIZE, s->dump_size);
+	if (all || s->guid_hash != 0)
+		wire_put_fixed64_always(&o, R_GUID_HASH, s->guid_hash);
 	return (size_t)(o.p - buf);
-}
-
-/* Is this the end of a stamp whose dump has a hash? */
-static bool
-stamp_end(const uint8_t *p, size_t len, struct text *sha256_out)
-{
-	struct wire_field dump, size, guid;
-	struct reader rd;
-
-	reader_init(&rd, p, len, false);
-	if (!wire_next(&rd, &dump) || !wire_next(&rd, &size) || !wire_next(&rd, &guid) || rd.pos != len ||
-	    dump.number != R_DUMP_SHA256 || dump.type != WIRE_BYTES || dump.bytes.len != 32 ||
-	    size.number != R_DUMP_SIZE || guid.number != R_GUID_HASH)
-		return false;
-	*sha256_out = dump.bytes;
-	return true;
-}
-
-bool
-report_record_dump(const void *payload, size_t len, struct text *sha256_out)
-{
-	/* two tags of two bytes and a length, the hash; a varint of 1 to 10 bytes; 8 bytes */
-	const size_t shortest = 3 + 32 + 2 + 1 + 2 + 8;
-	const uint8_t *p = payload;
-
-	for (size_t n = shortest; n < shortest + 10 && n <= len; n++) {
-		const uint8_t *at = p + len - n;
-
-		if (at[2] == 32 && at[0] == (uint8_t)(R_DUMP_SHA256 << 3 | WIRE_BYTES | 0x80) &&
-		    at[1] == R_DUMP_SHA256 >> 4 && stamp_end(at, n, sha256_out))
-			return true;
-	}
-	return false;
 }
 
 /* Copy every field but the host and, when asked, the frames. */
@@ -528,7 +502,7 @@ report_record_size(const struct report *r, const struct report_stamp *s)
 	uint8_t stamp[STAMP_MAX + 64];
 	size_t body = s->drop_frames ? copy_reduced(r, NULL) : r->raw.len - r->host_len;
 
-	return body + put_stamp(s, stamp, sizeof(stamp));
+	return body + put_stamp(s, r->gate_fields, stamp, sizeof(stamp));
 }
 
 static uint8_t *
@@ -548,7 +522,7 @@ report_record_write(const struct report *r, const struct report_stamp *s, uint8_
 		out += copy_reduced(r, out);
 	else
 		out = copy_without_host(r->raw, r->host_at, r->host_len, out);
-	put_stamp(s, out, STAMP_MAX + 64);
+	put_stamp(s, r->gate_fields, out, STAMP_MAX + 64);
 }
 
 bool

@@ -64,6 +64,7 @@ struct report {
 	uint32_t	 count;		/* >= 1 after decoding */
 	uint32_t	 n_labels, n_content, n_frames;
 	bool		 has_dump;
+	bool		 gate_fields;	/* raw holds fields of the gate's: a record must overwrite each */
 	/* the gate's */
 	uint64_t	 host_hash;
 	struct text	 site;

@@ -36,8 +36,21 @@ wire_varint(struct reader *r)
 	return 0;
 }
 
+/* Little endian whatever the reader's order. */
+static uint64_t
+fixed64(struct reader *r)
+{
+	const uint8_t *p = reader_bytes(r, 8);
+	uint64_t v;
+
+	if (p == NULL)
+		return 0;
+	memcpy(&v, p, sizeof(v));
+	return le64toh(v);
+}
+
 bool
-wire_next(struct reader *r, struct wire_field *f)
+wire_next_slow(struct reader *r, struct wire_field *f)
 {
 	uint64_t tag;
 
@@ -56,7 +69,7 @@ wire_next(struct reader *r, struct wire_field *f)
 		f->value = wire_varint(r);
 		break;
 	case WIRE_FIXED64:
-		f->value = reader_u64(r);
+		f->value = fixed64(r);
 		break;
 	case WIRE_FIXED32:
 		f->value = reader_u32(r);

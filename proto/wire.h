@@ -22,8 +22,38 @@ struct wire_field {
 	size_t	       start;	/* offset of the tag in the message */
 };
 
+/* What wire_next() does when the field is not of the common short form. */
+bool wire_next_slow(struct reader *r, struct wire_field *f);
+
 /* The next field, or false at the end or on failure (then reader_failed(r)).  Groups are refused. */
-bool wire_next(struct reader *r, struct wire_field *f);
+static inline bool
+wire_next(struct reader *r, struct wire_field *f)
+{
+	size_t left = r->size - r->pos;
+	const uint8_t *p;
+
+	if (left == 0 || reader_failed(r))
+		return false;
+	p = r->base + r->pos;
+	/* One byte of tag and one of value or length: nearly every field of a report. */
+	if (left < 2 || p[0] >= 0x80 || p[0] < 8 || p[1] >= 0x80)
+		return wire_next_slow(r, f);
+	f->start = r->pos;
+	f->number = p[0] >> 3;
+	f->type = (enum wire_type)(p[0] & 7);
+	f->value = 0;
+	f->bytes = (struct text){ NULL, 0 };
+	if (f->type == WIRE_BYTES && p[1] <= left - 2) {
+		f->bytes = (struct text){ (const char *)p + 2, p[1] };
+		r->pos += 2 + (size_t)p[1];
+		return true;
+	}
+	if (f->type != WIRE_VARINT)
+		return wire_next_slow(r, f);
+	f->value = p[1];
+	r->pos += 2;
+	return true;
+}
 
 /* One varint, as inside packed fields. */
 uint64_t wire_varint(struct reader *r);
