@@ -20,7 +20,7 @@ static void reload(void *arg)  { api_reload(((struct api_thread *)arg)->api); }
 static void drain(void *arg)   { api_drain(((struct api_thread *)arg)->api); }
 static bool drained(void *arg) { return api_drained(((struct api_thread *)arg)->api); }
 
-static const struct loop_ops ops = { .reload = reload, .drain = drain, .drained = drained };
+static const struct loop_ops ops = { .name = "api", .reload = reload, .drain = drain, .drained = drained };
 
 static void
 release(struct api_thread *t)

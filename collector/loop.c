@@ -58,6 +58,7 @@ run(void *arg)
 	struct loop *l = arg;
 	static const struct timeval often = { 0, 50000 };
 
+	pthread_setname_np(pthread_self(), l->ops->name);
 	event_add(l->poll, &often);
 	while (l->deadline_us == 0 || (!l->ops->drained(l->arg) && clock_boot_us() < l->deadline_us)) {
 		event_base_loop(l->base, EVLOOP_ONCE);

@@ -13,6 +13,7 @@ struct event_base;
 struct loop;
 
 struct loop_ops {
+	const char *name;		/* of the thread, at most 15 characters */
 	void (*turn)(void *arg);	/* after every turn of the loop; NULL: nothing */
 	void (*reload)(void *arg);
 	void (*drain)(void *arg);	/* begin to stop */

@@ -466,13 +466,47 @@ put_stamp(const struct report_stamp *s, bool all, uint8_t *buf, size_t size)
 		wire_put_varint_always(&o, R_FLAGS, s->flags);
 	if (all || s->idempotency != 0)
 		wire_put_fixed64_always(&o, R_IDEMPOTENCY, s->idempotency);
-	if (all || s->dump_sha256.len > 0)
+	all = all || s->dump_sha256.len > 0;	/* report_record_dump() reads these three from the end */
+	if (all)
 		wire_put_bytes_always(&o, R_DUMP_SHA256, s->dump_sha256);
 	if (all || s->dump_size != 0)
 		wire_put_varint_always(&o, R_DUMP_SIZE, s->dump_size);
 	if (all || s->guid_hash != 0)
 		wire_put_fixed64_always(&o, R_GUID_HASH, s->guid_hash);
 	return (size_t)(o.p - buf);
+}
+
+/* Is this the end of a stamp whose dump has a hash? */
+static bool
+stamp_end(const uint8_t *p, size_t len, struct text *sha256_out)
+{
+	struct wire_field dump, size, guid;
+	struct reader rd;
+
+	reader_init(&rd, p, len, false);
+	if (!wire_next(&rd, &dump) || !wire_next(&rd, &size) || !wire_next(&rd, &guid) || rd.pos != len ||
+	    dump.number != R_DUMP_SHA256 || dump.type != WIRE_BYTES || dump.bytes.len != 32 ||
+	    size.number != R_DUMP_SIZE || guid.number != R_GUID_HASH)
+		return false;
+	*sha256_out = dump.bytes;
+	return true;
+}
+
+bool
+report_record_dump(const void *payload, size_t len, struct text *sha256_out)
+{
+	/* two tags of two bytes and a length, the hash; a varint of 1 to 10 bytes; 8 bytes */
+	const size_t shortest = 3 + 32 + 2 + 1 + 2 + 8;
+	const uint8_t *p = payload;
+
+	for (size_t n = shortest; n < shortest + 10 && n <= len; n++) {
+		const uint8_t *at = p + len - n;
+
+		if (at[2] == 32 && at[0] == (uint8_t)(R_DUMP_SHA256 << 3 | WIRE_BYTES | 0x80) &&
+		    at[1] == R_DUMP_SHA256 >> 4 && stamp_end(at, n, sha256_out))
+			return true;
+	}
+	return false;
 }
 
 /* Copy every field but the host and, when asked, the frames. */

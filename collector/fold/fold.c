@@ -572,6 +572,7 @@ fold_thread(void *arg)
 	struct batch_view b;
 	bool going = true;
 
+	pthread_setname_np(pthread_self(), "ledger");
 	while (!atomic_load(&f->stop)) {
 		if (f->replaying && going && (f->at_end || ledger_position(f->ledger) >= f->catch_up_to))
 			catch_up(f);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config.h"
 
+#include <pthread.h>
 #include <errno.h>
 #include <string.h>
 #include <time.h>
@@ -174,6 +175,7 @@ journal_keeper_main(void *arg)
 	struct journal *j = arg;
 	struct timespec t;
 
+	pthread_setname_np(pthread_self(), "log-keeper");
 	pthread_mutex_lock(&j->lock);
 	while (!j->keeper_stop) {
 		j->poked = false;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config.h"
 
+#include <pthread.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -323,6 +324,7 @@ journal_writer_main(void *arg)
 {
 	struct journal *j = arg;
 
+	pthread_setname_np(pthread_self(), "log-writer");
 	pthread_mutex_lock(&j->lock);
 	for (;;) {
 		struct log_submission *list;
