@@ -81,6 +81,7 @@ evidence(struct jsonout *j, const struct api *a, const struct verdict_view *v)
 	jsonout_u64(j, "exposed", v->served);
 	jsonout_u64(j, "baseline_hosts", e->set ? e->unserved_with : 0);
 	jsonout_u64(j, "baseline", v->unserved);
+	jsonout_null(j, "dark"); /* the floor rule does not judge silence */
 	jsonout_string(j, "signature", e->set ? e->title : NULL);
 	words_signature_id(j, "signature_id", e->set ? e->signature : 0);
 	if (e->set) {
