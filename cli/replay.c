@@ -28,24 +28,24 @@ static const char help[] =
 	"way round; 2 when the log cannot be read.\n";
 
 #define DIFFERENCES_MAX 1000
-#define PROGRESS_US	200000
+#define PROGRESS_US     200000
 
 struct difference {
 	uint64_t pos;
 	uint16_t tenant;
-	char	 deployment[129], what[160];
+	char deployment[129], what[160];
 };
 
 struct replay {
-	bool		   json, progress;
-	uint64_t	   until_pos;
-	int64_t		   until_us;
-	struct ledger	  *ledger;
+	bool json, progress;
+	uint64_t until_pos;
+	int64_t until_us;
+	struct ledger *ledger;
 	struct difference *differences;
-	size_t		   n_differences;
-	uint64_t	   first;	/* of the log */
-	bool		   whole;	/* it begins with its Seed */
-	bool		   stopped_early;
+	size_t n_differences;
+	uint64_t first; /* of the log */
+	bool whole;     /* it begins with its Seed */
+	bool stopped_early;
 };
 
 static void
@@ -104,8 +104,8 @@ show_progress(const struct replay *r, uint64_t pos, uint64_t end, int64_t *shown
 		return;
 	*shown_us = now;
 	ledger_stats(r->ledger, &s);
-	fprintf(stderr, "\r%3.0f %%  %" PRIu64 " records, %" PRIu64 " hosts, %" PRIu64 " signatures ", part * 100, s.records,
-		s.hosts, s.signatures);
+	fprintf(stderr, "\r%3.0f %%  %" PRIu64 " records, %" PRIu64 " hosts, %" PRIu64 " signatures ", part * 100,
+		s.records, s.hosts, s.signatures);
 }
 
 static int
@@ -139,7 +139,9 @@ fold_log(struct replay *r, struct log *log)
 		fputs("\r\033[K", stderr);
 	log_reader_free(reader);
 	if (e == ERR_UNSUPPORTED)
-		fprintf(stderr, "faultline replay: a record at %" PRIu64 " is of a newer version and may not be skipped\n", b.first);
+		fprintf(stderr,
+			"faultline replay: a record at %" PRIu64 " is of a newer version and may not be skipped\n",
+			b.first);
 	else if (e != ERR_OK || (got != LOG_BATCH && got != LOG_WAIT))
 		fprintf(stderr, "faultline replay: the log is damaged after %" PRIu64 "\n", ledger_position(r->ledger));
 	return e == ERR_OK && (got == LOG_BATCH || got == LOG_WAIT) ? 0 : -1;
@@ -181,13 +183,14 @@ print_deployment(const struct replay *r, uint32_t no)
 	printf("%.*s: %s (%s) since %s, position %" PRIu64 "\n", (int)d.id.len, d.id.at, verdict_name(v.verdict),
 	       verdict_state_name(v.state), time_text(v.since_us, buf), v.since_pos);
 	printf("    %s\n", v.reason);
-	printf("    served %u, resolved %u (crashed %u), withdrawn %u; eligible %u, not served %u\n", v.served, v.resolved,
-	       v.bad, v.withdrawn, v.eligible, v.unserved);
+	printf("    served %u, resolved %u (crashed %u), withdrawn %u; eligible %u, not served %u\n", v.served,
+	       v.resolved, v.bad, v.withdrawn, v.eligible, v.unserved);
 	if (!e->set)
 		return;
 	printf("    signature %s %s: served %u/%u at %u sites, not served %u/%u; module %s: %u and %u\n",
-	       signature_id_text(e->signature, id), e->title, e->served_with, e->served, e->served_sites, e->unserved_with,
-	       e->unserved, e->module[0] != '\0' ? e->module : "-", e->module_served_with, e->module_unserved_with);
+	       signature_id_text(e->signature, id), e->title, e->served_with, e->served, e->served_sites,
+	       e->unserved_with, e->unserved, e->module[0] != '\0' ? e->module : "-", e->module_served_with,
+	       e->module_unserved_with);
 	print_votes(r, e);
 }
 
@@ -198,7 +201,8 @@ print_text(const struct replay *r, const struct ledger_stats *s, const char *dig
 
 	printf("folded %" PRIu64 " records up to position %" PRIu64 ", %s\n", s->records, ledger_position(r->ledger),
 	       time_text(ledger_now_us(r->ledger), buf));
-	printf("%" PRIu64 " hosts, %" PRIu64 " reports (%" PRIu64 " resent, %" PRIu64 " late), %" PRIu64 " signatures\n",
+	printf("%" PRIu64 " hosts, %" PRIu64 " reports (%" PRIu64 " resent, %" PRIu64 " late), %" PRIu64
+	       " signatures\n",
 	       s->hosts, s->reports, s->reports_resent, s->reports_late, s->signatures);
 	printf("digest %s\n", digest);
 	if (!r->whole)
@@ -206,8 +210,8 @@ print_text(const struct replay *r, const struct ledger_stats *s, const char *dig
 	for (uint32_t i = 0; i < ledger_deployments(r->ledger); i++)
 		print_deployment(r, i);
 	for (size_t i = 0; i < r->n_differences; i++)
-		printf("difference: %s, position %" PRIu64 ": %s\n", r->differences[i].deployment, r->differences[i].pos,
-		       r->differences[i].what);
+		printf("difference: %s, position %" PRIu64 ": %s\n", r->differences[i].deployment,
+		       r->differences[i].pos, r->differences[i].what);
 }
 
 static json_t *
@@ -229,7 +233,7 @@ json_position(uint64_t pos)
 {
 	char buf[24];
 
-	snprintf(buf, sizeof(buf), "%" PRIu64, pos);	/* beyond what a double holds */
+	snprintf(buf, sizeof(buf), "%" PRIu64, pos); /* beyond what a double holds */
 	return json_string(buf);
 }
 
@@ -249,14 +253,14 @@ json_evidence(const struct replay *r, const struct evidence *e)
 
 		ledger_host_by_number(r->ledger, v->host_no, &h);
 		snprintf(host, sizeof(host), "h:%016" PRIx64, h.hash);
-		json_array_append_new(votes, json_pack("{s:s, s:o, s:b, s:o, s:o}", "host", host, "site", json_text(h.site),
-						       "served", v->exposed, "position", json_position(v->pos), "at",
-						       json_time(v->at_us)));
+		json_array_append_new(votes, json_pack("{s:s, s:o, s:b, s:o, s:o}", "host", host, "site",
+						       json_text(h.site), "served", v->exposed, "position",
+						       json_position(v->pos), "at", json_time(v->at_us)));
 	}
 	return json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:o, s:o, s:o}", "signature",
 			 signature_id_text(e->signature, id), "title", e->title, "module", e->module, "served_with",
-			 (int)e->served_with, "served", (int)e->served, "served_sites", (int)e->served_sites, "unserved_with",
-			 (int)e->unserved_with, "unserved", (int)e->unserved, "module_served_with",
+			 (int)e->served_with, "served", (int)e->served, "served_sites", (int)e->served_sites,
+			 "unserved_with", (int)e->unserved_with, "unserved", (int)e->unserved, "module_served_with",
 			 (int)e->module_served_with, "module_unserved_with", (int)e->module_unserved_with, "first",
 			 json_time(e->first_us), "last", json_time(e->last_us), "votes", votes);
 }
@@ -269,13 +273,13 @@ json_deployment(const struct replay *r, uint32_t no)
 
 	ledger_deployment(r->ledger, no, &d);
 	ledger_verdict(r->ledger, no, &v);
-	return json_pack("{s:i, s:o, s:s, s:s, s:s, s:b, s:b, s:o, s:o, s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:o}", "tenant",
-			 (int)d.tenant, "id", json_text(d.id), "verdict", verdict_name(v.verdict), "state",
-			 verdict_state_name(v.state), "reason", v.reason, "shadow", v.shadow, "recorded", v.recorded, "since",
-			 json_time(v.since_us), "position", json_position(v.since_pos), "served", (int)v.served, "resolved",
-			 (int)v.resolved, "crashed", (int)v.bad, "withdrawn", (int)v.withdrawn, "eligible", (int)v.eligible,
-			 "unserved", (int)v.unserved, "next_ring_max", (json_int_t)v.next_ring_max, "evidence",
-			 json_evidence(r, &v.evidence));
+	return json_pack("{s:i, s:o, s:s, s:s, s:s, s:b, s:b, s:o, s:o, s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:o}",
+			 "tenant", (int)d.tenant, "id", json_text(d.id), "verdict", verdict_name(v.verdict), "state",
+			 verdict_state_name(v.state), "reason", v.reason, "shadow", v.shadow, "recorded", v.recorded,
+			 "since", json_time(v.since_us), "position", json_position(v.since_pos), "served",
+			 (int)v.served, "resolved", (int)v.resolved, "crashed", (int)v.bad, "withdrawn",
+			 (int)v.withdrawn, "eligible", (int)v.eligible, "unserved", (int)v.unserved, "next_ring_max",
+			 (json_int_t)v.next_ring_max, "evidence", json_evidence(r, &v.evidence));
 }
 
 static void
@@ -286,15 +290,16 @@ print_json(const struct replay *r, const struct ledger_stats *s, const char *dig
 	for (uint32_t i = 0; i < ledger_deployments(r->ledger); i++)
 		json_array_append_new(deployments, json_deployment(r, i));
 	for (size_t i = 0; i < r->n_differences; i++)
-		json_array_append_new(differences, json_pack("{s:s, s:o, s:s}", "deployment", r->differences[i].deployment,
-							     "position", json_position(r->differences[i].pos), "what",
-							     r->differences[i].what));
+		json_array_append_new(differences,
+				      json_pack("{s:s, s:o, s:s}", "deployment", r->differences[i].deployment,
+						"position", json_position(r->differences[i].pos), "what",
+						r->differences[i].what));
 	all = json_pack("{s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:o, s:o}", "position",
-			json_position(ledger_position(r->ledger)), "time", json_time(ledger_now_us(r->ledger)), "records",
-			(json_int_t)s->records, "hosts", (json_int_t)s->hosts, "reports", (json_int_t)s->reports,
-			"reports_resent", (json_int_t)s->reports_resent, "reports_late", (json_int_t)s->reports_late,
-			"signatures", (json_int_t)s->signatures, "digest", digest, "whole", r->whole, "deployments",
-			deployments, "differences", differences);
+			json_position(ledger_position(r->ledger)), "time", json_time(ledger_now_us(r->ledger)),
+			"records", (json_int_t)s->records, "hosts", (json_int_t)s->hosts, "reports",
+			(json_int_t)s->reports, "reports_resent", (json_int_t)s->reports_resent, "reports_late",
+			(json_int_t)s->reports_late, "signatures", (json_int_t)s->signatures, "digest", digest, "whole",
+			r->whole, "deployments", deployments, "differences", differences);
 	json_dumpf(all, stdout, JSON_INDENT(2));
 	putchar('\n');
 	json_decref(all);
@@ -335,7 +340,7 @@ run(struct replay *r, const char *dir)
 	r->ledger = ledger_new(&o);
 	bad = fold_log(r, log);
 	if (bad == 0) {
-		if (!r->stopped_early)	/* what comes after may still record it */
+		if (!r->stopped_early) /* what comes after may still record it */
 			ledger_pending_decisions(r->ledger, &unrecorded);
 		ledger_digest(r->ledger, digest);
 		ledger_stats(r->ledger, &s);
@@ -382,7 +387,8 @@ cmd_replay(int argc, char **argv)
 		case 'u':
 			if (parse_until(&r, optarg))
 				break;
-			fprintf(stderr, "faultline replay: --until wants a position or an RFC 3339 time, not %s\n", optarg);
+			fprintf(stderr, "faultline replay: --until wants a position or an RFC 3339 time, not %s\n",
+				optarg);
 			return 2;
 		default:
 			fputs("faultline replay --help says more.\n", stderr);

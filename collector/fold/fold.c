@@ -17,51 +17,51 @@
 #include "collector/fold/view.h"
 #include "collector/store/outcomes.h"
 
-#define EVENTS		1024u
-#define QUERIES_MAX	1024u
-#define PUBLISH_BUSY_US 100000		/* while batches keep coming */
+#define EVENTS          1024u
+#define QUERIES_MAX     1024u
+#define PUBLISH_BUSY_US 100000 /* while batches keep coming */
 #define PUBLISH_IDLE_US 20000
-#define TOPS_US		1000000
-#define SNAPSHOT_TURN	(1u << 20)	/* bytes between two batches: about 1 ms */
-#define SNAPSHOT_QUEUE	(32u << 20)	/* more waiting for the disk than this: no turn */
-#define ENOUGH_SLOTS	65536u
+#define TOPS_US         1000000
+#define SNAPSHOT_TURN   (1u << 20)  /* bytes between two batches: about 1 ms */
+#define SNAPSHOT_QUEUE  (32u << 20) /* more waiting for the disk than this: no turn */
+#define ENOUGH_SLOTS    65536u
 
 struct fold {
 	struct fold_options o;
 	struct fold_outcomes outcomes; /* where o.outcomes points: the caller's need not last */
-	struct log_id	    log_id;
-	struct log_reader  *reader;
-	struct ledger	   *ledger;
+	struct log_id log_id;
+	struct log_reader *reader;
+	struct ledger *ledger;
 	struct snapshot_store *store;
-	pthread_t	    thread;
-	_Atomic bool	    stop, caught_up;
-	_Atomic uint64_t    position;
+	pthread_t thread;
+	_Atomic bool stop, caught_up;
+	_Atomic uint64_t position;
 	_Atomic(const char *) failed;
-	char		    failure[256];
-	_Atomic uint64_t    interval_us, interval_records;
+	char failure[256];
+	_Atomic uint64_t interval_us, interval_records;
 	/* under the lock */
-	pthread_mutex_t	    lock;
-	pthread_cond_t	    wake;	/* only once folding is over */
+	pthread_mutex_t lock;
+	pthread_cond_t wake; /* only once folding is over */
 	struct shared_view *view;
-	struct mail	   *questions, **last_question;
-	uint32_t	    n_questions;
-	bool		    closed;
-	struct fold_event  *events;
-	uint64_t	    first_event, next_event;
+	struct mail *questions, **last_question;
+	uint32_t n_questions;
+	bool closed;
+	struct fold_event *events;
+	uint64_t first_event, next_event;
 	/* the thread's own */
-	uint64_t	    catch_up_to;
-	bool		    replaying;	/* decisions of this stretch may be in the log already */
-	bool		    publish_now, at_end;
-	uint64_t	    turns;
-	uint64_t	    lag_base;	/* records appended less folded, when we stood at the end */
-	int64_t		    published_us, tops_us, tops_cost_us;
-	bool		    snapshotting, committed;
-	uint64_t	    snapshot_at, snapshot_records;	/* position; records then */
-	int64_t		    snapshot_us;
-	uint64_t	    floor;	/* position of the newest durable snapshot */
-	struct ledger_stats counted;	/* what the counters show */
-	uint32_t	    day;
-	_Atomic uint64_t    enough[ENOUGH_SLOTS];	/* signatures with enough dumps today */
+	uint64_t catch_up_to;
+	bool replaying; /* decisions of this stretch may be in the log already */
+	bool publish_now, at_end;
+	uint64_t turns;
+	uint64_t lag_base; /* records appended less folded, when we stood at the end */
+	int64_t published_us, tops_us, tops_cost_us;
+	bool snapshotting, committed;
+	uint64_t snapshot_at, snapshot_records; /* position; records then */
+	int64_t snapshot_us;
+	uint64_t floor;              /* position of the newest durable snapshot */
+	struct ledger_stats counted; /* what the counters show */
+	uint32_t day;
+	_Atomic uint64_t enough[ENOUGH_SLOTS]; /* signatures with enough dumps today */
 };
 
 /* ---- events ---- */
@@ -185,16 +185,22 @@ static void
 on_difference(void *arg, uint16_t tenant, const char *deployment, uint64_t pos, const char *what)
 {
 	(void)arg;
-	log_warn("ledger", "deployment %s (tenant %u), position %llu: %s", deployment, tenant, (unsigned long long)pos, what);
+	log_warn("ledger", "deployment %s (tenant %u), position %llu: %s", deployment, tenant, (unsigned long long)pos,
+		 what);
 }
 
 static struct ledger_options
 ledger_options(struct fold *f)
 {
-	return (struct ledger_options){ .sink = {
-		.arg = f, .signature_new = on_signature, .verdict_changed = on_verdict,
-		.deployment_changed = on_deployment, .decision_wanted = on_decision, .report = on_report,
-		.batch_duplicate = on_duplicate, .dumps_wanted = on_dumps, .difference = on_difference } };
+	return (struct ledger_options){ .sink = { .arg = f,
+						  .signature_new = on_signature,
+						  .verdict_changed = on_verdict,
+						  .deployment_changed = on_deployment,
+						  .decision_wanted = on_decision,
+						  .report = on_report,
+						  .batch_duplicate = on_duplicate,
+						  .dumps_wanted = on_dumps,
+						  .difference = on_difference } };
 }
 
 /* ---- counters ---- */
@@ -207,8 +213,8 @@ count(struct fold *f)
 
 	ledger_stats(f->ledger, &s);
 	counter_add(COUNTER_fold_records, s.records - f->counted.records);
-	counter_add(COUNTER_fold_duplicates, s.duplicate_batches + s.stale_batches - f->counted.duplicate_batches -
-		    f->counted.stale_batches);
+	counter_add(COUNTER_fold_duplicates,
+		    s.duplicate_batches + s.stale_batches - f->counted.duplicate_batches - f->counted.stale_batches);
 	counter_add(COUNTER_reports_resent, s.reports_resent - f->counted.reports_resent);
 	counter_set(COUNTER_hosts, s.hosts);
 	counter_set(COUNTER_hosts_seen_recently, s.hosts_recent);
@@ -217,8 +223,8 @@ count(struct fold *f)
 	counter_set(COUNTER_deployments_halted, s.deployments_halted);
 	if (f->at_end)
 		f->lag_base = appended - s.records;
-	counter_set(COUNTER_ledger_lag_records, (int64_t)(appended - s.records - f->lag_base) > 0 ?
-		    appended - s.records - f->lag_base : 0);
+	counter_set(COUNTER_ledger_lag_records,
+		    (int64_t)(appended - s.records - f->lag_base) > 0 ? appended - s.records - f->lag_base : 0);
 	f->counted = s;
 }
 
@@ -241,7 +247,7 @@ publish(struct fold *f)
 	struct shared_view *v = view_build(f->ledger, f->view, tops), *old;
 
 	if (v == NULL)
-		return;		/* the old one stays; tried again at the next turn */
+		return; /* the old one stays; tried again at the next turn */
 	pthread_mutex_lock(&f->lock);
 	old = f->view;
 	f->view = v;
@@ -316,7 +322,7 @@ answer(struct fold *f, bool last)
 	f->closed = f->closed || last;
 	pthread_mutex_unlock(&f->lock);
 	while (m != NULL) {
-		struct fold_query *q = (struct fold_query *)m;	/* mail is its first member */
+		struct fold_query *q = (struct fold_query *)m; /* mail is its first member */
 
 		m = m->next;
 		q->ask(q, f->ledger);
@@ -376,7 +382,7 @@ static void
 snapshot_commit(struct fold *f)
 {
 	if (f->o.outcomes != NULL && f->o.outcomes->sync(f->o.outcomes->arg) != 0) {
-		snapshot_store_begin(f->store, 0);	/* what was queued so far is dropped with it */
+		snapshot_store_begin(f->store, 0); /* what was queued so far is dropped with it */
 		snapshot_store_commit(f->store);
 		snapshot_store_wait(f->store);
 		snapshot_finish(f, SNAPSHOT_FAILED);
@@ -438,8 +444,7 @@ snapshot_last(struct fold *f)
 
 /* ---- the thread ---- */
 
-static void
-give_up(struct fold *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void give_up(struct fold *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 static void
 give_up(struct fold *f, const char *fmt, ...)
@@ -509,7 +514,8 @@ no_batch(struct fold *f, enum log_read r, const struct batch_view *b)
 		f->at_end = true;
 		return true;
 	case LOG_TRUNCATED:
-		give_up(f, "the log was released up to %llu, beyond what the ledger has folded", (unsigned long long)b->first);
+		give_up(f, "the log was released up to %llu, beyond what the ledger has folded",
+			(unsigned long long)b->first);
 		return false;
 	case LOG_REWOUND:
 		give_up(f, "the log's history changed");
@@ -627,8 +633,7 @@ log_is_whole(struct fold *f)
 	if (r == NULL)
 		return false;
 	got = log_read(r, &b, 0);
-	whole = got == LOG_WAIT || (got == LOG_BATCH && batch_next(&b, &cursor, &rec, NULL) &&
-				    rec.type == RECORD_SEED);
+	whole = got == LOG_WAIT || (got == LOG_BATCH && batch_next(&b, &cursor, &rec, NULL) && rec.type == RECORD_SEED);
 	log_reader_free(r);
 	return whole;
 }

@@ -19,17 +19,17 @@ struct fold;
  * OUTCOME_*).  All on the ledger thread. */
 struct fold_outcomes {
 	void *arg;
-	void (*rewind)(void *arg, uint64_t from);	/* once, before the first batch */
-	void (*put)(void *arg, uint64_t pos, uint32_t bits);	/* a report not simply counted; a whole duplicate batch */
-	void (*decided)(void *arg, uint64_t next);	/* after each batch */
-	int  (*sync)(void *arg);	/* before a snapshot becomes valid; -1: it must not */
+	void (*rewind)(void *arg, uint64_t from);            /* once, before the first batch */
+	void (*put)(void *arg, uint64_t pos, uint32_t bits); /* a report not simply counted; a whole duplicate batch */
+	void (*decided)(void *arg, uint64_t next);           /* after each batch */
+	int (*sync)(void *arg);                              /* before a snapshot becomes valid; -1: it must not */
 };
 
 struct fold_options {
 	struct log *log;
-	const struct fold_outcomes *outcomes;	/* NULL: nobody */
-	const char *snapshot_dir;	/* must exist; NULL: no snapshots */
-	uint64_t    snapshot_interval_ms, snapshot_records;
+	const struct fold_outcomes *outcomes; /* NULL: nobody */
+	const char *snapshot_dir;             /* must exist; NULL: no snapshots */
+	uint64_t snapshot_interval_ms, snapshot_records;
 	/* Append an automatic Decision (halt) to the log: pack a log.Decision with basis pos.
 	 * On the ledger thread; must not block; texts are borrowed. */
 	void (*decide)(void *arg, uint16_t tenant, const char *deployment, const char *reason, uint64_t pos);
@@ -52,7 +52,7 @@ void fold_configure(struct fold *f, uint64_t snapshot_interval_ms, uint64_t snap
 /* Everything before this position is folded and visible.  Any thread. */
 uint64_t fold_position(const struct fold *f);
 /* The log as it was when fold_start() ran has been folded (readiness). */
-bool	 fold_caught_up(const struct fold *f);
+bool fold_caught_up(const struct fold *f);
 /* NULL, or why the thread stopped folding (an unknown record that may not be skipped,
  * history changed, ...): verdicts are stale from then on. */
 const char *fold_failed(const struct fold *f);
@@ -64,31 +64,31 @@ const char *fold_failed(const struct fold *f);
 struct view_signature {
 	uint16_t tenant;
 	uint64_t id;
-	uint8_t	 rung, kinds;
+	uint8_t rung, kinds;
 	uint32_t hosts, sites;
 	uint64_t crashes, trend;
-	int64_t	 first_us, last_us;
-	char	 title[VERDICT_TITLE_MAX];
+	int64_t first_us, last_us;
+	char title[VERDICT_TITLE_MAX];
 };
 struct view_deployment {
 	uint16_t tenant;
 	uint32_t no;
-	char	 id[129];
-	bool	 open;
-	struct verdict_view verdict;	/* evidence without the votes */
+	char id[129];
+	bool open;
+	struct verdict_view verdict; /* evidence without the votes */
 };
 struct fold_view {
 	uint64_t position;
-	int64_t	 now_us;
+	int64_t now_us;
 	struct ledger_stats stats;
 	uint32_t n_by_hosts, n_newest, n_by_trend, n_deployments;
-	struct view_signature by_hosts[VIEW_TOP], newest[VIEW_TOP], by_trend[VIEW_TOP];	/* tenant 0 */
-	struct view_deployment *deployments;	/* sorted by tenant, then id */
+	struct view_signature by_hosts[VIEW_TOP], newest[VIEW_TOP], by_trend[VIEW_TOP]; /* tenant 0 */
+	struct view_deployment *deployments;                                            /* sorted by tenant, then id */
 };
 /* The newest view, never NULL; give it back.  Published at most every 100 ms, and at once
  * when a verdict changes. */
 const struct fold_view *fold_view_get(struct fold *f);
-void			fold_view_put(struct fold *f, const struct fold_view *v);
+void fold_view_put(struct fold *f, const struct fold_view *v);
 
 /* One deployment of a view; NULL if it is not there. */
 const struct view_deployment *fold_view_deployment(const struct fold_view *v, uint16_t tenant, struct text id);
@@ -96,10 +96,10 @@ const struct view_deployment *fold_view_deployment(const struct fold_view *v, ui
 /* ---- questions: run on the ledger thread between batches ---- */
 
 struct fold_query {
-	struct mail mail;		/* link; also the answer's mail in `reply` */
-	void	  (*ask)(struct fold_query *q, const struct ledger *l);	/* on the ledger thread: copy out, be quick */
-	struct mailbox *reply;		/* posted here when answered */
-	void	   *arg;
+	struct mail mail;                                          /* link; also the answer's mail in `reply` */
+	void (*ask)(struct fold_query *q, const struct ledger *l); /* on the ledger thread: copy out, be quick */
+	struct mailbox *reply;                                     /* posted here when answered */
+	void *arg;
 };
 /* The caller owns q and leaves it alone until it comes back through q->reply.  False when
  * the queue is full or the thread has stopped: answer "busy". */
@@ -117,15 +117,15 @@ fold_has(const struct fold *f, uint64_t pos)
 enum fold_event_kind { EVENT_SIGNATURE, EVENT_VERDICT, EVENT_DEPLOYMENT };
 
 struct fold_event {
-	uint64_t id;			/* rises; survives no restart: starts at the log position */
+	uint64_t id; /* rises; survives no restart: starts at the log position */
 	enum fold_event_kind kind;
 	uint16_t tenant;
 	uint64_t pos;
-	uint64_t signature;		/* EVENT_SIGNATURE */
-	char	 deployment[129];	/* EVENT_VERDICT, EVENT_DEPLOYMENT */
-	enum verdict verdict;		/* EVENT_VERDICT */
+	uint64_t signature;   /* EVENT_SIGNATURE */
+	char deployment[129]; /* EVENT_VERDICT, EVENT_DEPLOYMENT */
+	enum verdict verdict; /* EVENT_VERDICT */
 	enum verdict_state state;
-	char	 text[VERDICT_REASON_MAX];	/* title of the signature, or the reason */
+	char text[VERDICT_REASON_MAX]; /* title of the signature, or the reason */
 };
 /* Up to cap events after id `after`, oldest first; *missed_out says that older ones after
  * `after` are gone from the ring of 1,024.  after = UINT64_MAX: only sets *last_out. */

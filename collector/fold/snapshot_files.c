@@ -17,45 +17,45 @@
 #include "base/reader.h"
 #include "collector/fold/snapshot_files.h"
 
-#define SEGMENT_MAGIC	0x31534c46u	/* "FLS1" */
-#define MANIFEST_MAGIC	0x314d4c46u	/* "FLM1" */
-#define SEGMENT_HEADER	36u		/* magic, version, uuid, number, crc */
-#define ENTRY_HEADER	16u		/* id, length, crc */
-#define MANIFEST_MAX	(16u << 20)
-#define CHUNK_MAX	(256u << 20)
-#define OUT_BYTES	(1u << 20)
-#define COLLECT_SLACK	(16u << 20)	/* waste that is never worth a rewrite */
+#define SEGMENT_MAGIC  0x31534c46u /* "FLS1" */
+#define MANIFEST_MAGIC 0x314d4c46u /* "FLM1" */
+#define SEGMENT_HEADER 36u         /* magic, version, uuid, number, crc */
+#define ENTRY_HEADER   16u         /* id, length, crc */
+#define MANIFEST_MAX   (16u << 20)
+#define CHUNK_MAX      (256u << 20)
+#define OUT_BYTES      (1u << 20)
+#define COLLECT_SLACK  (16u << 20) /* waste that is never worth a rewrite */
 
 /* Where the newest bytes of a chunk are. */
 struct where {
-	uint64_t id;		/* 0: empty slot */
+	uint64_t id; /* 0: empty slot */
 	uint64_t segment;
-	uint64_t at;		/* of the bytes */
+	uint64_t at; /* of the bytes */
 	uint32_t len, crc;
 };
 struct map {
 	struct where *slots;
-	size_t	      n, cap;	/* cap: power of two */
+	size_t n, cap; /* cap: power of two */
 };
 struct segment {
 	uint64_t number, bytes;
 };
 
 struct snapshot_files {
-	char	       *dir;
-	uint8_t		uuid[16];
-	struct map	map;		/* of the newest snapshot */
-	struct segment *segments;	/* of it, oldest first */
-	size_t		n_segments;
-	uint64_t	next_number, position, live;
+	char *dir;
+	uint8_t uuid[16];
+	struct map map;           /* of the newest snapshot */
+	struct segment *segments; /* of it, oldest first */
+	size_t n_segments;
+	uint64_t next_number, position, live;
 	/* being written */
-	struct map	pending;	/* len 0: gone */
-	uint64_t	new_position;
-	struct segment	open;
-	int		fd;
-	uint8_t	       *out;
-	size_t		n_out;
-	bool		wedged;		/* it is unknown which manifest a crash would leave: touch nothing more */
+	struct map pending; /* len 0: gone */
+	uint64_t new_position;
+	struct segment open;
+	int fd;
+	uint8_t *out;
+	size_t n_out;
+	bool wedged; /* it is unknown which manifest a crash would leave: touch nothing more */
 };
 
 /* ---- map ---- */
@@ -78,7 +78,8 @@ map_put(struct map *m, uint64_t id)
 	struct where *w;
 
 	if ((m->n + 1) * 4 > m->cap * 3) {
-		struct map grown = { calloc(m->cap > 0 ? m->cap * 2 : 256, sizeof(*m->slots)), m->n, m->cap > 0 ? m->cap * 2 : 256 };
+		struct map grown = { calloc(m->cap > 0 ? m->cap * 2 : 256, sizeof(*m->slots)), m->n,
+				     m->cap > 0 ? m->cap * 2 : 256 };
 
 		if (grown.slots == NULL)
 			return NULL;
@@ -462,8 +463,8 @@ parse_manifest(struct snapshot_files *f, const uint8_t *b, size_t len, char *err
 		return damaged(err, err_size, "%s/MANIFEST is no snapshot manifest", f->dir);
 	version = reader_u32(&r);
 	if (!reader_failed(&r) && version > LEDGER_SNAPSHOT_VERSION) {
-		snprintf(err, err_size, "%s was written by a newer version (format %u, this one reads %u)", f->dir, version,
-			 LEDGER_SNAPSHOT_VERSION);
+		snprintf(err, err_size, "%s was written by a newer version (format %u, this one reads %u)", f->dir,
+			 version, LEDGER_SNAPSHOT_VERSION);
 		return SNAPSHOT_NEWER;
 	}
 	uuid = reader_bytes(&r, 16);

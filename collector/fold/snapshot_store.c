@@ -19,20 +19,20 @@
 struct job {
 	struct job *next;
 	enum { JOB_BEGIN, JOB_PUT, JOB_COMMIT, JOB_STOP } what;
-	uint64_t id;		/* chunk, or position for BEGIN */
-	size_t	 len;
-	uint8_t	 bytes[];
+	uint64_t id; /* chunk, or position for BEGIN */
+	size_t len;
+	uint8_t bytes[];
 };
 
 struct snapshot_store {
 	struct snapshot_files *files;
-	pthread_t	thread;
+	pthread_t thread;
 	pthread_mutex_t lock;
-	pthread_cond_t	more, finished;
-	struct job     *first, **last;
-	size_t		queued;
+	pthread_cond_t more, finished;
+	struct job *first, **last;
+	size_t queued;
 	enum snapshot_result result;
-	bool		out_of_memory;	/* a chunk could not be queued: the commit must fail */
+	bool out_of_memory; /* a chunk could not be queued: the commit must fail */
 };
 
 static struct job *
@@ -162,7 +162,7 @@ snapshot_store_close(struct snapshot_store *s)
 	if (s == NULL)
 		return;
 	while ((j = job_new(s, JOB_STOP, 0, NULL, 0)) == NULL)
-		usleep(1000);	/* the thread must end before its memory does */
+		usleep(1000); /* the thread must end before its memory does */
 	submit(s, j);
 	pthread_join(s->thread, NULL);
 	snapshot_files_close(s->files);

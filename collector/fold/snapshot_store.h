@@ -19,10 +19,10 @@
 struct snapshot_store;
 
 enum snapshot_found {
-	SNAPSHOT_NONE,		/* nothing there */
+	SNAPSHOT_NONE, /* nothing there */
 	SNAPSHOT_LOADED,
-	SNAPSHOT_DAMAGED,	/* or of another log: err says so; the ledger may only be freed */
-	SNAPSHOT_NEWER,		/* written by a newer version: do not touch it */
+	SNAPSHOT_DAMAGED, /* or of another log: err says so; the ledger may only be freed */
+	SNAPSHOT_NEWER,   /* written by a newer version: do not touch it */
 };
 
 /* Open dir and load the newest snapshot of that log into a fresh ledger.  After anything
@@ -30,7 +30,7 @@ enum snapshot_found {
  * after NEWER, when *store_out is NULL, as when out of memory or threads). */
 enum snapshot_found snapshot_store_open(const char *dir, const uint8_t uuid[16], struct ledger *l,
 					struct snapshot_store **store_out, char *err, size_t err_size);
-void		    snapshot_store_close(struct snapshot_store *s);	/* finishes what was committed; NULL is fine */
+void snapshot_store_close(struct snapshot_store *s); /* finishes what was committed; NULL is fine */
 
 /* ---- one snapshot at a time; one thread ---- */
 

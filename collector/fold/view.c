@@ -18,9 +18,16 @@ top(const struct ledger *l, enum key_sort sort, struct view_signature *out)
 		struct key_view k;
 
 		ledger_key_by_number(l, no[i], &k);
-		out[i] = (struct view_signature){ .tenant = k.tenant, .id = k.id, .rung = k.rung, .kinds = k.kinds,
-						  .hosts = k.hosts, .sites = k.sites, .crashes = k.crashes,
-						  .trend = k.trend, .first_us = k.first_us, .last_us = k.last_us };
+		out[i] = (struct view_signature){ .tenant = k.tenant,
+						  .id = k.id,
+						  .rung = k.rung,
+						  .kinds = k.kinds,
+						  .hosts = k.hosts,
+						  .sites = k.sites,
+						  .crashes = k.crashes,
+						  .trend = k.trend,
+						  .first_us = k.first_us,
+						  .last_us = k.last_us };
 		memcpy(out[i].title, k.title, sizeof(k.title));
 	}
 	return (uint32_t)n;

@@ -8,12 +8,12 @@
 struct ahead {
 	struct record_view rec;
 	enum { AHEAD_OTHER, AHEAD_REPORT, AHEAD_HEARTBEAT, AHEAD_BAD } what;
-	uint64_t	  hash;		/* of its host */
-	uint32_t	  host_no;	/* UINT32_MAX: not known yet */
+	uint64_t hash;    /* of its host */
+	uint32_t host_no; /* UINT32_MAX: not known yet */
 	struct claim_hash claim;
-	uint32_t	  keys[4];	/* it will probably vote for; KEY_NONE */
+	uint32_t keys[4]; /* it will probably vote for; KEY_NONE */
 	union {
-		struct report	 report;
+		struct report report;
 		struct heartbeat heartbeat;
 	} u;
 };

@@ -10,7 +10,7 @@
 /* Deployments: who is eligible, who was served, what people decided. */
 
 #define MESSAGE_LIMIT (16u << 20)
-#define OPEN_MAX      1024u	/* deployments open at once */
+#define OPEN_MAX      1024u /* deployments open at once */
 
 /* ---- one deployment ---- */
 
@@ -78,8 +78,8 @@ deployment_read(struct deployment *d, const void *packed, size_t len)
 	if (a == NULL)
 		abort();
 	alloc = pbarena(a);
-	m = (Faultline__Log__Deployment *)protobuf_c_message_unpack(&faultline__log__deployment__descriptor, &alloc, len,
-								    packed);
+	m = (Faultline__Log__Deployment *)protobuf_c_message_unpack(&faultline__log__deployment__descriptor, &alloc,
+								    len, packed);
 	if (m == NULL || m->n_rings > DEPLOYMENT_MAX_RINGS || m->n_modules > DEPLOYMENT_MAX_MODULES) {
 		arena_free(a);
 		return false;
@@ -159,7 +159,8 @@ candidate_of(const struct ledger *l, uint32_t no)
 	const struct host_chunk *c = host_chunk(&l->hosts, no);
 	uint32_t at = HOST_AT(no);
 
-	return (struct candidate){ atomic_load_explicit(&c->hash[at], memory_order_relaxed), c->stratum[at], c->site[at] };
+	return (struct candidate){ atomic_load_explicit(&c->hash[at], memory_order_relaxed), c->stratum[at],
+				   c->site[at] };
 }
 
 static uint16_t
@@ -223,7 +224,7 @@ ledger_deployment_find(const struct ledger *l, uint16_t tenant, struct text id, 
 {
 	uint32_t found = UINT32_MAX;
 
-	for (uint32_t i = l->n_open; i-- > 0;)	/* the usual case */
+	for (uint32_t i = l->n_open; i-- > 0;) /* the usual case */
 		if (l->open[i]->tenant == tenant && l->open[i]->life == DEPLOYMENT_OPEN &&
 		    text_equal(text_of(l->open[i]->msg->id), id)) {
 			*no_out = l->open[i]->no;
@@ -340,7 +341,7 @@ fold_deployment(struct ledger *l, const struct record_view *rec)
 		d = create(l, rec);
 	touch(l, d);
 	if (!deployment_read(d, rec->payload, rec->payload_len))
-		abort();	/* it was just parsed */
+		abort(); /* it was just parsed */
 	count_eligible(l, d);
 	tell_changed(l, d, rec->pos);
 }
@@ -357,8 +358,8 @@ ledger_refuses_deployment(const struct ledger *l, uint16_t tenant, const void *p
 	if (a == NULL)
 		return "busy";
 	alloc = pbarena(a);
-	m = (Faultline__Log__Deployment *)protobuf_c_message_unpack(&faultline__log__deployment__descriptor, &alloc, len,
-								    packed);
+	m = (Faultline__Log__Deployment *)protobuf_c_message_unpack(&faultline__log__deployment__descriptor, &alloc,
+								    len, packed);
 	if (m != NULL)
 		why = refuses(l, ledger_deployment_find(l, tenant, text_of(m->id), &no) ? l->deployments[no] : NULL, m);
 	arena_free(a);
@@ -384,7 +385,7 @@ serve(struct ledger *l, struct deployment *d, uint32_t host_no)
 	struct waiting_row *w;
 
 	if (deployment_served(d, host_no))
-		return;		/* served again, or after a withdrawal: it stays exposed since the first time */
+		return; /* served again, or after a withdrawal: it stays exposed since the first time */
 	if (b >= d->n_blocks) {
 		d->blocks = mem_grow(d->blocks, d->n_blocks, b + 1, sizeof(*d->blocks));
 		d->n_blocks = b + 1;
@@ -411,7 +412,7 @@ deployment_ring_size(const struct deployment *d, size_t ring)
 	if (r->size > 0)
 		return r->size;
 	if (!(r->percent > 0))
-		return UINT64_MAX;	/* the rest */
+		return UINT64_MAX; /* the rest */
 	ppm = r->percent < 100 ? (uint64_t)(r->percent * 10000) : 1000000;
 	return ((uint64_t)d->eligible * ppm + 999999) / 1000000;
 }
@@ -556,8 +557,8 @@ ledger_refuses_decision(const struct ledger *l, uint16_t tenant, struct text id,
 {
 	uint32_t no;
 
-	return refuses_action(ledger_deployment_find(l, tenant, id, &no) ? l->deployments[no] : NULL, (int)action, forced,
-			      reason);
+	return refuses_action(ledger_deployment_find(l, tenant, id, &no) ? l->deployments[no] : NULL, (int)action,
+			      forced, reason);
 }
 
 /* Keys that crossed start again: what they counted so far is forgiven. */
@@ -583,7 +584,7 @@ halt_by_record(struct ledger *l, struct deployment *d, const Faultline__Log__Dec
 {
 	if (m->automatic) {
 		if (m->basis <= d->resumed_pos)
-			return;		/* told again after a person had resumed it */
+			return; /* told again after a person had resumed it */
 		if (!d->halted && l->sink.difference != NULL)
 			l->sink.difference(l->sink.arg, d->tenant, d->msg->id, pos,
 					   "the log records an automatic halt that this fold does not come to");

@@ -13,7 +13,7 @@
 
 struct arena;
 
-#define TRIALS_EXACT   4096u	/* tested signatures a deployment */
+#define TRIALS_EXACT   4096u /* tested signatures a deployment */
 #define TRIALS_MODULES 8192u
 #define TRIALS_MAX     (TRIALS_EXACT + TRIALS_MODULES + 16u)
 
@@ -21,72 +21,72 @@ struct arena;
  * first vote here, else in hosts0 if it was eligible; never in both. */
 struct trial_row {
 	uint32_t key_no;
-	uint64_t key_id;		/* the row may be given to another key after closing */
+	uint64_t key_id; /* the row may be given to another key after closing */
 	uint32_t forgiven_n1, forgiven_sites1;
 	struct hostset hosts1, hosts0, sites1;
-	uint64_t first_pos, last_pos;	/* of exposed votes */
-	int64_t	 first_us, last_us;
-	struct vote *votes;		/* the first of both arms */
+	uint64_t first_pos, last_pos; /* of exposed votes */
+	int64_t first_us, last_us;
+	struct vote *votes; /* the first of both arms */
 	uint32_t n_votes;
 };
 
 /* A served host whose fate is open. */
 struct waiting_row {
 	uint32_t host_no;
-	uint32_t served_s, check_s;	/* unix seconds */
+	uint32_t served_s, check_s; /* unix seconds */
 };
 
 #define SERVED_BLOCK 65536u
 struct served_block {
 	uint32_t word;
-	uint16_t minute[SERVED_BLOCK];	/* since the deployment began, + 1, saturating; 0: not served */
+	uint16_t minute[SERVED_BLOCK]; /* since the deployment began, + 1, saturating; 0: not served */
 };
 
 enum deployment_life { DEPLOYMENT_OPEN, DEPLOYMENT_CLOSED, DEPLOYMENT_DELETED };
 
 struct deployment {
 	uint32_t no;
-	uint32_t word;			/* generation of its chunk */
+	uint32_t word; /* generation of its chunk */
 	uint16_t tenant;
-	uint8_t	 life;			/* enum deployment_life */
-	bool	 paused, halted, by_person, recorded;
-	bool	 frozen;		/* a receipt was folded */
-	uint8_t	*packed;		/* log.Deployment */
-	size_t	 packed_len;
-	struct arena *arena;		/* of msg */
+	uint8_t life; /* enum deployment_life */
+	bool paused, halted, by_person, recorded;
+	bool frozen;     /* a receipt was folded */
+	uint8_t *packed; /* log.Deployment */
+	size_t packed_len;
+	struct arena *arena; /* of msg */
 	Faultline__Log__Deployment *msg;
 	uint64_t begin_pos, halt_pos, resumed_pos;
-	int64_t	 begin_us, first_receipt_us, last_receipt_us, halt_us;
+	int64_t begin_us, first_receipt_us, last_receipt_us, halt_us;
 	uint32_t eligible, served, served_eligible;
-	uint32_t halt_trial, suspect;	/* UINT32_MAX: none */
+	uint32_t halt_trial, suspect; /* UINT32_MAX: none */
 	uint32_t resumes;
-	uint64_t births;		/* keys born since, either arm */
-	uint64_t over_cap;		/* votes of keys not tested for the cap */
-	char	*said;			/* reason a person gave for the last decision */
-	size_t	 said_len;
+	uint64_t births;   /* keys born since, either arm */
+	uint64_t over_cap; /* votes of keys not tested for the cap */
+	char *said;        /* reason a person gave for the last decision */
+	size_t said_len;
 	struct hostset withdrawn, resolved;
-	uint32_t final_resolved, final_withdrawn;	/* their sizes, once closed */
+	uint32_t final_resolved, final_withdrawn; /* their sizes, once closed */
 	struct served_block **blocks;
 	uint32_t n_blocks;
-	struct table waiting[2];	/* struct waiting_row: fresh, and to be looked at again */
-	uint64_t     waiting_first[2];
-	uint64_t     waiting_n[2], trials_n;	/* while loading */
-	struct table trials;		/* struct trial_row */
-	uint32_t     n_exact, n_modules, hand;
+	struct table waiting[2]; /* struct waiting_row: fresh, and to be looked at again */
+	uint64_t waiting_first[2];
+	uint64_t waiting_n[2], trials_n; /* while loading */
+	struct table trials;             /* struct trial_row */
+	uint32_t n_exact, n_modules, hand;
 	/* what was said last */
-	uint8_t	 verdict, state;
-	uint32_t shown;			/* suspect then */
+	uint8_t verdict, state;
+	uint32_t shown; /* suspect then */
 	uint64_t version, since_pos;
-	int64_t	 since_us;
+	int64_t since_us;
 	/* derived */
-	uint32_t *slots;		/* trial + 1 by key */
-	uint32_t  n_slots;
-	uint8_t	 *strata, *sites;	/* eligibility by number: 0 not computed, 1 yes, 2 no */
-	uint32_t  n_strata, n_sites;
-	uint32_t *near;			/* trials on enough hosts to be judged again and again */
-	uint32_t  n_near;
-	bool	  moved;		/* counts changed since it was judged */
-	void	 *engine_state;
+	uint32_t *slots; /* trial + 1 by key */
+	uint32_t n_slots;
+	uint8_t *strata, *sites; /* eligibility by number: 0 not computed, 1 yes, 2 no */
+	uint32_t n_strata, n_sites;
+	uint32_t *near; /* trials on enough hosts to be judged again and again */
+	uint32_t n_near;
+	bool moved; /* counts changed since it was judged */
+	void *engine_state;
 };
 
 /* A host as the selector sees it. */
@@ -97,11 +97,11 @@ struct candidate {
 
 struct ledger;
 
-#define WITHDRAWN_BLOCKS (1u << 31)	/* CHUNK_RESOLVED: where the blocks of withdrawn begin */
+#define WITHDRAWN_BLOCKS (1u << 31) /* CHUNK_RESOLVED: where the blocks of withdrawn begin */
 
 void deployment_free(struct deployment *d);
 void deployment_close(struct ledger *l, struct deployment *d, enum deployment_life life);
-bool deployment_read(struct deployment *d, const void *packed, size_t len);	/* parse into msg */
+bool deployment_read(struct deployment *d, const void *packed, size_t len); /* parse into msg */
 bool deployment_eligible(struct ledger *l, struct deployment *d, const struct candidate *c);
 bool deployment_served(const struct deployment *d, uint32_t host_no);
 int64_t deployment_close_us(const struct deployment *d);
@@ -117,12 +117,12 @@ struct ballot {
 	uint32_t host_no;
 	uint16_t tenant, site;
 	const uint32_t *keys;
-	const bool *fresh;		/* per key: the host's first vote ever */
+	const bool *fresh; /* per key: the host's first vote ever */
 	unsigned n_keys;
-	uint64_t pos, report_pos;	/* of the record that votes; of the report */
-	const uint32_t *exposed;	/* NULL: look the receipts up; else deployments (no + 1) */
+	uint64_t pos, report_pos; /* of the record that votes; of the report */
+	const uint32_t *exposed;  /* NULL: look the receipts up; else deployments (no + 1) */
 	unsigned n_exposed;
-	uint32_t found[2];		/* out: the first deployments (no + 1) it is exposed to */
+	uint32_t found[2]; /* out: the first deployments (no + 1) it is exposed to */
 };
 void deployments_vote(struct ledger *l, struct ballot *b);
 
@@ -135,17 +135,18 @@ void fold_deployment(struct ledger *l, const struct record_view *rec);
 void fold_receipt(struct ledger *l, const struct record_view *rec);
 void fold_decision(struct ledger *l, const struct record_view *rec);
 
-void deployment_state(const struct ledger *l, const struct deployment *d, struct verdict_view *v);	/* without words and evidence */
+void deployment_state(const struct ledger *l, const struct deployment *d,
+		      struct verdict_view *v); /* without words and evidence */
 void deployment_verdict(const struct ledger *l, const struct deployment *d, struct verdict_view *out);
 void deployment_evidence(const struct ledger *l, const struct deployment *d, uint32_t trial, struct evidence *out);
 void trial_counts(const struct ledger *l, const struct deployment *d, const struct trial_row *row, struct trial *out);
 
 /* ---- snapshot ---- */
 uint32_t *deployment_word(struct ledger *l, uint64_t id);
-bool	  deployment_pack(const struct ledger *l, uint64_t id, struct pack *k);
-bool	  deployment_unpack(struct ledger *l, uint64_t id, struct reader *r);
-bool	  deployments_loaded(struct ledger *l);
-void	  deployment_start(struct deployment *d, uint32_t no);	/* empty tables */
-void	  trials_index(struct ledger *l, struct deployment *d);
+bool deployment_pack(const struct ledger *l, uint64_t id, struct pack *k);
+bool deployment_unpack(struct ledger *l, uint64_t id, struct reader *r);
+bool deployments_loaded(struct ledger *l);
+void deployment_start(struct deployment *d, uint32_t no); /* empty tables */
+void trials_index(struct ledger *l, struct deployment *d);
 
 #endif

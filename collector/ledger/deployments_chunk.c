@@ -350,7 +350,8 @@ deployment_unpack(struct ledger *l, uint64_t id, struct reader *r)
 		if (d != NULL || chunk_a(id) != l->n_deployments)
 			return false;
 		d = mem_zero(1, sizeof(*d));
-		l->deployments = mem_grow(l->deployments, l->n_deployments, l->n_deployments + 1, sizeof(*l->deployments));
+		l->deployments =
+			mem_grow(l->deployments, l->n_deployments, l->n_deployments + 1, sizeof(*l->deployments));
 		l->deployments[l->n_deployments] = d;
 		deployment_start(d, l->n_deployments++);
 		d->engine_state = mem_zero(1, l->engine->state_size);

@@ -9,8 +9,8 @@
 /* 64-bit fingerprints of keys that gave way to newer ones, in 256 shards of open
  * addressing; 0 is an empty slot. */
 struct fingerprint_shard {
-	uint32_t  word;
-	uint32_t  n, slots;
+	uint32_t word;
+	uint32_t n, slots;
 	uint64_t *at;
 };
 

@@ -29,12 +29,13 @@ pairs_number(struct ledger *l, int which, const struct report_pair *pairs, uint3
 
 	if (n == 0)
 		return 0;
-	for (uint32_t i = 0; i < n; i++) {	/* insertion sort: they are few */
+	for (uint32_t i = 0; i < n; i++) { /* insertion sort: they are few */
 		uint32_t j = i;
 
 		for (; j > 0; j--) {
 			struct text a = pairs[order[j - 1]].name, b = pairs[i].name;
-			int c = memcmp(a.at != NULL ? a.at : "", b.at != NULL ? b.at : "", a.len < b.len ? a.len : b.len);
+			int c = memcmp(a.at != NULL ? a.at : "", b.at != NULL ? b.at : "",
+				       a.len < b.len ? a.len : b.len);
 
 			if (c < 0 || (c == 0 && a.len <= b.len))
 				break;
@@ -77,7 +78,8 @@ move_host(struct ledger *l, uint32_t no, uint16_t site, uint16_t stratum)
 {
 	struct host_chunk *c = host_chunk(&l->hosts, no);
 	uint32_t at = HOST_AT(no);
-	struct candidate old = { atomic_load_explicit(&c->hash[at], memory_order_relaxed), c->stratum[at], c->site[at] };
+	struct candidate old = { atomic_load_explicit(&c->hash[at], memory_order_relaxed), c->stratum[at],
+				 c->site[at] };
 
 	if ((site == 0 || site == old.site) && (stratum == 0 || stratum == old.stratum))
 		return;
@@ -168,8 +170,13 @@ fold_presence(struct ledger *l, const struct record_view *rec)
 static uint64_t
 content_key(uint32_t no, const struct report *r)
 {
-	uint64_t v[8] = { (uint64_t)no << 32 | r->reason_code, r->epoch, r->seq, (uint64_t)r->occurred_us, r->offset,
-			  r->uptime_s, hash64(2, r->module.at, r->module.len),
+	uint64_t v[8] = { (uint64_t)no << 32 | r->reason_code,
+			  r->epoch,
+			  r->seq,
+			  (uint64_t)r->occurred_us,
+			  r->offset,
+			  r->uptime_s,
+			  hash64(2, r->module.at, r->module.len),
 			  hash64(3, r->reason.at, r->reason.len) + hash64(4, r->module_id.at, r->module_id.len) };
 
 	return hash64(5, v, sizeof(v));
@@ -230,7 +237,7 @@ side_take(struct ledger *l, struct host_side *side, const struct report *r)
 
 struct judged {
 	enum report_outcome outcome;
-	uint64_t	    first;
+	uint64_t first;
 };
 
 /* An Idempotency-Key, or a dump's hash with the client's guid, within 7 days. */
@@ -378,8 +385,11 @@ count_report(struct ledger *l, const struct record_view *rec, const struct repor
 	uint32_t at = HOST_AT(row->host_no), keys[6];
 	struct host_chunk *c = host_chunk(&l->hosts, row->host_no);
 	struct key_vote v = { row->host_no, c->site[at], row->version, row->kind, r->count, rec->pos, l->now_us };
-	struct ballot ballot = { .host_no = row->host_no, .tenant = rec->tenant, .site = c->site[at],
-				 .pos = rec->pos, .report_pos = rec->pos };
+	struct ballot ballot = { .host_no = row->host_no,
+				 .tenant = rec->tenant,
+				 .site = c->site[at],
+				 .pos = rec->pos,
+				 .report_pos = rec->pos };
 	struct host_side *side;
 
 	keys_of_report(&l->keys, &l->snap, r, h, &l->birth, &row->claimed);
@@ -418,10 +428,15 @@ fold_report(struct ledger *l, const struct record_view *rec, const struct report
 	flags = host_chunk(&l->hosts, no)->flags[HOST_AT(no)];
 	row = table_add(&l->reports, &l->snap, NULL);
 	*row = (struct report_row){
-		.pos = rec->pos, .first = j.first, .host_no = no, .received_s = seconds(l->now_us), .crashes = r->count,
+		.pos = rec->pos,
+		.first = j.first,
+		.host_no = no,
+		.received_s = seconds(l->now_us),
+		.crashes = r->count,
 		.claimed = { KEY_NONE, KEY_NONE, KEY_NONE, KEY_NONE },
 		.computed = { KEY_NONE, KEY_NONE, KEY_NONE, KEY_NONE },
-		.tenant = rec->tenant, .kind = (uint8_t)r->kind,
+		.tenant = rec->tenant,
+		.kind = (uint8_t)r->kind,
 		.stage = r->dump_sha256.len == 32 ? DUMP_STORED : DUMP_NONE,
 		.flags = (uint8_t)((j.outcome == REPORT_RESENT ? REPORT_ROW_RESENT : 0) |
 				   (j.outcome == REPORT_LATE ? REPORT_ROW_LATE : 0) |
@@ -472,8 +487,13 @@ vote_computed(struct ledger *l, const struct record_view *rec, struct report_row
 	uint32_t at = HOST_AT(row->host_no);
 	uint16_t site = host_chunk(&l->hosts, row->host_no)->site[at];
 	struct key_vote v = { row->host_no, site, row->version, row->kind, row->crashes, rec->pos, l->now_us };
-	struct ballot ballot = { .host_no = row->host_no, .tenant = row->tenant, .site = site, .pos = rec->pos,
-				 .report_pos = row->pos, .exposed = row->exposed, .n_exposed = 2 };
+	struct ballot ballot = { .host_no = row->host_no,
+				 .tenant = row->tenant,
+				 .site = site,
+				 .pos = rec->pos,
+				 .report_pos = row->pos,
+				 .exposed = row->exposed,
+				 .n_exposed = 2 };
 	uint32_t keys[3] = { g->key != a->key && g->key != b->key ? g->key : KEY_NONE,
 			     g->build != a->build && g->build != b->build ? g->build : KEY_NONE,
 			     g->module != a->module && g->module != b->module ? g->module : KEY_NONE };
@@ -497,7 +517,8 @@ fold_triage_result(struct ledger *l, const struct record_view *rec)
 	row = table_edit(&l->reports, &l->snap, at);
 	row->stage = m->outcome == ERR_OK ? DUMP_TRIAGED : DUMP_UNREADABLE;
 	place = (struct signature_key){ to_text(m->module), to_text(m->module_id), m->offset,
-					m->reason_class < REASON_N_CLASSES ? (enum reason_class)m->reason_class : REASON_OTHER };
+					m->reason_class < REASON_N_CLASSES ? (enum reason_class)m->reason_class
+									   : REASON_OTHER };
 	if (m->outcome != ERR_OK || place.module.len == 0 || (row->flags & REPORT_ROW_RESENT) != 0)
 		return;
 	l->birth.tenant = row->tenant;

@@ -9,16 +9,16 @@
 #include "collector/ledger/mem.h"
 #include "proto/wire.h"
 
-#define SHARDS	   256u
+#define SHARDS     256u
 #define SHARD_MIN  16u
 #define SIDE_SHIFT 8
 
 /* One index array: slots, then tags, in one allocation.  Readers on other threads see
  * it through an atomic pointer; a tag is stored after its slot. */
 struct host_index {
-	uint32_t	  n;	/* power of two */
-	_Atomic uint8_t	 *tags;	/* 0: empty */
-	_Atomic uint32_t  slots[];
+	uint32_t n;            /* power of two */
+	_Atomic uint8_t *tags; /* 0: empty */
+	_Atomic uint32_t slots[];
 };
 struct host_shard {
 	_Atomic(struct host_index *) index;
@@ -26,13 +26,13 @@ struct host_shard {
 };
 struct host_retired {
 	struct host_retired *next;
-	struct host_index   *index;
-	uint64_t	     epoch;
+	struct host_index *index;
+	uint64_t epoch;
 };
 struct host_map_reader {
 	struct host_map_reader *next;
-	struct hosts	       *h;
-	_Atomic uint64_t	in;	/* epoch while inside a lookup, else 0 */
+	struct hosts *h;
+	_Atomic uint64_t in; /* epoch while inside a lookup, else 0 */
 };
 
 static uint64_t

@@ -5,13 +5,13 @@
 #include "collector/ledger/mem.h"
 #include "proto/wire.h"
 
-#define BLOCK_ARRAY 2048u	/* more members make it a bitmap, which is no larger then */
+#define BLOCK_ARRAY 2048u /* more members make it a bitmap, which is no larger then */
 #define BLOCK_WORDS 1024u
 
 struct hostset_block {
-	uint32_t  word;		/* generation */
-	uint32_t  n;
-	uint32_t  cap;		/* of v; 0: bits */
+	uint32_t word; /* generation */
+	uint32_t n;
+	uint32_t cap; /* of v; 0: bits */
 	uint16_t *v;
 	uint64_t *bits;
 };

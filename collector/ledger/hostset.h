@@ -18,11 +18,11 @@
 struct hostset_block;
 struct hostset {
 	uint32_t n;
-	uint16_t small_cap;	/* > 0: the sorted array */
-	uint16_t n_blocks;	/* > 0: blocks */
+	uint16_t small_cap; /* > 0: the sorted array */
+	uint16_t n_blocks;  /* > 0: blocks */
 	union {
-		uint32_t	       inl[2];
-		uint32_t	      *small;
+		uint32_t inl[2];
+		uint32_t *small;
 		struct hostset_block **blocks;
 	} u;
 };
@@ -35,7 +35,7 @@ bool hostset_has(const struct hostset *set, uint32_t x);
 void hostset_fini(struct hostset *set);
 /* Blocks are dropped from the snapshot too. */
 void hostset_drop(struct hostset *set, struct snap *s, uint64_t base);
-size_t hostset_bytes(const struct hostset *set);	/* outside the struct */
+size_t hostset_bytes(const struct hostset *set); /* outside the struct */
 
 /* Next member >= *x; false when there is none.  Start with *x = 0, go on with *x + 1. */
 bool hostset_next(const struct hostset *set, uint32_t *x);
@@ -46,8 +46,8 @@ bool hostset_unpack(struct hostset *set, struct reader *r);
 /* Were all blocks loaded? */
 bool hostset_loaded(const struct hostset *set);
 /* One block. */
-bool	  hostset_pack_block(const struct hostset *set, uint32_t block, struct pack *k);
-bool	  hostset_unpack_block(struct hostset *set, uint32_t block, struct reader *r);
-uint32_t *hostset_word(const struct hostset *set, uint32_t block);	/* NULL: no such block */
+bool hostset_pack_block(const struct hostset *set, uint32_t block, struct pack *k);
+bool hostset_unpack_block(struct hostset *set, uint32_t block, struct reader *r);
+uint32_t *hostset_word(const struct hostset *set, uint32_t block); /* NULL: no such block */
 
 #endif

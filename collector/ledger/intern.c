@@ -5,11 +5,11 @@
 #include "collector/ledger/intern.h"
 #include "collector/ledger/mem.h"
 
-#define SHIFT	 8
+#define SHIFT    8
 #define TEXT_MAX 65535
 
 struct intern_row {
-	char	*at;
+	char *at;
 	uint32_t len;
 	uint32_t hash;
 };
@@ -148,13 +148,13 @@ intern_unpack(struct intern *t, uint64_t chunk, struct reader *r)
 
 	if (reader_failed(r) || t->rows.n + n > INTERN_MAX || !table_load(&t->rows, chunk, n, &from))
 		return false;
-	t->rows.n = from;	/* rows become visible one by one: place() reads them */
+	t->rows.n = from; /* rows become visible one by one: place() reads them */
 	for (uint32_t i = 0; i < n; i++) {
 		struct text text = unpack_text(r, TEXT_MAX);
 
 		make_room(t);
 		if (reader_failed(r) || text.len == 0) {
-			t->rows.n = from + n;	/* the rest stays zero: freeing it is harmless */
+			t->rows.n = from + n; /* the rest stays zero: freeing it is harmless */
 			return false;
 		}
 		set_row(table_at(&t->rows, from + i), text);

@@ -14,18 +14,18 @@
 #define INTERN_MAX   0xfffeu
 
 struct intern {
-	struct table rows;	/* struct intern_row; row i is number i + 1 */
-	uint16_t    *slots;
-	uint32_t     n_slots;	/* power of two, or 0 */
-	uint64_t     over;	/* texts refused for the cap */
+	struct table rows; /* struct intern_row; row i is number i + 1 */
+	uint16_t *slots;
+	uint32_t n_slots; /* power of two, or 0 */
+	uint64_t over;    /* texts refused for the cap */
 };
 
-void	    intern_init(struct intern *t, uint64_t id);
-void	    intern_fini(struct intern *t);
-uint16_t    intern_add(struct intern *t, struct snap *s, struct text text);
-uint16_t    intern_find(const struct intern *t, struct text text);	/* 0: not there */
+void intern_init(struct intern *t, uint64_t id);
+void intern_fini(struct intern *t);
+uint16_t intern_add(struct intern *t, struct snap *s, struct text text);
+uint16_t intern_find(const struct intern *t, struct text text); /* 0: not there */
 struct text intern_text(const struct intern *t, uint16_t no);
-uint32_t    intern_count(const struct intern *t);
+uint32_t intern_count(const struct intern *t);
 
 void intern_pack(const struct intern *t, uint64_t chunk, struct pack *k);
 bool intern_unpack(struct intern *t, uint64_t chunk, struct reader *r);

@@ -5,17 +5,17 @@
 #include "collector/ledger/keys.h"
 #include "collector/ledger/mem.h"
 
-#define SHIFT	     8
-#define EVICT_AGE_US (7ll * 86400 * 1000000)	/* younger keys never give way */
+#define SHIFT        8
+#define EVICT_AGE_US (7ll * 86400 * 1000000) /* younger keys never give way */
 #define EVICT_LOOKS  64
 #define CLAIMS_MAX   (1u << 21)
 #define DEFAULT_MAX  1000000u
 
 /* 128 bits of a raw claim stand for it. */
 struct claim_row {
-	uint64_t     h1, h2;
+	uint64_t h1, h2;
 	struct rungs rungs;
-	uint32_t     life[4];
+	uint32_t life[4];
 };
 
 void
@@ -179,8 +179,8 @@ set_texts(struct key *key, const struct text t[4])
 
 /* The key, made when missing; KEY_NONE when there is no room for it. */
 static uint32_t
-obtain(struct keys *k, struct snap *s, const struct key_birth *b, uint8_t rung, uint64_t id,
-       const struct key *like, const struct text texts[4])
+obtain(struct keys *k, struct snap *s, const struct key_birth *b, uint8_t rung, uint64_t id, const struct key *like,
+       const struct text texts[4])
 {
 	uint32_t no = keys_find(k, b->tenant, rung, id);
 	uint64_t print = key_print(b->tenant, rung, id);
@@ -269,9 +269,10 @@ obtain_claim(struct keys *k, struct snap *s, const struct report *r, const struc
 		return;
 	like.offset = claim.stop.code;
 	like.reason = (uint8_t)claim.key.reason;
-	out->stop = obtain(k, s, b, RUNG_STOP, claim_hash(&claim), &like,
-			   (struct text[4]){ TEXT(""), TEXT(""), r->reason,
-					     { title, claim_title(&claim, title, sizeof(title)) } });
+	out->stop =
+		obtain(k, s, b, RUNG_STOP, claim_hash(&claim), &like,
+		       (struct text[4]){
+			       TEXT(""), TEXT(""), r->reason, { title, claim_title(&claim, title, sizeof(title)) } });
 }
 
 uint32_t
@@ -301,7 +302,8 @@ struct claim_hash
 keys_hash_claim(const struct keys *k, uint16_t tenant, const struct report *r)
 {
 	uint8_t buf[MODULE_MAX + MODULE_ID_MAX + REASON_MAX + TEXT_NAME_MAX + 128], *p = buf;
-	uint64_t head[3] = { (uint64_t)tenant << 48 | (uint64_t)r->kind << 40 | (uint64_t)r->n_params << 32 | r->reason_code,
+	uint64_t head[3] = { (uint64_t)tenant << 48 | (uint64_t)r->kind << 40 | (uint64_t)r->n_params << 32 |
+				     r->reason_code,
 			     r->offset, 0 };
 	struct claim_hash h;
 
@@ -314,7 +316,7 @@ keys_hash_claim(const struct keys *k, uint16_t tenant, const struct report *r)
 		p = add_bytes(p, r->os_build.at, r->os_build.len);
 	}
 	h = (struct claim_hash){ hash64(k->seed, buf, (size_t)(p - buf)), hash64(~k->seed, buf, (size_t)(p - buf)) };
-	h.h1 += h.h1 == 0;	/* 0 is an empty slot */
+	h.h1 += h.h1 == 0; /* 0 is an empty slot */
 	return h;
 }
 
@@ -399,7 +401,7 @@ keys_of_report(struct keys *k, struct snap *s, const struct report *r, struct cl
 	}
 	obtain_claim(k, s, r, b, out);
 	if (over != k->over_cap)
-		return;		/* tried again each time: there may be room later */
+		return; /* tried again each time: there may be room later */
 	k->n_claims += row->h1 == 0;
 	*row = (struct claim_row){ h.h1, h.h2, *out, { 0 } };
 	for (int i = 0; i < 4; i++)
@@ -416,7 +418,7 @@ count_hour(struct key *key, int64_t now_us, uint32_t crashes)
 	struct key_trend *t = key->trend;
 
 	if (t == NULL && key->reports == 0)
-		return;		/* the first report's hour is first_us */
+		return; /* the first report's hour is first_us */
 	if (t == NULL) {
 		t = key->trend = mem_zero(1, sizeof(*t));
 		t->hour = (uint32_t)(key->first_us / 3600000000ll);
@@ -439,7 +441,8 @@ key_hour(const struct key *key, int64_t now_us, unsigned i)
 
 	if (key->trend == NULL)
 		return want == (uint32_t)(key->first_us / 3600000000ll) ? (uint32_t)key->crashes : 0;
-	return want <= key->trend->hour && key->trend->hour - want < KEY_HOURS ? key->trend->n[key->trend->hour - want] : 0;
+	return want <= key->trend->hour && key->trend->hour - want < KEY_HOURS ? key->trend->n[key->trend->hour - want]
+									       : 0;
 }
 
 static void
@@ -546,7 +549,8 @@ keys_bytes(const struct keys *k)
 	for (uint64_t i = 0; i < k->rows.n; i++) {
 		const struct key *key = key_at(k, (uint32_t)i);
 
-		n += hostset_bytes(&key->hosts) + hostset_bytes(&key->sites) + (key->trend != NULL ? sizeof(*key->trend) : 0);
+		n += hostset_bytes(&key->hosts) + hostset_bytes(&key->sites) +
+		     (key->trend != NULL ? sizeof(*key->trend) : 0);
 		for (int j = 0; j < 4; j++)
 			n += key->text_len[j];
 	}

@@ -9,12 +9,12 @@
 #include "proto/pbarena.h"
 #include "proto/presence.h"
 
-#define ARENA_LIMIT   (64u << 20)	/* one record's protobuf, blown up */
+#define ARENA_LIMIT   (64u << 20) /* one record's protobuf, blown up */
 #define UPLOADS_AGE_S (7u * 86400)
 #define UPLOADS_CAP   (8u << 20)
 #define RECENT_AGE_S  86400u
 #define RECENT_CAP    (16u << 20)
-#define RUN	      16		/* records decoded ahead, so that look-ups overlap */
+#define RUN           16 /* records decoded ahead, so that look-ups overlap */
 
 /* ---- life ---- */
 
@@ -140,7 +140,7 @@ producer_of(struct ledger *l, uint64_t id, uint64_t number)
 	p = l->n_producers < PRODUCERS_MAX ? &l->producers[l->n_producers++] : oldest;
 	*p = (struct producer){ .id = id, .high = number > 0 ? number - 1 : 0 };
 	if (number == 0)
-		p->high = UINT64_MAX;	/* one before the first */
+		p->high = UINT64_MAX; /* one before the first */
 	return p;
 }
 
@@ -167,7 +167,7 @@ first_time(struct ledger *l, const struct batch_view *b)
 	} else if (p->bits[bit / 64] >> bit % 64 & 1) {
 		return false;
 	} else if (l->stats.gaps > 0) {
-		l->stats.gaps--;	/* it was only late */
+		l->stats.gaps--; /* it was only late */
 	}
 	p->bits[bit / 64] |= 1ull << bit % 64;
 	p->last_pos = b->first;
@@ -269,7 +269,7 @@ fold_settings(struct ledger *l, const struct record_view *rec)
 
 	if (m == NULL || settings_init(&s) != 0)
 		return;
-	for (size_t i = 0; i < m->n_settings; i++)	/* names of another version are not ours to judge */
+	for (size_t i = 0; i < m->n_settings; i++) /* names of another version are not ours to judge */
 		settings_set(&s, m->settings[i]->name, m->settings[i]->value, err, sizeof(err));
 	l->bake_us = s.bake * 1000;
 	l->dumps_a_day = (uint32_t)s.dumps_per_signature;
@@ -279,7 +279,7 @@ fold_settings(struct ledger *l, const struct record_view *rec)
 	l->judge = true;
 }
 
-#define COUNT_AT_ONCE 65536u	/* up to so many hosts the scan below costs nothing */
+#define COUNT_AT_ONCE 65536u /* up to so many hosts the scan below costs nothing */
 
 /* Hosts heard of in the last five minutes: a scan, once a minute or, of a small fleet, at
  * each tick. */
@@ -323,7 +323,7 @@ fold_leader(struct ledger *l, const struct record_view *rec)
 	Faultline__Log__Leader *m = unpack_record(l, rec, &faultline__log__leader__descriptor);
 
 	if (m == NULL || m->epoch <= l->leader_epoch)
-		return;		/* the first record of an epoch wins */
+		return; /* the first record of an epoch wins */
 	l->leader_epoch = m->epoch;
 	l->leader = m->writer;
 }
@@ -369,10 +369,10 @@ fold_record(struct ledger *l, const struct record_view *rec, uint32_t epoch)
 	case RECORD_SEED:
 	case RECORD_GAP:
 	case RECORD_LEDGER_VERSION:
-		break;		/* facts for readers of the log; nothing here depends on them */
+		break; /* facts for readers of the log; nothing here depends on them */
 	case RECORD_REPORT:
 	case RECORD_HEARTBEAT:
-		break;		/* decoded ahead: fold_one() */
+		break; /* decoded ahead: fold_one() */
 	default:
 		l->stats.unknown_records++;
 	}
@@ -445,7 +445,7 @@ ledger_fold(struct ledger *l, const struct batch_view *b)
 	l->stats.batches++;
 	while (batch_next(b, &cursor, &run[n].rec, NULL)) {
 		if (n + 1 < RUN) {
-			run[n + 1].rec.index = run[n].rec.index;	/* batch_next() counts on from it */
+			run[n + 1].rec.index = run[n].rec.index; /* batch_next() counts on from it */
 			n++;
 			continue;
 		}

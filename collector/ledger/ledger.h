@@ -44,20 +44,20 @@ struct ledger_sink {
 };
 
 struct ledger_options {
-	struct ledger_sink	     sink;
-	const struct verdict_engine *engine;	/* NULL: floor_rule */
+	struct ledger_sink sink;
+	const struct verdict_engine *engine; /* NULL: floor_rule */
 };
 
 struct ledger *ledger_new(const struct ledger_options *o);
-void	       ledger_free(struct ledger *l);	/* NULL is fine */
+void ledger_free(struct ledger *l); /* NULL is fine */
 
 /* Fold one batch.  Duplicate (producer, number) are dropped.  ERR_UNSUPPORTED: it holds a
  * record that must not be skipped and is not known (nothing of the batch is folded);
  * ERR_MALFORMED: damaged. */
 enum err ledger_fold(struct ledger *l, const struct batch_view *b);
 
-uint64_t ledger_position(const struct ledger *l);	/* read on from here */
-int64_t	 ledger_now_us(const struct ledger *l);	/* newest time in the log */
+uint64_t ledger_position(const struct ledger *l); /* read on from here */
+int64_t ledger_now_us(const struct ledger *l);    /* newest time in the log */
 
 /* SHA-256 over the canonical serialisation of everything. */
 void ledger_digest(const struct ledger *l, uint8_t out[32]);
@@ -72,7 +72,7 @@ struct ledger_stats {
 	uint64_t bytes_hosts;
 };
 void ledger_stats(const struct ledger *l, struct ledger_stats *out);
-size_t ledger_key_bytes(const struct ledger *l);	/* walks every key */
+size_t ledger_key_bytes(const struct ledger *l); /* walks every key */
 
 /* ---- questions (same thread as the fold) ---- */
 
@@ -80,14 +80,14 @@ struct host_view {
 	uint32_t host_no;
 	uint16_t tenant;
 	uint64_t hash;
-	int64_t	 first_seen_us, last_seen_us;	/* whole seconds; 0: never heard, only served */
-	uint32_t boots;			/* boot ids seen */
+	int64_t first_seen_us, last_seen_us; /* whole seconds; 0: never heard, only served */
+	uint32_t boots;                      /* boot ids seen */
 	uint32_t interval_s;
-	bool	 goodbye, cloned;
-	uint64_t reports;		/* counted */
-	int64_t	 last_report_us;
-	uint64_t last_signature;	/* of its last report; 0 if none */
-	struct text site, product, os_build, hw_class, content, labels;	/* borrowed until the next fold */
+	bool goodbye, cloned;
+	uint64_t reports; /* counted */
+	int64_t last_report_us;
+	uint64_t last_signature;                                        /* of its last report; 0 if none */
+	struct text site, product, os_build, hw_class, content, labels; /* borrowed until the next fold */
 };
 bool ledger_host(const struct ledger *l, uint16_t tenant, uint64_t hash, struct host_view *out);
 bool ledger_host_by_number(const struct ledger *l, uint32_t host_no, struct host_view *out);
@@ -103,22 +103,22 @@ struct key_view {
 	uint32_t key_no;
 	uint64_t id;
 	uint16_t tenant;
-	uint8_t	 rung;			/* enum signature_rung */
-	uint8_t	 reason_class;
-	uint8_t	 kinds;			/* bit (1 << enum report_kind) */
+	uint8_t rung; /* enum signature_rung */
+	uint8_t reason_class;
+	uint8_t kinds; /* bit (1 << enum report_kind) */
 	uint64_t offset;
-	uint64_t reports, crashes;	/* reports, and the sum of their counts */
-	uint32_t hosts, sites;		/* distinct */
-	uint32_t dumps;			/* stored, ever */
+	uint64_t reports, crashes; /* reports, and the sum of their counts */
+	uint32_t hosts, sites;     /* distinct */
+	uint32_t dumps;            /* stored, ever */
 	uint64_t first_pos, last_pos;
-	int64_t	 first_us, last_us;
-	uint64_t trend;			/* crashes in the running and the last full hour */
-	uint32_t hours[KEY_TREND];	/* crashes per hour, the running one first */
-	bool	 confirmed;		/* triage computed it from a dump */
-	uint64_t alias;			/* triage files it under this signature; 0: none */
-	uint64_t module_key;		/* id of its module's key; 0: none */
-	char	 title[VERDICT_TITLE_MAX];
-	struct text module, module_id, reason;	/* borrowed until the next fold */
+	int64_t first_us, last_us;
+	uint64_t trend;            /* crashes in the running and the last full hour */
+	uint32_t hours[KEY_TREND]; /* crashes per hour, the running one first */
+	bool confirmed;            /* triage computed it from a dump */
+	uint64_t alias;            /* triage files it under this signature; 0: none */
+	uint64_t module_key;       /* id of its module's key; 0: none */
+	char title[VERDICT_TITLE_MAX];
+	struct text module, module_id, reason; /* borrowed until the next fold */
 	struct text versions[KEY_VERSIONS];
 	uint32_t n_versions;
 };
@@ -130,43 +130,43 @@ bool ledger_signature(const struct ledger *l, uint16_t tenant, uint64_t id, stru
 enum key_sort { KEYS_BY_HOSTS, KEYS_NEWEST, KEYS_BY_TREND };
 
 struct key_query {
-	uint16_t      tenant;
+	uint16_t tenant;
 	enum key_sort sort;
-	struct text   module;		/* normalised name; empty: any */
-	uint8_t	      kinds;		/* 0: any; else those bits */
-	int64_t	      new_since_us;	/* first seen at or after; 0: any */
-	struct text   deployment;	/* only signatures with an exposed host; empty: any */
-	bool	      rungs;		/* build, module and class rungs too */
+	struct text module;     /* normalised name; empty: any */
+	uint8_t kinds;          /* 0: any; else those bits */
+	int64_t new_since_us;   /* first seen at or after; 0: any */
+	struct text deployment; /* only signatures with an exposed host; empty: any */
+	bool rungs;             /* build, module and class rungs too */
 	/* continue after this entry of the same sort; value 0 and key_no 0: from the start */
-	uint64_t      after_value;
-	uint32_t      after_key_no;
-	bool	      after;
+	uint64_t after_value;
+	uint32_t after_key_no;
+	bool after;
 };
 /* Up to cap key numbers in order; *values_out (may be NULL) the sort value of each. */
 size_t ledger_keys(const struct ledger *l, const struct key_query *q, uint32_t *out, uint64_t *values_out, size_t cap);
 
 struct ring_view {
 	struct text name;
-	uint64_t    size;	/* planned; of a percentage, of the eligible hosts now */
+	uint64_t size; /* planned; of a percentage, of the eligible hosts now */
 };
 #define DEPLOYMENT_MAX_RINGS   32
 #define DEPLOYMENT_MAX_MODULES 64
 struct deployment_view {
 	uint16_t tenant;
-	struct text id, artefact, version, assignment, actor;	/* borrowed until the next fold */
+	struct text id, artefact, version, assignment, actor; /* borrowed until the next fold */
 	struct text modules[DEPLOYMENT_MAX_MODULES];
 	uint32_t n_modules;
 	struct ring_view rings[DEPLOYMENT_MAX_RINGS];
 	uint32_t n_rings;
 	uint64_t salt, bake_ms, close_ms;
-	bool	 shadow;
+	bool shadow;
 	uint64_t begin_pos;
-	int64_t	 begin_us, first_receipt_us, last_receipt_us;
-	bool	 open, deleted;		/* neither closed nor deleted; deleted */
+	int64_t begin_us, first_receipt_us, last_receipt_us;
+	bool open, deleted; /* neither closed nor deleted; deleted */
 	/* the message as logged last (log.Deployment) */
 	struct text packed;
 };
-uint32_t ledger_deployments(const struct ledger *l);	/* numbers 0 .. n-1; deleted ones included */
+uint32_t ledger_deployments(const struct ledger *l); /* numbers 0 .. n-1; deleted ones included */
 bool ledger_deployment(const struct ledger *l, uint32_t no, struct deployment_view *out);
 bool ledger_deployment_find(const struct ledger *l, uint16_t tenant, struct text id, uint32_t *no_out);
 bool ledger_verdict(const struct ledger *l, uint32_t no, struct verdict_view *out);
@@ -184,12 +184,12 @@ const char *ledger_refuses_deployment(const struct ledger *l, uint16_t tenant, c
 /* A report, for 7 days (of at most two million, the newest). */
 enum dump_stage { DUMP_NONE, DUMP_STORED, DUMP_TRIAGED, DUMP_UNREADABLE };
 struct report_view {
-	uint64_t	pos;
+	uint64_t pos;
 	enum report_outcome outcome;
-	uint64_t	first;		/* original of a resent one */
-	uint32_t	host_no;
-	uint64_t	claimed;	/* signature of the client's claim; 0: none */
-	uint64_t	computed;	/* signature the server computed; 0: none yet */
+	uint64_t first; /* original of a resent one */
+	uint32_t host_no;
+	uint64_t claimed;  /* signature of the client's claim; 0: none */
+	uint64_t computed; /* signature the server computed; 0: none yet */
 	enum dump_stage stage;
 };
 bool ledger_report(const struct ledger *l, uint64_t pos, struct report_view *out);
@@ -205,7 +205,7 @@ void ledger_pending_decisions(const struct ledger *l, const struct ledger_sink *
 /* One per reading thread; the only functions of this header that may run beside a fold. */
 struct host_map_reader;
 struct host_map_reader *host_map_reader_new(struct ledger *l);
-void			host_map_reader_free(struct host_map_reader *r);
+void host_map_reader_free(struct host_map_reader *r);
 /* Number and last heartbeat_fingerprint() (0: none yet) of a host. */
 bool host_map_find(struct host_map_reader *r, uint16_t tenant, uint64_t hash, uint32_t *host_no_out,
 		   uint32_t *fingerprint_out);

@@ -12,22 +12,22 @@
  * base/reader.h and wire_varint(). */
 struct pack {
 	uint8_t *p;
-	size_t	 n, cap;
+	size_t n, cap;
 };
 
-uint8_t *pack_room(struct pack *k, size_t n);	/* n more bytes, already counted */
-void	 pack_free(struct pack *k);
+uint8_t *pack_room(struct pack *k, size_t n); /* n more bytes, already counted */
+void pack_free(struct pack *k);
 
 void pack_u8(struct pack *k, uint8_t v);
 void pack_u16(struct pack *k, uint16_t v);
 void pack_u32(struct pack *k, uint32_t v);
 void pack_u64(struct pack *k, uint64_t v);
 void pack_varint(struct pack *k, uint64_t v);
-void pack_text(struct pack *k, struct text t);	/* varint length, bytes */
+void pack_text(struct pack *k, struct text t); /* varint length, bytes */
 
 /* A text written by pack_text(), borrowed; fails the reader above max. */
 struct text unpack_text(struct reader *r, size_t max);
 /* A varint that fits 32 bits; fails the reader when it does not. */
-uint32_t    unpack_u32(struct reader *r);
+uint32_t unpack_u32(struct reader *r);
 
 #endif

@@ -85,7 +85,7 @@ all_heard(const struct ledger *l, uint32_t chunk, uint32_t n, uint32_t now, uint
 	uint64_t limit = (uint64_t)k * l->hosts.shortest[chunk];
 
 	if (limit == 0)
-		return l->hosts.shortest[chunk] == 0;	/* no intervals: nobody promised anything */
+		return l->hosts.shortest[chunk] == 0; /* no intervals: nobody promised anything */
 	return n == HOST_CHUNK && limit < now && !any_before(l->hosts.chunks[chunk]->last_seen, now - (uint32_t)limit);
 }
 
@@ -154,13 +154,30 @@ ledger_key_by_number(const struct ledger *l, uint32_t no, struct key_view *out)
 		return false;
 	key = key_at(&l->keys, no);
 	*out = (struct key_view){
-		.key_no = no, .id = key->id, .tenant = key->tenant, .rung = key->rung, .reason_class = key->reason,
-		.kinds = key->kinds, .offset = key->offset, .reports = key->reports, .crashes = key->crashes,
-		.hosts = key->hosts.n, .sites = key->sites.n, .dumps = key->dumps,
-		.first_pos = key->first_pos, .last_pos = key->last_pos, .first_us = key->first_us, .last_us = key->last_us,
-		.trend = trend_of(key, l->now_us), .confirmed = (key->flags & KEY_CONFIRMED) != 0, .alias = key->alias,
-		.module_key = key->module_id_key, .module = key_module(key), .module_id = key_module_id(key),
-		.reason = key_reason(key), .n_versions = key->n_versions,
+		.key_no = no,
+		.id = key->id,
+		.tenant = key->tenant,
+		.rung = key->rung,
+		.reason_class = key->reason,
+		.kinds = key->kinds,
+		.offset = key->offset,
+		.reports = key->reports,
+		.crashes = key->crashes,
+		.hosts = key->hosts.n,
+		.sites = key->sites.n,
+		.dumps = key->dumps,
+		.first_pos = key->first_pos,
+		.last_pos = key->last_pos,
+		.first_us = key->first_us,
+		.last_us = key->last_us,
+		.trend = trend_of(key, l->now_us),
+		.confirmed = (key->flags & KEY_CONFIRMED) != 0,
+		.alias = key->alias,
+		.module_key = key->module_id_key,
+		.module = key_module(key),
+		.module_id = key_module_id(key),
+		.reason = key_reason(key),
+		.n_versions = key->n_versions,
 	};
 	for (unsigned i = 0; i < KEY_TREND; i++)
 		out->hours[i] = key_hour(key, l->now_us, i);
@@ -228,7 +245,7 @@ matches(const struct key *key, const struct key_query *q)
 /* Keep the best cap of what was offered: a heap whose root is the worst kept. */
 struct best {
 	struct found *at;
-	size_t	      n, cap;
+	size_t n, cap;
 };
 
 static void
@@ -348,7 +365,7 @@ ledger_report(const struct ledger *l, uint64_t pos, struct report_view *out)
 		.pos = pos,
 		.outcome = (row->flags & REPORT_ROW_RESENT) != 0 ? REPORT_RESENT
 			   : (row->flags & REPORT_ROW_LATE) != 0 ? REPORT_LATE
-								  : REPORT_COUNTED,
+								 : REPORT_COUNTED,
 		.first = row->first,
 		.host_no = row->host_no,
 		.claimed = signature_of(l, &row->claimed),
@@ -374,14 +391,24 @@ ledger_deployment(const struct ledger *l, uint32_t no, struct deployment_view *o
 	if (d == NULL)
 		return false;
 	*out = (struct deployment_view){
-		.tenant = d->tenant, .id = text_of(d->msg->id), .artefact = text_of(d->msg->artefact),
-		.version = text_of(d->msg->version), .assignment = text_of(d->msg->assignment), .actor = text_of(d->msg->actor),
-		.n_modules = (uint32_t)d->msg->n_modules, .n_rings = (uint32_t)d->msg->n_rings, .salt = d->msg->salt,
+		.tenant = d->tenant,
+		.id = text_of(d->msg->id),
+		.artefact = text_of(d->msg->artefact),
+		.version = text_of(d->msg->version),
+		.assignment = text_of(d->msg->assignment),
+		.actor = text_of(d->msg->actor),
+		.n_modules = (uint32_t)d->msg->n_modules,
+		.n_rings = (uint32_t)d->msg->n_rings,
+		.salt = d->msg->salt,
 		.bake_ms = (uint64_t)deployment_bake_us(l, d) / 1000,
 		.close_ms = d->msg->close_ms > 0 ? d->msg->close_ms : 72ull * 3600 * 1000,
-		.shadow = strcmp(d->msg->mode, "shadow") == 0, .begin_pos = d->begin_pos, .begin_us = d->begin_us,
-		.first_receipt_us = d->first_receipt_us, .last_receipt_us = d->last_receipt_us,
-		.open = d->life == DEPLOYMENT_OPEN, .deleted = d->life == DEPLOYMENT_DELETED,
+		.shadow = strcmp(d->msg->mode, "shadow") == 0,
+		.begin_pos = d->begin_pos,
+		.begin_us = d->begin_us,
+		.first_receipt_us = d->first_receipt_us,
+		.last_receipt_us = d->last_receipt_us,
+		.open = d->life == DEPLOYMENT_OPEN,
+		.deleted = d->life == DEPLOYMENT_DELETED,
 		.packed = { (const char *)d->packed, d->packed_len },
 	};
 	for (uint32_t i = 0; i < out->n_modules; i++)

@@ -11,11 +11,11 @@
  * first, at most cap of them (the oldest go early, and are counted). */
 struct recent {
 	struct table rows;
-	uint64_t     first;		/* oldest live row */
-	uint32_t    *slots;		/* row number + 1 in 32 bits */
-	uint32_t     n_slots;
-	uint32_t     age_s;
-	uint64_t     cap, dropped_early;
+	uint64_t first;  /* oldest live row */
+	uint32_t *slots; /* row number + 1 in 32 bits */
+	uint32_t n_slots;
+	uint32_t age_s;
+	uint64_t cap, dropped_early;
 };
 
 void recent_init(struct recent *t, uint64_t id, uint32_t age_s, uint64_t cap);

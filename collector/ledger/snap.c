@@ -75,7 +75,7 @@ void
 snap_include(struct snap *s, uint32_t *word, uint64_t id)
 {
 	if (*word == s->gen - 1)
-		return;		/* on the list already */
+		return; /* on the list already */
 	*word = s->gen - 1;
 	id_list_add(&s->saving, id);
 }

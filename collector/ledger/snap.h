@@ -18,21 +18,21 @@
 enum chunk_kind {
 	CHUNK_GLOBALS = 1,
 	CHUNK_PRODUCERS,
-	CHUNK_INTERN,		/* a: which table */
-	CHUNK_HOSTS,		/* what changes rarely */
-	CHUNK_SEEN,		/* last seen */
-	CHUNK_SIDE,		/* hosts that report */
-	CHUNK_RECENT,		/* a: which ring */
+	CHUNK_INTERN, /* a: which table */
+	CHUNK_HOSTS,  /* what changes rarely */
+	CHUNK_SEEN,   /* last seen */
+	CHUNK_SIDE,   /* hosts that report */
+	CHUNK_RECENT, /* a: which ring */
 	CHUNK_FINGERPRINTS,
 	CHUNK_KEYS,
-	CHUNK_KEY_HOSTS,	/* a: key, b: block */
+	CHUNK_KEY_HOSTS, /* a: key, b: block */
 	CHUNK_REPORTS,
-	CHUNK_DEPLOYMENT,	/* a: deployment */
-	CHUNK_SERVED,		/* a: deployment, b: block */
-	CHUNK_RESOLVED,		/* a: deployment, b: block */
-	CHUNK_WAITING,		/* a: deployment, b: queue << 31 | chunk */
-	CHUNK_TRIALS,		/* a: deployment */
-	CHUNK_TRIAL_HOSTS,	/* a: deployment, b: trial << 17 | arm << 16 | block */
+	CHUNK_DEPLOYMENT,  /* a: deployment */
+	CHUNK_SERVED,      /* a: deployment, b: block */
+	CHUNK_RESOLVED,    /* a: deployment, b: block */
+	CHUNK_WAITING,     /* a: deployment, b: queue << 31 | chunk */
+	CHUNK_TRIALS,      /* a: deployment */
+	CHUNK_TRIAL_HOSTS, /* a: deployment, b: trial << 17 | arm << 16 | block */
 	CHUNK_N
 };
 
@@ -59,31 +59,31 @@ chunk_b(uint64_t id)
 
 struct id_list {
 	uint64_t *at;
-	size_t	  n, cap;
+	size_t n, cap;
 };
 void id_list_add(struct id_list *v, uint64_t id);
 
 struct snap {
-	uint32_t gen;		/* current, from 1 */
-	bool	 running;
-	struct id_list dirty;	/* touched in this generation */
-	struct id_list saving;	/* touched in the one before: being saved */
-	size_t	 saved;		/* of saving */
-	struct id_list gone;	/* dropped while saving, and saved before that */
+	uint32_t gen; /* current, from 1 */
+	bool running;
+	struct id_list dirty;  /* touched in this generation */
+	struct id_list saving; /* touched in the one before: being saved */
+	size_t saved;          /* of saving */
+	struct id_list gone;   /* dropped while saving, and saved before that */
 	struct pack out;
 	/* serialise a chunk; false: there is no such chunk */
-	bool   (*write)(void *state, uint64_t id, struct pack *out);
+	bool (*write)(void *state, uint64_t id, struct pack *out);
 	/* its generation word; NULL: there is no such chunk */
 	uint32_t *(*word)(void *state, uint64_t id);
-	void	*state;
-	void   (*fn)(void *arg, uint64_t id, const void *bytes, size_t len);
-	void	*arg;
+	void *state;
+	void (*fn)(void *arg, uint64_t id, const void *bytes, size_t len);
+	void *arg;
 };
 
-void snap_init(struct snap *s);		/* gen 1, nothing dirty */
+void snap_init(struct snap *s); /* gen 1, nothing dirty */
 void snap_fini(struct snap *s);
 void snap_touch_slow(struct snap *s, uint32_t *word, uint64_t id);
-void snap_dropped(struct snap *s, uint64_t id);	/* after snap_touch(), when the chunk goes away */
+void snap_dropped(struct snap *s, uint64_t id); /* after snap_touch(), when the chunk goes away */
 
 static inline void
 snap_touch(struct snap *s, uint32_t *word, uint64_t id)

@@ -14,10 +14,12 @@ static void
 pack_globals(const struct ledger *l, struct pack *k)
 {
 	const struct ledger_stats *s = &l->stats;
-	const uint64_t counters[] = { s->records, s->batches, s->duplicate_batches, s->stale_batches, s->gaps,
-				      s->unknown_records, s->bad_records, s->reports, s->reports_late, s->reports_resent,
-				      s->heartbeats, s->presence_hosts, s->presence_unknown, s->receipts, s->decisions,
-				      s->triage_results, s->refused_changes, l->keys.over_cap };
+	const uint64_t counters[] = {
+		s->records,         s->batches,         s->duplicate_batches, s->stale_batches, s->gaps,
+		s->unknown_records, s->bad_records,     s->reports,           s->reports_late,  s->reports_resent,
+		s->heartbeats,      s->presence_hosts,  s->presence_unknown,  s->receipts,      s->decisions,
+		s->triage_results,  s->refused_changes, l->keys.over_cap
+	};
 
 	pack_u32(k, LEDGER_SNAPSHOT_VERSION);
 	pack_u64(k, l->position);
@@ -54,10 +56,12 @@ static bool
 unpack_globals(struct ledger *l, struct reader *r)
 {
 	struct ledger_stats *s = &l->stats;
-	uint64_t *counters[] = { &s->records, &s->batches, &s->duplicate_batches, &s->stale_batches, &s->gaps,
-				 &s->unknown_records, &s->bad_records, &s->reports, &s->reports_late, &s->reports_resent,
-				 &s->heartbeats, &s->presence_hosts, &s->presence_unknown, &s->receipts, &s->decisions,
-				 &s->triage_results, &s->refused_changes, &l->keys.over_cap };
+	uint64_t *counters[] = {
+		&s->records,         &s->batches,         &s->duplicate_batches, &s->stale_batches, &s->gaps,
+		&s->unknown_records, &s->bad_records,     &s->reports,           &s->reports_late,  &s->reports_resent,
+		&s->heartbeats,      &s->presence_hosts,  &s->presence_unknown,  &s->receipts,      &s->decisions,
+		&s->triage_results,  &s->refused_changes, &l->keys.over_cap
+	};
 
 	if (reader_u32(r) != LEDGER_SNAPSHOT_VERSION)
 		return false;
@@ -339,7 +343,7 @@ ledger_load_chunk(struct ledger *l, uint64_t chunk, const void *bytes, size_t le
 
 	reader_init(&r, bytes, len, false);
 	if (chunk <= l->loading.last)
-		return ERR_MALFORMED;	/* out of order, or twice */
+		return ERR_MALFORMED; /* out of order, or twice */
 	l->loading.last = chunk;
 	return load(l, chunk, &r) && !reader_failed(&r) && r.pos == r.size ? ERR_OK : ERR_MALFORMED;
 }
@@ -467,7 +471,7 @@ state_each(const struct ledger *l, void (*fn)(void *arg, uint64_t id), void *arg
 struct digest {
 	const struct ledger *l;
 	struct sha256 *hash;
-	struct pack    out;
+	struct pack out;
 };
 
 static void

@@ -13,29 +13,29 @@
 /* The whole state, for the files of this folder. */
 
 #define PRODUCER_WINDOW 1024u
-#define PRODUCERS_MAX	1024u
+#define PRODUCERS_MAX   1024u
 struct producer {
 	uint64_t id, high, last_pos;
-	uint64_t bits[PRODUCER_WINDOW / 64];	/* bit number % PRODUCER_WINDOW: seen */
+	uint64_t bits[PRODUCER_WINDOW / 64]; /* bit number % PRODUCER_WINDOW: seen */
 };
 
 /* Every report of the last week: what its dump may still add to. */
 #define REPORT_ROW_RESENT 1u
-#define REPORT_ROW_LATE	  2u
+#define REPORT_ROW_LATE   2u
 #define REPORT_ROW_CLONED 4u
-#define REPORTS_AGE_S	  (7u * 86400)
-#define REPORTS_CAP	  (2u << 20)
+#define REPORTS_AGE_S     (7u * 86400)
+#define REPORTS_CAP       (2u << 20)
 struct report_row {
 	uint64_t pos;
-	uint64_t first;		/* resent: position of the original */
+	uint64_t first; /* resent: position of the original */
 	uint32_t host_no;
 	uint32_t received_s;
 	uint32_t crashes;
-	uint32_t exposed[2];	/* deployments (no + 1) it was exposed to when it came */
+	uint32_t exposed[2]; /* deployments (no + 1) it was exposed to when it came */
 	struct rungs claimed, computed;
 	uint16_t tenant, version;
-	uint8_t	 kind, flags;
-	uint8_t	 stage;		/* enum dump_stage */
+	uint8_t kind, flags;
+	uint8_t stage; /* enum dump_stage */
 };
 
 enum { INTERN_SITES, INTERN_STRATA, INTERN_CONTENT, INTERN_LABELS, INTERN_VERSIONS, INTERN_N };
@@ -44,36 +44,36 @@ enum { RECENT_REPORTS, RECENT_UPLOADS, RECENT_N };
 struct ledger {
 	struct ledger_sink sink;
 	const struct verdict_engine *engine;
-	struct snap	   snap;
-	struct ledger_stats stats;	/* counters; levels are filled in when asked */
-	uint64_t	   position;
-	int64_t		   now_us;
-	uint32_t	   leader_epoch;
-	uint64_t	   leader;
+	struct snap snap;
+	struct ledger_stats stats; /* counters; levels are filled in when asked */
+	uint64_t position;
+	int64_t now_us;
+	uint32_t leader_epoch;
+	uint64_t leader;
 	/* settings, from the Settings record */
-	uint64_t	   bake_us, close_us;
-	uint32_t	   dumps_a_day, max_signatures;
-	struct producer	  *producers;
-	uint32_t	   n_producers;
-	struct intern	   interns[INTERN_N];
-	struct hosts	   hosts;
-	struct recent	   recent[RECENT_N];
-	struct keys	   keys;
-	struct table	   reports;	/* struct report_row, by position */
-	uint64_t	   reports_first;
+	uint64_t bake_us, close_us;
+	uint32_t dumps_a_day, max_signatures;
+	struct producer *producers;
+	uint32_t n_producers;
+	struct intern interns[INTERN_N];
+	struct hosts hosts;
+	struct recent recent[RECENT_N];
+	struct keys keys;
+	struct table reports; /* struct report_row, by position */
+	uint64_t reports_first;
 	struct deployment **deployments;
-	uint32_t	   n_deployments;
-	struct deployment **open;	/* those not closed when the last record began */
-	uint32_t	   n_open;
-	uint32_t	   hosts_recent;	/* at the last tick of a minute */
-	uint32_t	   tick_minute;
-	uint32_t	   word_globals, word_producers;
-	bool		   judge;	/* some deployment moved */
-	struct arena	  *arena;	/* of one record's protobuf */
-	struct key_birth   birth;	/* of the record being folded */
-	struct {			/* sizes to find while a snapshot is loaded */
-		bool	 globals, producers;
-		uint32_t seen;		/* chunks */
+	uint32_t n_deployments;
+	struct deployment **open; /* those not closed when the last record began */
+	uint32_t n_open;
+	uint32_t hosts_recent; /* at the last tick of a minute */
+	uint32_t tick_minute;
+	uint32_t word_globals, word_producers;
+	bool judge;             /* some deployment moved */
+	struct arena *arena;    /* of one record's protobuf */
+	struct key_birth birth; /* of the record being folded */
+	struct {                /* sizes to find while a snapshot is loaded */
+		bool globals, producers;
+		uint32_t seen; /* chunks */
 		uint64_t last;
 		uint64_t interns[INTERN_N], recent_first[RECENT_N], recent[RECENT_N];
 		uint64_t reports, side, keys, fingerprints;
@@ -89,9 +89,10 @@ seconds(int64_t us)
 
 uint16_t site_number(struct ledger *l, uint16_t tenant, struct text site);
 struct text site_name(const struct ledger *l, uint16_t no);
-uint16_t stratum_number(struct ledger *l, uint16_t tenant, struct text product, struct text os_build, struct text hw_class);
+uint16_t stratum_number(struct ledger *l, uint16_t tenant, struct text product, struct text os_build,
+			struct text hw_class);
 /* product, OS build, hardware class of a stratum; false for 0 and INTERN_OTHER. */
-bool	 stratum_names(const struct ledger *l, uint16_t no, struct text out[3]);
+bool stratum_names(const struct ledger *l, uint16_t no, struct text out[3]);
 
 /* Number of a host, given one if it has none; UINT32_MAX when the table is full. */
 uint32_t host_number(struct ledger *l, uint16_t tenant, uint64_t hash);
@@ -101,7 +102,7 @@ void fold_heartbeat(struct ledger *l, const struct record_view *rec, const struc
 void fold_presence(struct ledger *l, const struct record_view *rec);
 void fold_dump_stored(struct ledger *l, const struct record_view *rec);
 void fold_triage_result(struct ledger *l, const struct record_view *rec);
-uint64_t report_row_find(const struct ledger *l, uint64_t pos);	/* UINT64_MAX: not there */
+uint64_t report_row_find(const struct ledger *l, uint64_t pos); /* UINT64_MAX: not there */
 void reports_expire(struct ledger *l);
 uint64_t signature_of(const struct ledger *l, const struct rungs *g);
 
@@ -109,8 +110,8 @@ uint64_t signature_of(const struct ledger *l, const struct rungs *g);
 void *unpack_record(struct ledger *l, const struct record_view *rec, const ProtobufCMessageDescriptor *type);
 
 /* ---- snapshot ---- */
-bool	  state_write(void *state, uint64_t id, struct pack *out);
+bool state_write(void *state, uint64_t id, struct pack *out);
 uint32_t *state_word(void *state, uint64_t id);
-void	  state_each(const struct ledger *l, void (*fn)(void *arg, uint64_t id), void *arg);
+void state_each(const struct ledger *l, void (*fn)(void *arg, uint64_t id), void *arg);
 
 #endif

@@ -99,7 +99,7 @@ table_load(struct table *t, uint64_t id, uint32_t n, uint64_t *from_out)
 	if (t->n == 0 && t->drops)
 		t->first_chunk = c;
 	else if (t->n != c << t->shift)
-		return false;		/* a chunk is missing, or the one before is not full */
+		return false; /* a chunk is missing, or the one before is not full */
 	add_chunk(t, c - t->first_chunk);
 	t->n = (c << t->shift) + n;
 	*from_out = c << t->shift;
@@ -110,7 +110,7 @@ bool
 table_loaded(struct table *t, uint64_t n)
 {
 	if (t->n == 0 && t->drops && (n & ((1u << t->shift) - 1)) == 0 && n >> t->shift <= UINT32_MAX) {
-		t->n = n;	/* all dropped */
+		t->n = n; /* all dropped */
 		t->first_chunk = n >> t->shift;
 	}
 	return t->n == n;

@@ -7,8 +7,8 @@
 
 /* Votes: what each (deployment, key) counts, and when it is judged. */
 
-#define LOOKS	      64
-#define WAITING_TURN  4096u	/* served hosts looked at again in one tick */
+#define LOOKS        64
+#define WAITING_TURN 4096u /* served hosts looked at again in one tick */
 
 /* ---- finding a trial ---- */
 
@@ -200,7 +200,7 @@ count(struct ledger *l, struct deployment *d, uint32_t key_no, bool fresh, const
 	struct trial_row *row;
 
 	if (key->rung == RUNG_BUILD || (is_signature(key) && !born_since))
-		return;		/* the rule asks about neither */
+		return; /* the rule asks about neither */
 	if (trial == UINT32_MAX) {
 		if (born_since && !exposed && key->rung != RUNG_ANY && key->rung != RUNG_KERNEL)
 			return;
@@ -227,13 +227,12 @@ count(struct ledger *l, struct deployment *d, uint32_t key_no, bool fresh, const
 	}
 	row->last_pos = b->pos;
 	row->last_us = l->now_us;
-	if (key->rung == RUNG_ANY)	/* a bad host is resolved */
+	if (key->rung == RUNG_ANY) /* a bad host is resolved */
 		hostset_add(&d->resolved, b->host_no, &l->snap, chunk_id(CHUNK_RESOLVED, d->no, 0));
 	if (is_signature(key) && row->hosts1.n == FLOOR_HOSTS)
 		add_near(d, trial);
-	if (is_signature(key) &&
-	    (d->suspect == UINT32_MAX ||
-	     row->hosts1.n > ((struct trial_row *)table_at(&d->trials, d->suspect))->hosts1.n))
+	if (is_signature(key) && (d->suspect == UINT32_MAX ||
+				  row->hosts1.n > ((struct trial_row *)table_at(&d->trials, d->suspect))->hosts1.n))
 		d->suspect = trial;
 }
 
@@ -366,11 +365,15 @@ trial_counts(const struct ledger *l, const struct deployment *d, const struct tr
 	*out = (struct trial){
 		.born_since = key->id == row->key_id && key->first_pos > d->begin_pos && (key->flags & KEY_OLD) == 0 &&
 			      is_signature(key),
-		.n1 = row->hosts1.n, .n0 = row->hosts0.n, .sites1 = row->sites1.n,
+		.n1 = row->hosts1.n,
+		.n0 = row->hosts0.n,
+		.sites1 = row->sites1.n,
 		.m1 = module != NULL ? module->hosts1.n : row->hosts1.n,
 		.m0 = module != NULL ? module->hosts0.n : row->hosts0.n,
-		.N1 = d->served, .N0 = d->eligible - d->served_eligible,
-		.forgiven_n1 = row->forgiven_n1, .forgiven_sites1 = row->forgiven_sites1,
+		.N1 = d->served,
+		.N0 = d->eligible - d->served_eligible,
+		.forgiven_n1 = row->forgiven_n1,
+		.forgiven_sites1 = row->forgiven_sites1,
 	};
 }
 

@@ -79,7 +79,7 @@ verdict_of(const struct deployment *d, enum verdict_state s, bool shadow)
 	case STATE_HALTED_BY_PERSON:
 		return VERDICT_HALT;
 	case STATE_CLOSED:
-		return shadow ? VERDICT_PROCEED : (enum verdict)d->verdict;	/* what was decided last stays */
+		return shadow ? VERDICT_PROCEED : (enum verdict)d->verdict; /* what was decided last stays */
 	case STATE_NOTHING_SERVED:
 	case STATE_TOO_FEW_RESOLVED:
 	case STATE_TOO_FEW_CONTROLS:
@@ -172,14 +172,15 @@ say_suspect(const struct verdict_view *v, const char *lead, char *out, size_t si
 	const struct evidence *e = &v->evidence;
 	int n;
 
-	n = snprintf(out, size,
-		 "%s%s, never seen before this deployment began, is on %u of %u served hosts at %u sites and on %u of %u "
-		 "eligible hosts not served; any crash of %s is on %u and %u of them.",
-		 lead, e->title[0] != '\0' ? e->title : "A signature", e->served_with, e->served, e->served_sites,
-		 e->unserved_with, e->unserved, e->module[0] != '\0' ? e->module : "the kernel", e->module_served_with,
-		 e->module_unserved_with);
+	n = snprintf(
+		out, size,
+		"%s%s, never seen before this deployment began, is on %u of %u served hosts at %u sites and on %u of %u "
+		"eligible hosts not served; any crash of %s is on %u and %u of them.",
+		lead, e->title[0] != '\0' ? e->title : "A signature", e->served_with, e->served, e->served_sites,
+		e->unserved_with, e->unserved, e->module[0] != '\0' ? e->module : "the kernel", e->module_served_with,
+		e->module_unserved_with);
 	if (n < 0 || (size_t)n >= size)
-		out[size - 1] = '\0';	/* an absurdly long module name: the numbers are in the evidence */
+		out[size - 1] = '\0'; /* an absurdly long module name: the numbers are in the evidence */
 }
 
 static void
@@ -195,8 +196,8 @@ say_hold(const struct verdict_view *v, char *out, size_t size)
 			 v->resolved, v->served, v->needed);
 		break;
 	default:
-		snprintf(out, size, "Only %u eligible hosts are not served; %u are needed to compare with.", v->unserved,
-			 FLOOR_CONTROLS);
+		snprintf(out, size, "Only %u eligible hosts are not served; %u are needed to compare with.",
+			 v->unserved, FLOOR_CONTROLS);
 	}
 }
 
@@ -217,10 +218,11 @@ say_reason(const struct deployment *d, struct verdict_view *v)
 		say_hold(v, out + n, size - n);
 		break;
 	case STATE_CLEAN:
-		snprintf(out, size,
-			 "%u served hosts are resolved, %u of them crashed, and no new signature sets them apart from %u "
-			 "hosts not served.",
-			 v->resolved, v->bad, v->unserved);
+		snprintf(
+			out, size,
+			"%u served hosts are resolved, %u of them crashed, and no new signature sets them apart from %u "
+			"hosts not served.",
+			v->resolved, v->bad, v->unserved);
 		break;
 	case STATE_WOULD_HALT:
 		say_suspect(v, "Shadow mode; armed it would have halted: ", out, size);

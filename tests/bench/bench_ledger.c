@@ -19,7 +19,7 @@
 static struct batch_writer w;
 static uint64_t number = 1;
 static int64_t now_us = 1700000000000000;
-static int64_t fold_cpu;	/* microseconds */
+static int64_t fold_cpu; /* microseconds */
 
 static void
 fail(const char *what)
@@ -71,9 +71,14 @@ enrol(struct ledger *l, uint64_t hosts)
 	struct diag diag;
 	uint8_t raw[1024], rec[2048];
 
-	h = (struct heartbeat){ .host = TEXT("h"), .boot_id = TEXT("0123456789abcdef"), .product = TEXT("sensor"),
-				.version = TEXT("7.16"), .os = TEXT("Windows"), .os_build = TEXT("19045"),
-				.interval_s = 60, .n_content = 1 };
+	h = (struct heartbeat){ .host = TEXT("h"),
+				.boot_id = TEXT("0123456789abcdef"),
+				.product = TEXT("sensor"),
+				.version = TEXT("7.16"),
+				.os = TEXT("Windows"),
+				.os_build = TEXT("19045"),
+				.interval_s = 60,
+				.n_content = 1 };
 	h.content[0] = (struct report_pair){ TEXT("channel"), TEXT("291") };
 	if (heartbeat_decode(raw, heartbeat_encode(&h, raw, sizeof(raw)), &h, &diag) != DISCARD_none)
 		fail("heartbeat");
@@ -82,7 +87,8 @@ enrol(struct ledger *l, uint64_t hosts)
 		char site[16];
 		struct report_stamp stamp = { .host_hash = host_hash(i) };
 
-		stamp.site = (struct text){ site, (size_t)snprintf(site, sizeof(site), "s%u", (unsigned)(i / 500 % 20000)) };
+		stamp.site =
+			(struct text){ site, (size_t)snprintf(site, sizeof(site), "s%u", (unsigned)(i / 500 % 20000)) };
 		heartbeat_record_write(&h, &stamp, rec);
 		add(l, RECORD_HEARTBEAT, rec, heartbeat_record_size(&h, &stamp));
 	}
@@ -97,23 +103,33 @@ crash(struct ledger *l, uint64_t hosts, uint64_t reports, const char *what)
 	uint8_t raw[2048], rec[4096];
 	struct diag diag;
 
-	proto = (struct report){ .host = TEXT("h"), .epoch = 77, .kind = REPORT_KERNEL, .module_version = TEXT("7.16.1"),
-				 .reason = TEXT("PAGE_FAULT_IN_NONPAGED_AREA"), .reason_code = 0x50, .product = TEXT("sensor"),
-				 .version = TEXT("7.16"), .os = TEXT("Windows"), .os_build = TEXT("19045"), .count = 1 };
+	proto = (struct report){ .host = TEXT("h"),
+				 .epoch = 77,
+				 .kind = REPORT_KERNEL,
+				 .module_version = TEXT("7.16.1"),
+				 .reason = TEXT("PAGE_FAULT_IN_NONPAGED_AREA"),
+				 .reason_code = 0x50,
+				 .product = TEXT("sensor"),
+				 .version = TEXT("7.16"),
+				 .os = TEXT("Windows"),
+				 .os_build = TEXT("19045"),
+				 .count = 1 };
 	fold_cpu = 0;
 	for (uint64_t i = 0; i < reports; i++) {
 		uint64_t x = hash_mix(i + number * 1000), host = x % hosts, sig = hash_mix(x) % 10000;
 		char module[32], site[16];
 		struct report_stamp stamp = { .host_hash = host_hash(host) };
 
-		sig = sig * sig / 10000;	/* few are common */
-		proto.module = (struct text){ module, (size_t)snprintf(module, sizeof(module), "module%u.sys", (unsigned)sig % 300) };
+		sig = sig * sig / 10000; /* few are common */
+		proto.module = (struct text){ module, (size_t)snprintf(module, sizeof(module), "module%u.sys",
+								       (unsigned)sig % 300) };
 		proto.module_id = TEXT("6e5e4a3c1000");
 		proto.offset = 0x1000 + sig * 16;
 		proto.seq = i + 1;
 		if (report_decode(raw, report_encode(&proto, NULL, raw, sizeof(raw)), &r, &diag) != DISCARD_none)
 			fail("report");
-		stamp.site = (struct text){ site, (size_t)snprintf(site, sizeof(site), "s%u", (unsigned)(host / 500 % 20000)) };
+		stamp.site = (struct text){ site, (size_t)snprintf(site, sizeof(site), "s%u",
+								   (unsigned)(host / 500 % 20000)) };
 		report_record_write(&r, &stamp, rec);
 		add(l, RECORD_REPORT, rec, report_record_size(&r, &stamp));
 	}
@@ -171,7 +187,8 @@ presence(struct ledger *l, uint64_t hosts)
 		for (uint64_t i = s; i < hosts; i += 60)
 			v[n++] = (uint32_t)i;
 		for (size_t at = 0; at < n; at += used)
-			add(l, RECORD_PRESENCE, buf, presence_encode(1, (uint64_t)now_us / 1000000, v + at, n - at, buf, sizeof(buf), &used));
+			add(l, RECORD_PRESENCE, buf,
+			    presence_encode(1, (uint64_t)now_us / 1000000, v + at, n - at, buf, sizeof(buf), &used));
 		fold(l);
 	}
 	printf("presence of a host            %6.1f ns\n", (double)fold_cpu * 1000 / (double)hosts);
@@ -198,7 +215,7 @@ dark(struct ledger *l)
 
 struct chunk {
 	uint64_t id;
-	size_t	 len;
+	size_t len;
 	uint8_t *bytes;
 };
 static struct chunk *chunks;
@@ -286,7 +303,8 @@ main(int argc, char **argv)
 
 	if (hosts < 1000 || reports < 1 || batch_writer_init(&w) != 0)
 		fail("usage: bench_ledger [hosts >= 1000] [reports]");
-	printf("%llu hosts, %llu reports of 10,000 signatures\n", (unsigned long long)hosts, (unsigned long long)reports);
+	printf("%llu hosts, %llu reports of 10,000 signatures\n", (unsigned long long)hosts,
+	       (unsigned long long)reports);
 	enrol(l, hosts);
 	ledger_stats(l, &s);
 	printf("memory of a host              %6.1f B\n", (double)s.bytes_hosts / (double)hosts);
@@ -296,7 +314,8 @@ main(int argc, char **argv)
 	deploy(l, hosts);
 	crash(l, hosts, reports / 2, "report, one deployment open");
 	ledger_stats(l, &s);
-	printf("keys                          %6.1f MB (%llu keys)\n", (double)ledger_key_bytes(l) / 1e6, (unsigned long long)s.keys);
+	printf("keys                          %6.1f MB (%llu keys)\n", (double)ledger_key_bytes(l) / 1e6,
+	       (unsigned long long)s.keys);
 	take(l, true, count_only, "snapshot, everything");
 	take(l, true, keep, "the same, kept in memory");
 	presence(l, hosts);

@@ -17,7 +17,8 @@ main(int argc, char **argv)
 	struct scribe s;
 
 	scribe_init(&s, l);
-	scribe_random(&s, argc > 1 ? strtoull(argv[1], NULL, 10) : 1, argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 5000);
+	scribe_random(&s, argc > 1 ? strtoull(argv[1], NULL, 10) : 1,
+		      argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 5000);
 	ledger_digest(l, digest);
 	puts(hex_encode(digest, sizeof(digest), hex));
 	ledger_free(l);

@@ -128,12 +128,20 @@ scribe_crash(struct scribe *s, const struct crash *c)
 	struct diag diag;
 	char site[16];
 
-	r = (struct report){ .host = TEXT("host"), .epoch = c->epoch, .seq = c->seq,
+	r = (struct report){ .host = TEXT("host"),
+			     .epoch = c->epoch,
+			     .seq = c->seq,
 			     .kind = c->kind != REPORT_UNKNOWN ? c->kind : REPORT_USER,
-			     .module = text_of(c->module), .module_id = text_or(c->module_id, ""),
-			     .offset = c->offset, .reason = text_or(c->reason, "SIGSEGV"), .reason_code = c->code,
-			     .product = TEXT("agent"), .version = TEXT("1.0"), .os_build = TEXT("19045"),
-			     .count = 1, .has_dump = c->has_dump };
+			     .module = text_of(c->module),
+			     .module_id = text_or(c->module_id, ""),
+			     .offset = c->offset,
+			     .reason = text_or(c->reason, "SIGSEGV"),
+			     .reason_code = c->code,
+			     .product = TEXT("agent"),
+			     .version = TEXT("1.0"),
+			     .os_build = TEXT("19045"),
+			     .count = 1,
+			     .has_dump = c->has_dump };
 	r.raw.len = report_encode(&r, NULL, raw, sizeof(raw));
 	need(report_decode(raw, r.raw.len, &r, &diag) == DISCARD_none, "report");
 	stamp.site = c->site != NULL ? text_of(c->site) : text_of(scribe_site(c->host, site));
@@ -155,8 +163,13 @@ beat(struct scribe *s, uint64_t host, const char *site, const char *product, con
 	size_t len;
 	char buf[16];
 
-	h = (struct heartbeat){ .host = TEXT("host"), .boot_id = text_or(boot, "boot-1"), .product = text_or(product, "agent"),
-				.version = TEXT("1.0"), .os_build = TEXT("19045"), .interval_s = 60, .goodbye = goodbye,
+	h = (struct heartbeat){ .host = TEXT("host"),
+				.boot_id = text_or(boot, "boot-1"),
+				.product = text_or(product, "agent"),
+				.version = TEXT("1.0"),
+				.os_build = TEXT("19045"),
+				.interval_s = 60,
+				.goodbye = goodbye,
 				.n_content = 1 };
 	h.content[0] = (struct report_pair){ TEXT("channel"), TEXT("291") };
 	len = heartbeat_encode(&h, raw, sizeof(raw));
@@ -363,10 +376,18 @@ scribe_random(struct scribe *s, uint64_t seed, unsigned records)
 
 	for (unsigned i = 0; i < records; i++)
 		switch (roll(&rng, 16)) {
-		case 0: case 1: case 2: case 3: case 4: case 5: case 6:
+		case 0:
+		case 1:
+		case 2:
+		case 3:
+		case 4:
+		case 5:
+		case 6:
 			random_crash(s, &rng);
 			break;
-		case 7: case 8: case 9:
+		case 7:
+		case 8:
+		case 9:
 			host = 1 + roll(&rng, 400);
 			a = roll(&rng, 4);
 			b = roll(&rng, 3);

@@ -13,17 +13,21 @@
 /* A log in memory for tests of the ledger: records are folded as they are written, one
  * batch each unless batched, and kept so that they can be folded again. */
 struct scribe {
-	struct ledger *l;	/* NULL: only keep */
-	int64_t	  now_us;
-	uint16_t  tenant;
-	uint64_t  producer, number;	/* of the next batch */
-	uint64_t  seq;			/* sequence of the next batch in the log */
+	struct ledger *l; /* NULL: only keep */
+	int64_t now_us;
+	uint16_t tenant;
+	uint64_t producer, number; /* of the next batch */
+	uint64_t seq;              /* sequence of the next batch in the log */
 	/* every batch so far */
-	struct kept { uint8_t *bytes; uint32_t len; uint64_t first; } *kept;
-	size_t	  n_kept, cap_kept;
-	struct batch_writer *w;		/* open batch, or NULL */
-	uint64_t  last_pos;		/* of the record written last */
-	bool	  failed;
+	struct kept {
+		uint8_t *bytes;
+		uint32_t len;
+		uint64_t first;
+	} * kept;
+	size_t n_kept, cap_kept;
+	struct batch_writer *w; /* open batch, or NULL */
+	uint64_t last_pos;      /* of the record written last */
+	bool failed;
 };
 
 void scribe_init(struct scribe *s, struct ledger *l);
@@ -34,31 +38,31 @@ void scribe_begin(struct scribe *s);
 void scribe_commit(struct scribe *s);
 
 uint64_t scribe_record(struct scribe *s, enum record_type type, const void *payload, size_t len);
-uint64_t scribe_message(struct scribe *s, enum record_type type, const void *message);	/* protobuf-c */
+uint64_t scribe_message(struct scribe *s, enum record_type type, const void *message); /* protobuf-c */
 
 /* Fold kept batch i into l. */
 enum err scribe_fold(const struct scribe *s, size_t i, struct ledger *l);
 
 /* A crash; fields left zero get a default.  host is the hash. */
 struct crash {
-	uint64_t    host;
+	uint64_t host;
 	const char *site;
 	const char *module, *module_id;
-	uint64_t    offset;
+	uint64_t offset;
 	const char *reason;
 	enum report_kind kind;
-	uint64_t    epoch, seq;
-	uint32_t    code;
-	uint64_t    idempotency, guid;
+	uint64_t epoch, seq;
+	uint32_t code;
+	uint64_t idempotency, guid;
 	const uint8_t *sha256;
-	bool	    has_dump;
+	bool has_dump;
 };
 uint64_t scribe_crash(struct scribe *s, const struct crash *c);
 
 uint64_t scribe_heartbeat(struct scribe *s, uint64_t host, const char *site, const char *product, const char *boot);
 uint64_t scribe_goodbye(struct scribe *s, uint64_t host, const char *site);
 uint64_t scribe_presence(struct scribe *s, const uint32_t *hosts, size_t n);
-uint64_t scribe_tick(struct scribe *s, int64_t forward_us);	/* moves now_us, then ticks */
+uint64_t scribe_tick(struct scribe *s, int64_t forward_us); /* moves now_us, then ticks */
 uint64_t scribe_serve(struct scribe *s, const char *deployment, const uint64_t *hosts, size_t n);
 uint64_t scribe_decide(struct scribe *s, const char *deployment, Faultline__Log__Action action, bool automatic,
 		       const char *reason, uint64_t basis, bool forced);

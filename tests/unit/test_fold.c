@@ -23,14 +23,14 @@
 #include "tests/unit/log_help.h"
 
 struct world {
-	char	       *dir;
-	char		snapshots[512];
-	struct log     *log;
-	struct fold    *fold;
-	struct scribe	s;
+	char *dir;
+	char snapshots[512];
+	struct log *log;
+	struct fold *fold;
+	struct scribe s;
 	struct mailbox *reply;
-	size_t		appended;
-	uint64_t	last;		/* position of the last batch */
+	size_t appended;
+	uint64_t last; /* position of the last batch */
 	/* told by the fold */
 	_Atomic unsigned decisions, changes, puts;
 	_Atomic uint64_t rewound, decided, put_bits;
@@ -99,9 +99,14 @@ static bool
 start_fold(struct world *w, char *err, size_t err_size)
 {
 	static struct fold_outcomes outcomes;
-	struct fold_options o = { .log = w->log, .outcomes = &outcomes, .snapshot_dir = w->snapshots,
-				  .snapshot_interval_ms = 3600000, .snapshot_records = 0, .decide = on_decide,
-				  .changed = on_changed, .arg = w };
+	struct fold_options o = { .log = w->log,
+				  .outcomes = &outcomes,
+				  .snapshot_dir = w->snapshots,
+				  .snapshot_interval_ms = 3600000,
+				  .snapshot_records = 0,
+				  .decide = on_decide,
+				  .changed = on_changed,
+				  .arg = w };
 
 	outcomes = (struct fold_outcomes){ w, on_rewind, on_put, on_decided, on_sync };
 	w->fold = fold_start(&o, err, err_size);
@@ -140,8 +145,12 @@ append_all(struct world *w)
 {
 	for (; w->appended < w->s.n_kept; w->appended++) {
 		bool answered = false;
-		struct log_submission s = { .bytes = w->s.kept[w->appended].bytes, .len = w->s.kept[w->appended].len,
-					    .class = LOG_CLASS_VITAL, .reply = w->reply, .done = done, .arg = &answered };
+		struct log_submission s = { .bytes = w->s.kept[w->appended].bytes,
+					    .len = w->s.kept[w->appended].len,
+					    .class = LOG_CLASS_VITAL,
+					    .reply = w->reply,
+					    .done = done,
+					    .arg = &answered };
 
 		assert_int_equal(log_append(w->log, &s), LOG_QUEUED);
 		while (!answered) {
@@ -175,7 +184,7 @@ settle(struct world *w)
 
 struct question {
 	struct fold_query q;
-	uint8_t		  digest[32];
+	uint8_t digest[32];
 	struct ledger_stats stats;
 };
 
@@ -211,7 +220,8 @@ bad_rollout(struct world *w)
 		hosts[i] = i + 1;
 	scribe_serve(&w->s, "d", hosts, 100);
 	for (uint64_t h = 1; h < 60; h += 10)
-		scribe_crash(&w->s, &(struct crash){ .host = h, .module = "bad.sys", .offset = 16, .epoch = 1, .seq = 1 });
+		scribe_crash(&w->s,
+			     &(struct crash){ .host = h, .module = "bad.sys", .offset = 16, .epoch = 1, .seq = 1 });
 	scribe_crash(&w->s, &(struct crash){ .host = 1, .module = "bad.sys", .offset = 16, .epoch = 1, .seq = 1 });
 }
 
@@ -435,8 +445,11 @@ test_nasty_log(void **state)
 	for (size_t i = 0; i < w.s.n_kept; i++)
 		for (bool stored = false; !stored;) {
 			bool answered = false;
-			struct log_submission s = { .bytes = w.s.kept[i].bytes, .len = w.s.kept[i].len,
-						    .class = LOG_CLASS_NORMAL, .reply = w.reply, .done = done,
+			struct log_submission s = { .bytes = w.s.kept[i].bytes,
+						    .len = w.s.kept[i].len,
+						    .class = LOG_CLASS_NORMAL,
+						    .reply = w.reply,
+						    .done = done,
 						    .arg = &answered };
 
 			if (log_append(w.log, &s) != LOG_QUEUED)
@@ -445,7 +458,7 @@ test_nasty_log(void **state)
 				mailbox_wait(w.reply, -1);
 				log_dispatch(w.reply);
 			}
-			stored = s.outcome == LOG_DURABLE;	/* UNKNOWN: the same again */
+			stored = s.outcome == LOG_DURABLE; /* UNKNOWN: the same again */
 			if (stored)
 				w.last = s.first;
 		}
@@ -480,7 +493,7 @@ test_unknown_record(void **state)
 	while (fold_failed(w.fold) == NULL)
 		sched_yield();
 	assert_non_null(strstr(fold_failed(w.fold), "may not skip"));
-	q = ask(&w);	/* still answers */
+	q = ask(&w); /* still answers */
 	assert_int_equal(q.stats.reports, 1);
 	world_fini(&w);
 }
@@ -489,9 +502,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_live), cmocka_unit_test(test_restart), cmocka_unit_test(test_many_snapshots),
-		cmocka_unit_test(test_damaged_snapshot), cmocka_unit_test(test_nasty_log),
-		cmocka_unit_test(test_unknown_record),
+		cmocka_unit_test(test_live),           cmocka_unit_test(test_restart),
+		cmocka_unit_test(test_many_snapshots), cmocka_unit_test(test_damaged_snapshot),
+		cmocka_unit_test(test_nasty_log),      cmocka_unit_test(test_unknown_record),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -59,13 +59,22 @@ test_ladder(void **state)
 
 	(void)state;
 	start(&s);
-	scribe_crash(&s, &(struct crash){ .host = 1, .module = "C:\\Windows\\System32\\drivers\\CSAgent.sys",
-					  .module_id = "6E5E4A3C1000", .offset = 0xe14ed, .kind = REPORT_KERNEL,
+	scribe_crash(&s, &(struct crash){ .host = 1,
+					  .module = "C:\\Windows\\System32\\drivers\\CSAgent.sys",
+					  .module_id = "6E5E4A3C1000",
+					  .offset = 0xe14ed,
+					  .kind = REPORT_KERNEL,
 					  .reason = "PAGE_FAULT_IN_NONPAGED_AREA" });
-	scribe_crash(&s, &(struct crash){ .host = 11, .module = "csagent.sys", .module_id = "6e5e4a3c1000",
-					  .offset = 0xe14ed, .kind = REPORT_KERNEL, .reason = "PAGE_FAULT_IN_NONPAGED_AREA" });
-	scribe_crash(&s, &(struct crash){ .host = 11, .module = "csagent.sys", .module_id = "aaaa", .offset = 1,
-					  .kind = REPORT_USER });
+	scribe_crash(&s, &(struct crash){ .host = 11,
+					  .module = "csagent.sys",
+					  .module_id = "6e5e4a3c1000",
+					  .offset = 0xe14ed,
+					  .kind = REPORT_KERNEL,
+					  .reason = "PAGE_FAULT_IN_NONPAGED_AREA" });
+	scribe_crash(
+		&s,
+		&(struct crash){
+			.host = 11, .module = "csagent.sys", .module_id = "aaaa", .offset = 1, .kind = REPORT_USER });
 	v = key(&s, RUNG_KEY, "csagent.sys", "6e5e4a3c1000", 0xe14ed, REASON_ACCESS);
 	assert_string_equal(v.title, "csagent.sys+0xe14ed");
 	assert_int_equal(v.reports, 2);
@@ -135,13 +144,13 @@ test_cloned(void **state)
 	scribe_crash(&s, &(struct crash){ .host = 1, .module = "a", .epoch = 1, .seq = 1 });
 	scribe_crash(&s, &(struct crash){ .host = 1, .module = "a", .epoch = 2, .seq = 1 });
 	assert_true(ledger_host(s.l, 0, 1, &h));
-	assert_false(h.cloned);		/* an agent installed again */
+	assert_false(h.cloned); /* an agent installed again */
 	scribe_crash(&s, &(struct crash){ .host = 1, .module = "a", .epoch = 1, .seq = 2 });
 	assert_true(ledger_host(s.l, 0, 1, &h));
 	assert_true(h.cloned);
 	assert_int_equal(h.reports, 3);
 	scribe_crash(&s, &(struct crash){ .host = 1, .module = "a", .epoch = 2, .seq = 1 });
-	assert_int_equal(stats(s.l).reports, 3);	/* its window was kept */
+	assert_int_equal(stats(s.l).reports, 3); /* its window was kept */
 	assert_int_equal(stats(s.l).hosts_cloned, 1);
 	stop(&s);
 }
@@ -157,7 +166,7 @@ test_uploads(void **state)
 	scribe_crash(&s, &(struct crash){ .host = 1, .module = "a", .idempotency = 77 });
 	scribe_crash(&s, &(struct crash){ .host = 1, .module = "a", .idempotency = 77 });
 	scribe_crash(&s, &(struct crash){ .host = 2, .module = "a", .idempotency = 77 });
-	assert_int_equal(stats(s.l).reports, 2);	/* keys are the host's own */
+	assert_int_equal(stats(s.l).reports, 2); /* keys are the host's own */
 	scribe_crash(&s, &(struct crash){ .host = 3, .module = "", .sha256 = sha, .guid = 5 });
 	scribe_crash(&s, &(struct crash){ .host = 3, .module = "", .sha256 = sha, .guid = 5 });
 	scribe_crash(&s, &(struct crash){ .host = 3, .module = "", .sha256 = sha, .guid = 6 });
@@ -165,7 +174,7 @@ test_uploads(void **state)
 	scribe_tick(&s, 6 * 86400ll * 1000000);
 	scribe_crash(&s, &(struct crash){ .host = 1, .module = "a", .idempotency = 77 });
 	assert_int_equal(stats(s.l).reports, 4);
-	scribe_tick(&s, 2 * 86400ll * 1000000);		/* forgotten after seven days */
+	scribe_tick(&s, 2 * 86400ll * 1000000); /* forgotten after seven days */
 	scribe_crash(&s, &(struct crash){ .host = 1, .module = "a", .idempotency = 77 });
 	assert_int_equal(stats(s.l).reports, 5);
 	stop(&s);
@@ -184,8 +193,10 @@ test_triage(void **state)
 
 	(void)state;
 	start(&s);
-	t.report = scribe_crash(&s, &(struct crash){ .host = 1, .module = "", .kind = REPORT_KERNEL, .code = 0x50,
-						     .reason = "", .has_dump = true });
+	t.report = scribe_crash(
+		&s,
+		&(struct crash){
+			.host = 1, .module = "", .kind = REPORT_KERNEL, .code = 0x50, .reason = "", .has_dump = true });
 	assert_true(ledger_report(s.l, t.report, &r));
 	assert_int_not_equal(r.claimed, 0);
 	assert_true(ledger_signature(s.l, 0, r.claimed, &v));
@@ -195,7 +206,7 @@ test_triage(void **state)
 	t.offset = 0xe14ed;
 	t.reason_class = REASON_ACCESS;
 	scribe_message(&s, RECORD_TRIAGE_RESULT, &t);
-	scribe_message(&s, RECORD_TRIAGE_RESULT, &t);	/* told twice, counted once */
+	scribe_message(&s, RECORD_TRIAGE_RESULT, &t); /* told twice, counted once */
 	v = key(&s, RUNG_KEY, module, id, 0xe14ed, REASON_ACCESS);
 	assert_int_equal(v.reports, 1);
 	assert_true(v.confirmed);
@@ -290,7 +301,7 @@ test_unknown_records(void **state)
 	scribe_commit(&s);
 	assert_true(s.failed);
 	s.failed = false;
-	assert_int_equal(stats(s.l).reports, 0);	/* nothing of that batch */
+	assert_int_equal(stats(s.l).reports, 0); /* nothing of that batch */
 	stop(&s);
 }
 
@@ -338,7 +349,7 @@ test_hosts(void **state)
 	assert_int_equal(ledger_dark_hosts(s.l, 2, dark, 4), 1);
 	assert_int_equal(dark[0], 2);
 	scribe_tick(&s, 100 * 1000000);
-	assert_int_equal(ledger_dark_hosts(s.l, 2, dark, 4), 2);	/* the one that said goodbye is not dark */
+	assert_int_equal(ledger_dark_hosts(s.l, 2, dark, 4), 2); /* the one that said goodbye is not dark */
 	assert_int_equal(stats(s.l).hosts_recent, 3);
 	stop(&s);
 }
@@ -391,7 +402,9 @@ test_keys_query(void **state)
 	start(&s);
 	for (unsigned i = 0; i < 10; i++)
 		for (unsigned h = 0; h <= i; h++)
-			scribe_crash(&s, &(struct crash){ .host = h + 1, .module = i % 2 ? "odd" : "even", .offset = 16 * (i + 1) });
+			scribe_crash(&s, &(struct crash){ .host = h + 1,
+							  .module = i % 2 ? "odd" : "even",
+							  .offset = 16 * (i + 1) });
 	while ((n = ledger_keys(s.l, &q, no, value, 4)) > 0) {
 		for (size_t i = 0; i < n; i++, seen++) {
 			assert_int_equal(value[i], 10 - seen);
@@ -414,10 +427,17 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_ladder), cmocka_unit_test(test_resent), cmocka_unit_test(test_cloned),
-		cmocka_unit_test(test_uploads), cmocka_unit_test(test_triage), cmocka_unit_test(test_enough_dumps),
-		cmocka_unit_test(test_duplicate_batches), cmocka_unit_test(test_unknown_records),
-		cmocka_unit_test(test_tenants), cmocka_unit_test(test_hosts), cmocka_unit_test(test_cap),
+		cmocka_unit_test(test_ladder),
+		cmocka_unit_test(test_resent),
+		cmocka_unit_test(test_cloned),
+		cmocka_unit_test(test_uploads),
+		cmocka_unit_test(test_triage),
+		cmocka_unit_test(test_enough_dumps),
+		cmocka_unit_test(test_duplicate_batches),
+		cmocka_unit_test(test_unknown_records),
+		cmocka_unit_test(test_tenants),
+		cmocka_unit_test(test_hosts),
+		cmocka_unit_test(test_cap),
 		cmocka_unit_test(test_keys_query),
 	};
 

@@ -46,8 +46,9 @@ random_report(struct sample *s)
 {
 	struct report *r = &s->r;
 	unsigned t = 0;
-	struct text *const fields[] = { &r->module, &r->module_id, &r->module_version, &r->reason, &r->product, &r->version,
-					&r->os, &r->os_build, &r->arch, &r->hw_class, &r->boot_id };
+	struct text *const fields[] = { &r->module,  &r->module_id, &r->module_version, &r->reason, &r->product,
+					&r->version, &r->os,        &r->os_build,       &r->arch,   &r->hw_class,
+					&r->boot_id };
 
 	memset(r, 0, sizeof(*r));
 	for (size_t i = 0; i < sizeof(fields) / sizeof(*fields); i++)
@@ -213,9 +214,14 @@ test_records(void **state)
 
 	(void)state;
 	for (int i = 0; i < 500; i++) {
-		struct report_stamp stamp = { .host_hash = 99, .site = TEXT("berlin"), .flags = REPORT_FLAG_AUTHENTICATED,
-					      .idempotency = 5, .dump_sha256 = { (char *)sha, roll(2) ? 32 : 0 },
-					      .dump_size = 7, .guid_hash = 8, .clear_occurred = roll(2),
+		struct report_stamp stamp = { .host_hash = 99,
+					      .site = TEXT("berlin"),
+					      .flags = REPORT_FLAG_AUTHENTICATED,
+					      .idempotency = 5,
+					      .dump_sha256 = { (char *)sha, roll(2) ? 32 : 0 },
+					      .dump_size = 7,
+					      .guid_hash = 8,
+					      .clear_occurred = roll(2),
 					      .drop_frames = roll(2) };
 		struct wire_out o;
 		size_t len, n;
@@ -223,7 +229,7 @@ test_records(void **state)
 		random_report(&s);
 		len = report_encode(&s.r, s.frames, buf, sizeof(buf));
 		o = (struct wire_out){ buf + len, buf + sizeof(buf), false };
-		wire_put_fixed64(&o, 40, 12345);	/* a forged host hash and site */
+		wire_put_fixed64(&o, 40, 12345); /* a forged host hash and site */
 		wire_put_bytes(&o, 41, TEXT("forged"));
 		wire_put_varint(&o, 42, 255);
 		len = (size_t)(o.p - buf);
@@ -283,8 +289,8 @@ test_limits(void **state)
 	memset(buf, 0xff, sizeof(buf));
 	assert_int_not_equal(report_decode(buf, sizeof(buf), &r, &diag), DISCARD_none);
 	assert_true(report_time_ok(0, 1));
-	assert_false(report_time_ok(-11644473600000000ll, 1700000000000000));	/* 1601 */
-	assert_false(report_time_ok(4102444800000000ll, 1700000000000000));	/* 2100 */
+	assert_false(report_time_ok(-11644473600000000ll, 1700000000000000)); /* 1601 */
+	assert_false(report_time_ok(4102444800000000ll, 1700000000000000));   /* 2100 */
 	assert_true(report_time_ok(1700000000000000, 1700000000000000));
 }
 
@@ -300,9 +306,19 @@ test_heartbeats(void **state)
 	uint32_t print;
 
 	(void)state;
-	h = (struct heartbeat){ .host = TEXT("h"), .boot_id = TEXT("boot"), .product = TEXT("p"), .version = TEXT("1"),
-				.os = TEXT("linux"), .os_build = TEXT("6.1"), .arch = TEXT("x86_64"), .hw_class = TEXT("vm"),
-				.uptime_s = 5, .interval_s = 30, .n_content = 1, .n_labels = 1, .goodbye = true };
+	h = (struct heartbeat){ .host = TEXT("h"),
+				.boot_id = TEXT("boot"),
+				.product = TEXT("p"),
+				.version = TEXT("1"),
+				.os = TEXT("linux"),
+				.os_build = TEXT("6.1"),
+				.arch = TEXT("x86_64"),
+				.hw_class = TEXT("vm"),
+				.uptime_s = 5,
+				.interval_s = 30,
+				.n_content = 1,
+				.n_labels = 1,
+				.goodbye = true };
 	h.content[0] = (struct report_pair){ TEXT("c"), TEXT("291") };
 	h.labels[0] = (struct report_pair){ TEXT("l"), TEXT("x") };
 	len = heartbeat_encode(&h, buf, sizeof(buf));
@@ -343,8 +359,8 @@ test_presence(void **state)
 
 		for (size_t i = 0; i < n; i++)
 			hosts[i] = last += (i > 0) + (uint32_t)roll(round % 2 ? 3 : 400000);
-		len = presence_encode((uint32_t)roll(9), 1700000000 + roll(99), hosts, n, buf, roll(4) ? sizeof(buf) : 200 + roll(3000),
-				      &used);
+		len = presence_encode((uint32_t)roll(9), 1700000000 + roll(99), hosts, n, buf,
+				      roll(4) ? sizeof(buf) : 200 + roll(3000), &used);
 		assert_true(used <= n);
 		assert_int_equal(presence_open(buf, len, &p), ERR_OK);
 		assert_int_equal(p.n, used);
@@ -365,7 +381,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_reports), cmocka_unit_test(test_records), cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_reports),    cmocka_unit_test(test_records),  cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_heartbeats), cmocka_unit_test(test_presence),
 	};
 

@@ -20,12 +20,12 @@
 struct chunk {
 	uint64_t id;
 	uint8_t *bytes;
-	size_t	 len;
+	size_t len;
 };
 struct shelf {
 	struct chunk *at;
-	size_t	      n;
-	size_t	      given;	/* bytes */
+	size_t n;
+	size_t given; /* bytes */
 };
 
 static void
@@ -230,7 +230,7 @@ test_damage(void **state)
 		;
 	ledger_snapshot_end(l, true);
 	qsort(sh.at, sh.n, sizeof(*sh.at), by_id);
-	for (size_t i = sh.n; i-- > 0;)		/* chunks that are gone cannot be missed */
+	for (size_t i = sh.n; i-- > 0;) /* chunks that are gone cannot be missed */
 		if (sh.at[i].len == 0) {
 			free(sh.at[i].bytes);
 			memmove(&sh.at[i], &sh.at[i + 1], (--sh.n - i) * sizeof(*sh.at));
@@ -240,7 +240,8 @@ test_damage(void **state)
 		enum err e = ERR_OK;
 
 		for (size_t i = 0; i < sh.n && e == ERR_OK; i++)
-			e = ledger_load_chunk(back, sh.at[i].id, sh.at[i].bytes, i == bad ? sh.at[i].len / 2 : sh.at[i].len);
+			e = ledger_load_chunk(back, sh.at[i].id, sh.at[i].bytes,
+					      i == bad ? sh.at[i].len / 2 : sh.at[i].len);
 		refused += e != ERR_OK;
 		ledger_free(back);
 	}
@@ -287,8 +288,11 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_restart_everywhere), cmocka_unit_test(test_copy_on_write),
-		cmocka_unit_test(test_large_sets), cmocka_unit_test(test_damage), cmocka_unit_test(test_golden),
+		cmocka_unit_test(test_restart_everywhere),
+		cmocka_unit_test(test_copy_on_write),
+		cmocka_unit_test(test_large_sets),
+		cmocka_unit_test(test_damage),
+		cmocka_unit_test(test_golden),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,7 +16,7 @@
 struct heard {
 	unsigned verdicts, decisions, deployments, differences;
 	uint64_t decision_pos;
-	char	 reason[VERDICT_REASON_MAX];
+	char reason[VERDICT_REASON_MAX];
 };
 static struct heard heard;
 
@@ -46,8 +46,9 @@ on_difference(void *arg, uint16_t tenant, const char *deployment, uint64_t pos, 
 static void
 start(struct scribe *s, uint32_t fleet)
 {
-	struct ledger_options o = { .sink = { .verdict_changed = on_verdict, .decision_wanted = on_decision,
-					      .difference = on_difference } };
+	struct ledger_options o = {
+		.sink = { .verdict_changed = on_verdict, .decision_wanted = on_decision, .difference = on_difference }
+	};
 
 	heard = (struct heard){ 0 };
 	scribe_init(s, ledger_new(&o));
@@ -99,8 +100,12 @@ hear_all(struct scribe *s, uint32_t n)
 static void
 bad_crash(struct scribe *s, uint64_t host)
 {
-	scribe_crash(s, &(struct crash){ .host = host, .module = "csagent.sys", .module_id = "6e5e4a3c1000",
-					 .offset = 0xe14ed, .kind = REPORT_KERNEL, .reason = "PAGE_FAULT_IN_NONPAGED_AREA" });
+	scribe_crash(s, &(struct crash){ .host = host,
+					 .module = "csagent.sys",
+					 .module_id = "6e5e4a3c1000",
+					 .offset = 0xe14ed,
+					 .kind = REPORT_KERNEL,
+					 .reason = "PAGE_FAULT_IN_NONPAGED_AREA" });
 }
 
 /* Hold until hosts are resolved, then proceed, then a bad payload in the second ring halts
@@ -123,7 +128,7 @@ test_second_ring(void **state)
 	assert_int_equal(v.state, STATE_TOO_FEW_RESOLVED);
 	assert_int_equal(v.needed, 50);
 	scribe_tick(&s, 61 * 1000000);
-	assert_int_equal(verdict(&s, "content-291").resolved, 0);	/* nobody was heard since */
+	assert_int_equal(verdict(&s, "content-291").resolved, 0); /* nobody was heard since */
 	hear_all(&s, 3000);
 	scribe_tick(&s, 1000000);
 	v = verdict(&s, "content-291");
@@ -184,7 +189,7 @@ test_one_site(void **state)
 	assert_int_equal(verdict(&s, "d").evidence.served_with, 10);
 	assert_int_equal(verdict(&s, "d").verdict, VERDICT_HOLD);
 	assert_int_equal(heard.decisions, 0);
-	bad_crash(&s, 30);	/* the next site */
+	bad_crash(&s, 30); /* the next site */
 	assert_int_equal(verdict(&s, "d").verdict, VERDICT_HALT);
 	stop(&s);
 }
@@ -215,7 +220,7 @@ test_no_halt(void **state)
 	/* shares 21/1002 and 3/1002: seven times */
 	assert_int_not_equal(verdict(&s, "spread").verdict, VERDICT_HALT);
 	for (uint64_t h = 120; h < 129; h++)
-		bad_crash(&s, h);	/* 29 hosts: 30/1002 is ten times 3/1002 */
+		bad_crash(&s, h); /* 29 hosts: 30/1002 is ten times 3/1002 */
 	assert_int_equal(verdict(&s, "spread").evidence.served_with, 29);
 	/* and the module's share must be more than ten times */
 	assert_int_not_equal(verdict(&s, "spread").verdict, VERDICT_HALT);
@@ -228,7 +233,8 @@ test_no_halt(void **state)
 	serve_range(&s, "resent", 1, 500);
 	for (int i = 0; i < 5; i++)
 		for (uint64_t h = 10; h < 12; h++)
-			scribe_crash(&s, &(struct crash){ .host = h, .module = "new", .epoch = 1, .seq = 1, .offset = 16 });
+			scribe_crash(&s,
+				     &(struct crash){ .host = h, .module = "new", .epoch = 1, .seq = 1, .offset = 16 });
 	assert_int_equal(verdict(&s, "resent").evidence.served_with, 2);
 	assert_int_not_equal(verdict(&s, "resent").verdict, VERDICT_HALT);
 	stop(&s);
@@ -343,12 +349,13 @@ test_people(void **state)
 	bad_crash(&s, 11);
 	bad_crash(&s, 21);
 	assert_int_equal(verdict(&s, "d").verdict, VERDICT_HALT);
-	assert_string_equal(ledger_refuses_decision(s.l, 0, TEXT("d"), FAULTLINE__LOG__ACTION__ACTION_DELETE, false, TEXT("")),
-			    "halted");
+	assert_string_equal(
+		ledger_refuses_decision(s.l, 0, TEXT("d"), FAULTLINE__LOG__ACTION__ACTION_DELETE, false, TEXT("")),
+		"halted");
 	scribe_decide(&s, "d", FAULTLINE__LOG__ACTION__ACTION_DELETE, false, "gone", 0, false);
 	assert_int_equal(verdict(&s, "d").verdict, VERDICT_HALT);
 	scribe_decide(&s, "d", FAULTLINE__LOG__ACTION__ACTION_RESUME, false, "", 0, false);
-	assert_int_equal(verdict(&s, "d").verdict, VERDICT_HALT);	/* a person must say why */
+	assert_int_equal(verdict(&s, "d").verdict, VERDICT_HALT); /* a person must say why */
 	scribe_decide(&s, "d", FAULTLINE__LOG__ACTION__ACTION_RESUME, false, "fixed by 291.1", 0, false);
 	v = verdict(&s, "d");
 	assert_int_not_equal(v.verdict, VERDICT_HALT);
@@ -417,11 +424,12 @@ test_frozen_and_closed(void **state)
 	scribe_heartbeat(&s, 1, NULL, other, NULL);
 	scribe_heartbeat(&s, 2000, "y", product, NULL);
 	assert_int_equal(verdict(&s, "d").eligible, 301);
-	serve_range(&s, "d", 1, 20);		/* host 1 is served though not eligible */
+	serve_range(&s, "d", 1, 20); /* host 1 is served though not eligible */
 	assert_int_equal(verdict(&s, "d").served, 20);
 	assert_int_equal(verdict(&s, "d").unserved, 282);
 	products[0] = other;
-	assert_string_equal(ledger_refuses_deployment(s.l, 0, packed, protobuf_c_message_pack(&m.base, packed)), "frozen");
+	assert_string_equal(ledger_refuses_deployment(s.l, 0, packed, protobuf_c_message_pack(&m.base, packed)),
+			    "frozen");
 	scribe_message(&s, RECORD_DEPLOYMENT, &m);
 	assert_int_equal(verdict(&s, "d").eligible, 301);
 	m.bake_ms = 5000;
@@ -517,30 +525,33 @@ test_harmless_rebuild(void **state)
 
 	(void)state;
 	start(&s, fleet);
-	for (int i = 0; i < 3000; i++) {	/* ordinary days before */
+	for (int i = 0; i < 3000; i++) { /* ordinary days before */
 		rng += 0x9e3779b97f4a7c15ull;
-		scribe_crash(&s, &(struct crash){ .host = 1 + hash_mix(rng) % fleet, .module = "app.exe",
-						  .module_id = "1111", .offset = 0x1000 + hash_mix(rng + 1) % 7 * 16 });
+		scribe_crash(&s, &(struct crash){ .host = 1 + hash_mix(rng) % fleet,
+						  .module = "app.exe",
+						  .module_id = "1111",
+						  .offset = 0x1000 + hash_mix(rng + 1) % 7 * 16 });
 	}
 	scribe_deploy(&s, "rebuild", 100, 0, "armed");
 	for (unsigned ring = 0; ring < 4; ring++) {
 		for (uint32_t done = 0; done < rings[ring]; done += 100, served += 100)
 			serve_range(&s, "rebuild", served + 1, 100);
-		for (int minute = 0; minute < 6 * 60; minute++) {	/* six hours a ring: 250 crashes */
+		for (int minute = 0; minute < 6 * 60; minute++) { /* six hours a ring: 250 crashes */
 			scribe_tick(&s, 60 * 1000000);
 			if (minute * 250 / 360 == (minute + 1) * 250 / 360)
 				continue;
 			rng += 0x9e3779b97f4a7c15ull;
 			uint64_t host = 1 + hash_mix(rng) % fleet;
 
-			scribe_crash(&s, &(struct crash){ .host = host, .module = "app.exe",
+			scribe_crash(&s, &(struct crash){ .host = host,
+							  .module = "app.exe",
 							  .module_id = host <= served ? "2222" : "1111",
 							  .offset = 0x1000 + hash_mix(rng + 1) % 7 * 16 });
 			assert_int_not_equal(verdict(&s, "rebuild").verdict, VERDICT_HALT);
 		}
 	}
 	assert_int_equal(heard.decisions, 0);
-	assert_true(verdict(&s, "rebuild").evidence.served_with >= 3);	/* it did come close */
+	assert_true(verdict(&s, "rebuild").evidence.served_with >= 3); /* it did come close */
 	assert_int_equal(verdict(&s, "rebuild").evidence.unserved_with, 0);
 	stop(&s);
 }
@@ -577,11 +588,20 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_second_ring), cmocka_unit_test(test_one_site), cmocka_unit_test(test_no_halt),
-		cmocka_unit_test(test_late_receipts), cmocka_unit_test(test_shadow), cmocka_unit_test(test_controls),
-		cmocka_unit_test(test_resolved), cmocka_unit_test(test_people), cmocka_unit_test(test_difference),
-		cmocka_unit_test(test_frozen_and_closed), cmocka_unit_test(test_plan), cmocka_unit_test(test_forms),
-		cmocka_unit_test(test_harmless_rebuild), cmocka_unit_test(test_duplicates),
+		cmocka_unit_test(test_second_ring),
+		cmocka_unit_test(test_one_site),
+		cmocka_unit_test(test_no_halt),
+		cmocka_unit_test(test_late_receipts),
+		cmocka_unit_test(test_shadow),
+		cmocka_unit_test(test_controls),
+		cmocka_unit_test(test_resolved),
+		cmocka_unit_test(test_people),
+		cmocka_unit_test(test_difference),
+		cmocka_unit_test(test_frozen_and_closed),
+		cmocka_unit_test(test_plan),
+		cmocka_unit_test(test_forms),
+		cmocka_unit_test(test_harmless_rebuild),
+		cmocka_unit_test(test_duplicates),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
