@@ -168,18 +168,11 @@ fold_presence(struct ledger *l, const struct record_view *rec)
 
 /* What makes two reports the same crash, whatever the gate stamped on them. */
 static uint64_t
-content_key(uint32_t no, const struct report *r)
+content_key(uint32_t no, const struct report *r, struct claim_hash h)
 {
-	uint64_t v[8] = { (uint64_t)no << 32 | r->reason_code,
-			  r->epoch,
-			  r->seq,
-			  (uint64_t)r->occurred_us,
-			  r->offset,
-			  r->uptime_s,
-			  hash64(2, r->module.at, r->module.len),
-			  hash64(3, r->reason.at, r->reason.len) + hash64(4, r->module_id.at, r->module_id.len) };
+	uint64_t v[5] = { no, r->epoch, r->seq, (uint64_t)r->occurred_us, r->uptime_s };
 
-	return hash64(5, v, sizeof(v));
+	return hash64(h.h1, v, sizeof(v));
 }
 
 enum sequence { SEQ_NEW, SEQ_SEEN, SEQ_BEHIND };
@@ -266,10 +259,10 @@ upload_seen(struct ledger *l, const struct record_view *rec, uint32_t no, const 
 }
 
 static struct judged
-judge_report(struct ledger *l, const struct record_view *rec, uint32_t no, const struct report *r)
+judge_report(struct ledger *l, const struct record_view *rec, uint32_t no, const struct report *r, struct claim_hash h)
 {
 	struct judged j = { REPORT_COUNTED, 0 };
-	uint64_t content = r->seq != 0 ? content_key(no, r) : 0;
+	uint64_t content = r->seq != 0 ? content_key(no, r, h) : 0;
 	enum sequence seq = SEQ_NEW;
 	bool cloned;
 
@@ -424,7 +417,7 @@ fold_report(struct ledger *l, const struct record_view *rec, const struct report
 	move_host(l, no, site_number(l, rec->tenant, r->site),
 		  stratum_number(l, rec->tenant, r->product, r->os_build, r->hw_class));
 	set_boot(l, no, r->boot_id, true);
-	j = judge_report(l, rec, no, r);
+	j = judge_report(l, rec, no, r, h);
 	flags = host_chunk(&l->hosts, no)->flags[HOST_AT(no)];
 	row = table_add(&l->reports, &l->snap, NULL);
 	*row = (struct report_row){

@@ -163,15 +163,33 @@ grow_small(struct hostset *set)
 	}
 }
 
-static bool
-small_add(struct hostset *set, uint32_t x)
+/* At index i, found by lower32(). */
+static void
+small_insert(struct hostset *set, uint32_t i, uint32_t x)
 {
 	uint32_t *v = set->small_cap > 0 ? set->u.small : set->u.inl;
-	uint32_t i = lower32(v, set->n, x);
 
 	memmove(v + i + 1, v + i, (set->n - i) * sizeof(*v));
 	v[i] = x;
 	set->n++;
+}
+
+/* Add to a set without blocks; false: it was there. */
+static bool
+small_add(struct hostset *set, uint32_t x, struct snap *s, uint64_t base)
+{
+	uint32_t i = lower32(members(set), set->n, x);
+
+	if (i < set->n && members(set)[i] == x)
+		return false;
+	if (set->n == (set->small_cap > 0 ? set->small_cap : 2u)) {
+		if (set->n >= HOSTSET_SMALL) {
+			to_blocks(set, s, base);
+			return hostset_add(set, x, s, base);
+		}
+		grow_small(set);
+	}
+	small_insert(set, i, x);
 	return true;
 }
 
@@ -180,19 +198,12 @@ hostset_add(struct hostset *set, uint32_t x, struct snap *s, uint64_t base)
 {
 	struct hostset_block *b;
 
-	if (x > HOSTSET_MAX || hostset_has(set, x))
+	if (x > HOSTSET_MAX)
 		return false;
-	if (set->n_blocks == 0) {
-		uint32_t cap = set->small_cap > 0 ? set->small_cap : 2;
-
-		if (set->n < cap)
-			return small_add(set, x);
-		if (set->n < HOSTSET_SMALL) {
-			grow_small(set);
-			return small_add(set, x);
-		}
-		to_blocks(set, s, base);
-	}
+	if (set->n_blocks == 0)
+		return small_add(set, x, s, base);
+	if (hostset_has(set, x))
+		return false;
 	b = block_at(set, x >> 16);
 	snap_touch(s, &b->word, base + (x >> 16));
 	block_add(b, (uint16_t)x);

@@ -183,12 +183,13 @@ obtain(struct keys *k, struct snap *s, const struct key_birth *b, uint8_t rung, 
        const struct text texts[4])
 {
 	uint32_t no = keys_find(k, b->tenant, rung, id);
-	uint64_t print = key_print(b->tenant, rung, id);
+	uint64_t print;
 	bool seen_before;
 	struct key *key;
 
 	if (no != KEY_NONE)
 		return no;
+	print = key_print(b->tenant, rung, id);
 	seen_before = fingerprint_has(k, print) || k->n_fingerprints >= FINGERPRINT_MAX;
 	if (is_exact(rung) && k->n_exact >= k->max_exact) {
 		no = evict(k, s, b->now_us);

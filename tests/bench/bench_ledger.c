@@ -97,7 +97,7 @@ enrol(struct ledger *l, uint64_t hosts)
 }
 
 static void
-crash(struct ledger *l, uint64_t hosts, uint64_t reports, const char *what)
+crash(struct ledger *l, uint64_t hosts, uint64_t reports, uint64_t signatures, const char *what)
 {
 	static struct report r, proto;
 	uint8_t raw[2048], rec[4096];
@@ -116,11 +116,11 @@ crash(struct ledger *l, uint64_t hosts, uint64_t reports, const char *what)
 				 .count = 1 };
 	fold_cpu = 0;
 	for (uint64_t i = 0; i < reports; i++) {
-		uint64_t x = hash_mix(i + number * 1000), host = x % hosts, sig = hash_mix(x) % 10000;
+		uint64_t x = hash_mix(i + number * 1000), host = x % hosts, sig = hash_mix(x) % signatures;
 		char module[32], site[16];
 		struct report_stamp stamp = { .host_hash = host_hash(host) };
 
-		sig = sig * sig / 10000; /* few are common */
+		sig = sig * sig / signatures; /* few are common */
 		proto.module = (struct text){ module, (size_t)snprintf(module, sizeof(module), "module%u.sys",
 								       (unsigned)sig % 300) };
 		proto.module_id = TEXT("6e5e4a3c1000");
@@ -310,9 +310,10 @@ main(int argc, char **argv)
 	printf("memory of a host              %6.1f B\n", (double)s.bytes_hosts / (double)hosts);
 	presence(l, hosts);
 	dark(l);
-	crash(l, hosts, reports, "report");
+	crash(l, hosts, reports, 10000, "report");
+	crash(l, hosts, reports / 2, 1, "report, one signature");
 	deploy(l, hosts);
-	crash(l, hosts, reports / 2, "report, one deployment open");
+	crash(l, hosts, reports / 2, 10000, "report, one deployment open");
 	ledger_stats(l, &s);
 	printf("keys                          %6.1f MB (%llu keys)\n", (double)ledger_key_bytes(l) / 1e6,
 	       (unsigned long long)s.keys);

@@ -14,7 +14,7 @@
 
 /* Changes with every change of what is kept or how it is counted: look at the difference, then
  * put the new value here. */
-#define GOLDEN "0df4e83ae41a80f31bdedef01528ab325faf392be0f104b4061db0c92e993450"
+#define GOLDEN "190c4421cab0a766b599e849d5dd135633d9f8d01e25f2dfe8ed370fe3315232"
 
 /* A store of chunks in memory, as the file store keeps them. */
 struct chunk {
