@@ -134,6 +134,13 @@ test_rfc3339_both_ways(void **state)
 	assert_int_equal(clock_parse_rfc3339("2024-07-19T04:09:00", &us), -1);
 	assert_int_equal(clock_parse_rfc3339("2024-07-19T04:09:00Zjunk", &us), -1);
 	assert_int_equal(clock_parse_rfc3339("yesterday", &us), -1);
+	assert_int_equal(clock_parse_rfc3339("2024-07-19T+4:09:00Z", &us), -1);
+	assert_int_equal(clock_parse_rfc3339("1601-01-01T00:00:00Z", &us), 0);
+	assert_true(us == -11644473600000000);
+	assert_int_equal(clock_parse_rfc3339("2000-02-29T23:59:60.123456789-00:30", &us), 0);
+	assert_true(us == 951870600123456);
+	assert_int_equal(clock_parse_rfc3339("0000-01-01T00:00:00Z", &us), 0);
+	assert_true(us == -62167219200000000);
 }
 
 static void
