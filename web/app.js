@@ -452,5 +452,5 @@ setInterval(() => {
 	}
 	showFresh();
 }, 1000);
-setInterval(refresh, 5000);
+setInterval(refresh, 2000);
 start();

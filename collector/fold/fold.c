@@ -52,6 +52,7 @@ struct fold {
 	uint64_t catch_up_to;
 	bool replaying; /* decisions of this stretch may be in the log already */
 	bool publish_now, at_end;
+	bool tops_wanted; /* a new signature is in no published list yet */
 	uint64_t turns;
 	uint64_t lag_base; /* records appended less folded, when we stood at the end */
 	int64_t published_us, tops_us, tops_cost_us;
@@ -84,6 +85,7 @@ on_signature(void *arg, uint16_t tenant, uint64_t signature, const char *title, 
 	struct fold *f = arg;
 	struct fold_event *e;
 
+	f->tops_wanted = true;
 	if (f->replaying)
 		return;
 	pthread_mutex_lock(&f->lock);
@@ -242,9 +244,14 @@ count_lag(const struct record_view *newest)
 static void
 publish(struct fold *f)
 {
-	int64_t now = clock_boot_us(), tops_every = 20 * f->tops_cost_us > TOPS_US ? 20 * f->tops_cost_us : TOPS_US;
-	bool tops = f->view == NULL || now - f->tops_us >= tops_every;
-	struct shared_view *v = view_build(f->ledger, f->view, tops), *old;
+	int64_t now = clock_boot_us(), tops_every = 20 * f->tops_cost_us;
+	struct shared_view *v, *old;
+	bool tops;
+
+	if (!f->tops_wanted && tops_every < TOPS_US)
+		tops_every = TOPS_US;
+	tops = f->view == NULL || now - f->tops_us >= tops_every;
+	v = view_build(f->ledger, f->view, tops);
 
 	if (v == NULL)
 		return; /* the old one stays; tried again at the next turn */
@@ -255,6 +262,7 @@ publish(struct fold *f)
 	fold_view_put(f, old != NULL ? &old->v : NULL);
 	f->published_us = clock_boot_us();
 	if (tops) {
+		f->tops_wanted = false;
 		f->tops_us = f->published_us;
 		f->tops_cost_us = f->published_us - now;
 	}
