@@ -304,9 +304,10 @@ take_params(struct item *it, struct report *r)
 }
 
 /* Text fields of a report by name; the rest is in take_report_field(). */
-#define REPORT_TEXTS(X)                                                                                               \
-	X(host)                                                                                                       \
-	X(module) X(module_id) X(module_version) X(reason) X(product) X(version) X(os) X(os_build) X(arch) X(boot_id) \
+#define REPORT_TEXTS(X)                                                                                     \
+	X(host)                                                                                             \
+	X(module)                                                                                           \
+	X(module_id) X(module_version) X(reason) X(product) X(version) X(os) X(os_build) X(arch) X(boot_id) \
 		X(hw_class)
 
 static bool
