@@ -304,11 +304,10 @@ take_params(struct item *it, struct report *r)
 }
 
 /* Text fields of a report by name; the rest is in take_report_field(). */
-#define REPORT_TEXTS(X)                                                                                     \
-	X(host)                                                                                             \
-	X(module)                                                                                           \
-	X(module_id) X(module_version) X(reason) X(product) X(version) X(os) X(os_build) X(arch) X(boot_id) \
-		X(hw_class)
+#define REPORT_TEXTS(X) \
+	X(host)         \
+	X(module)       \
+	X(module_id) X(module_version) X(reason) X(product) X(version) X(os) X(os_build) X(arch) X(boot_id) X(hw_class)
 
 static bool
 take_report_text(struct item *it, struct text key, struct report *r)
