@@ -25,12 +25,32 @@ struct decode {
 	enum discard   why;	/* first refusal that is not plain damage */
 };
 
-static void
+__attribute__((cold, noinline)) static void
 refuse(struct decode *d, enum discard why, const char *what)
 {
 	if (d->why == DISCARD_none && !reader_failed(d->r))
 		d->why = why;
 	reader_fail(d->r, ERR_MALFORMED, what);
+}
+
+/* The last n < 8 bytes of a text in one word, filled up with spaces. */
+static uint64_t
+short_word(const char *p, size_t n)
+{
+	uint32_t a, b;
+	uint16_t c, d;
+
+	if (n >= 4) {
+		memcpy(&a, p, 4);
+		memcpy(&b, p + n - 4, 4);
+		return a | (uint64_t)b << 32;
+	}
+	if (n >= 2) {
+		memcpy(&c, p, 2);
+		memcpy(&d, p + n - 2, 2);
+		return c | (uint64_t)d << 16 | 0x2020202000000000u;
+	}
+	return (n == 1 ? (unsigned char)p[0] : 0x20u) | 0x2020202020202000u;
 }
 
 /* Texts that hold only ASCII are the rule, and are checked eight bytes at a time; the full
@@ -39,18 +59,19 @@ static bool
 utf8_ok(struct text t)
 {
 	const uint64_t low = 0x0101010101010101ull, high = 0x8080808080808080ull;
+	uint64_t v, bad = 0;	/* a byte above 0x7f, or perhaps a zero */
 	size_t i = 0;
-	uint64_t v;
 
 	for (; t.len - i >= 8; i += 8) {
 		memcpy(&v, t.at + i, 8);
-		if (((v | (v - low)) & high) != 0)	/* a byte above 0x7f, or perhaps a zero */
-			return text_is_utf8(t);
+		bad |= v | (v - low);
 	}
-	for (; i < t.len; i++)
-		if ((unsigned char)(t.at[i] - 1) >= 0x7f)
-			return text_is_utf8(t);
-	return true;
+	if (i == 0)
+		v = short_word(t.at, t.len);
+	else
+		memcpy(&v, t.at + t.len - 8, 8);
+	bad |= v | (v - low);
+	return (bad & high) == 0 || text_is_utf8(t);
 }
 
 static struct text

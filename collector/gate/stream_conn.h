@@ -140,7 +140,7 @@ TAILQ_HEAD(conn_list, conn);
 
 /* Answers of the environment for a crash key, so that a storm of one signature does not
  * compute SHA-256 for each report. */
-#define KEY_CACHE 1024u
+#define KEY_CACHE 4096u
 struct key_slot {
 	uint64_t hash, signature;
 	uint64_t frame;		/* the last frame it was met in */

@@ -95,10 +95,11 @@ note_signature(struct batch *b, const struct report *r)
 	if (k->signature == 0)
 		return true;
 	w.signature = k->signature;
-	w.advice = s->env->advice != NULL && k->frame != s->frame;
-	if (k->frame != s->frame)
+	if (k->frame != s->frame) {
+		k->frame = s->frame;
 		k->wanted = true;
-	k->frame = s->frame;
+		w.advice = s->env->advice != NULL && s->env->advice(s->env->arg, 0, k->signature).len > 0;
+	}
 	if (r->has_dump && k->wanted)
 		w.dump = k->wanted = s->env->want_dump(s->env->arg, 0, k->signature);
 	return (!w.dump && !w.advice) || group_want(b->g, &w);
