@@ -372,6 +372,25 @@ snapshot_start(struct fold *f, bool full)
 	ledger_snapshot_begin(f->ledger, full, snapshot_store_put, f->store);
 }
 
+#define REPLAY_AGE_US (10ll * 86400 * 1000000) /* 7 days after a deployment closed by itself */
+
+/* What a replay of the deployments still talked about would read. */
+static uint64_t
+replay_floor(const struct fold *f)
+{
+	int64_t now = ledger_now_us(f->ledger);
+	uint64_t floor = UINT64_MAX;
+	struct deployment_view d;
+
+	for (uint32_t i = 0; ledger_deployment(f->ledger, i, &d); i++) {
+		bool recent = now - (d.last_receipt_us > 0 ? d.last_receipt_us : d.begin_us) < REPLAY_AGE_US;
+
+		if (!d.deleted && (d.open || recent) && d.begin_pos < floor)
+			floor = d.begin_pos;
+	}
+	return floor;
+}
+
 static void
 snapshot_finish(struct fold *f, enum snapshot_result r)
 {
@@ -384,6 +403,7 @@ snapshot_finish(struct fold *f, enum snapshot_result r)
 	counter_add(COUNTER_snapshots, 1);
 	f->floor = f->snapshot_at;
 	log_release_below(f->o.log, LOG_FLOOR_LEDGER, f->floor);
+	log_release_below(f->o.log, LOG_FLOOR_REPLAY, replay_floor(f));
 }
 
 static void
