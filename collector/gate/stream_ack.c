@@ -364,8 +364,8 @@ acknowledge(struct conn *c)
 	uint64_t acked = c->acked;
 	struct wire_out o;
 
-	if (c->state == CONN_CLOSING && c->nack == DISCARD_log_unknown)
-		return;		/* what came after a loss is not acknowledged */
+	if (c->lost)		/* acks are cumulative: a later one would cover the loss */
+		return;
 	for (g = c->first; g != NULL && g->done && group_verdict(c, g) == DISCARD_none; g = g->next) {
 		bytes += group_bytes(g);
 		acked = g->number;
@@ -432,8 +432,10 @@ conn_answer(struct conn *c)
 
 	if (c->state != CONN_DEAD)
 		acknowledge(c);
-	if (c->state != CONN_DEAD && (g = c->first) != NULL && g->done && group_verdict(c, g) != DISCARD_none)
+	if (c->state != CONN_DEAD && (g = c->first) != NULL && g->done && group_verdict(c, g) != DISCARD_none) {
+		c->lost = true;
 		conn_finish(c, group_verdict(c, g), NULL, RETRY_MS);
+	}
 	if (c->state >= CONN_CLOSING)
 		while (c->first != NULL && c->first->done)
 			pop_group(c);

@@ -113,6 +113,7 @@ struct conn {
 	enum conn_state	  state;
 	uint8_t		  pause;	/* bits of enum conn_pause */
 	bool		  due, listed, authenticated, eof;
+	bool		  lost;		/* a frame was not stored: nothing after it is acknowledged */
 	int64_t		  deadline_us;
 	int64_t		  stuck_us;	/* output waits since; 0: it does not */
 	uint8_t		 *held;		/* received and not taken */

@@ -261,6 +261,18 @@ world_settle(struct world *w, enum log_outcome outcome)
 }
 
 void
+world_settle_first(struct world *w, enum log_outcome outcome)
+{
+	struct log_submission *s = w->held[0];
+
+	must(w->n_held > 0, "nothing is held");
+	w->n_held--;
+	memmove(w->held, w->held + 1, w->n_held * sizeof(w->held[0]));
+	answer(w, s, outcome);
+	world_turn(w);
+}
+
+void
 world_tick(struct world *w)
 {
 	struct timeval wait = { 0, 300000 };

@@ -55,6 +55,8 @@ void	      world_free(struct world *w);	/* nothing may be held */
 /* Turn the loop until nothing more happens by itself. */
 void world_turn(struct world *w);
 void world_settle(struct world *w, enum log_outcome outcome);	/* everything held, then a turn */
+/* Only the oldest one held, then a turn. */
+void world_settle_first(struct world *w, enum log_outcome outcome);
 void world_tick(struct world *w);	/* wait for the gate's next timer tick */
 size_t world_count(const struct world *w, enum record_type type);
 

@@ -355,6 +355,32 @@ a_lost_log_answers_nack_and_never_ack(void **state)
 	close(fd);
 }
 
+/* Acks are cumulative: after a loss there must not be another one. */
+static void
+nothing_after_a_loss_is_acknowledged(void **state)
+{
+	static const enum log_outcome losses[] = { LOG_REFUSED, LOG_UNKNOWN };
+	struct world *w = *state;
+
+	for (int i = 0; i < 2; i++) {
+		int fd = world_connect(w);
+
+		say_hello(w, fd);
+		w->hold = true;
+		for (uint64_t n = 2; n <= 4; n++)
+			say(w, fd, buf, frame_reports(buf, sizeof(buf), n, "host-a", 1, n));
+		assert_int_equal(w->n_held, 3);
+		world_settle_first(w, LOG_DURABLE);
+		assert_string_equal(heard(w, fd), "ack 2");
+		world_settle_first(w, losses[i]);
+		world_settle_first(w, LOG_DURABLE);
+		assert_memory_equal(heard(w, fd), "nack 2 ", 7);
+		assert_string_equal(heard(w, fd), "closed");
+		close(fd);
+		world_turn(w);
+	}
+}
+
 static void
 a_full_disk_answers_nack_with_a_time(void **state)
 {
@@ -841,6 +867,7 @@ main(void)
 		T(an_empty_batch_is_refused_alone),
 		T(too_many_items_are_refused_alone),
 		T(a_lost_log_answers_nack_and_never_ack),
+		T(nothing_after_a_loss_is_acknowledged),
 		T(a_full_disk_answers_nack_with_a_time),
 		T(pressure_reduces_bodies),
 		T(back_pressure_stops_reading_and_ends),
