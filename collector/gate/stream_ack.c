@@ -44,6 +44,7 @@ group_new(struct conn *c, uint64_t number)
 	g->number = number;
 	g->done = false;
 	g->nack = DISCARD_none;
+	g->reports = 0;
 	g->n_refused = g->n_wanted = 0;
 	return g;
 }
@@ -319,6 +320,8 @@ put_group(struct wire_out *o, struct frame_group *g)
 				text_of(i < EXPLAINED ? what : NULL));
 	}
 	put_wanted(o, g);
+	if (g->reports > 0)
+		counter_add(COUNTER_reports, g->reports);
 }
 
 /* Upper bound of what put_group() writes. */

@@ -81,6 +81,7 @@ struct frame_group {
 	bool		    done;
 	enum log_outcome    outcome;
 	enum discard	    nack;	/* end the connection with this instead of an ack */
+	uint32_t	    reports;	/* in it, to be counted once they are durable */
 	uint32_t	    n_refused, cap_refused, n_wanted, cap_wanted;
 	struct refusal	   *refused;
 	struct wanted	   *wanted;

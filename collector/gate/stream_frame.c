@@ -267,7 +267,10 @@ take_batch(struct conn *c, const struct client_frame *f, take_fn *take, enum log
 		return give_up(&b, DISCARD_frame_invalid, r.err.what, 0);
 	if (b.index == 0)
 		return refuse_frame(&b, DISCARD_empty, NULL);
-	counter_add(counter, b.items);
+	if (counter == COUNTER_reports)
+		b.g->reports = b.items;
+	else
+		counter_add(counter, b.items);
 	return commit_frame(&b);
 }
 
