@@ -76,7 +76,7 @@ drained(void *arg)
 	return ingest_drained(t->ingest) && stream_drained(t->stream) && intake_in_flight(t->gate.intake) == 0;
 }
 
-static const struct loop_ops ops = { .name = "gate", .turn = turn, .reload = reload, .drain = drain, .drained = drained };
+static const struct loop_ops ops = { .name = "gate", .nice = 10, .turn = turn, .reload = reload, .drain = drain, .drained = drained };
 
 static void
 release(struct gate_thread *t)

@@ -4,6 +4,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <event2/event.h>
 
@@ -59,6 +61,8 @@ run(void *arg)
 	static const struct timeval often = { 0, 50000 };
 
 	pthread_setname_np(pthread_self(), l->ops->name);
+	if (l->ops->nice > 0)
+		setpriority(PRIO_PROCESS, (id_t)gettid(), l->ops->nice);
 	event_add(l->poll, &often);
 	while (l->deadline_us == 0 || (!l->ops->drained(l->arg) && clock_boot_us() < l->deadline_us)) {
 		event_base_loop(l->base, EVLOOP_ONCE);

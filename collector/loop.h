@@ -14,6 +14,7 @@ struct loop;
 
 struct loop_ops {
 	const char *name;		/* of the thread, at most 15 characters */
+	int nice;			/* above 0: gives way to the other threads when all want the processor */
 	void (*turn)(void *arg);	/* after every turn of the loop; NULL: nothing */
 	void (*reload)(void *arg);
 	void (*drain)(void *arg);	/* begin to stop */
