@@ -216,6 +216,7 @@ damaged_file_under_the_name_is_replaced(void **state)
 	struct dumps_commit a = store(f, 1, 'a', 1000);
 	struct stat st;
 
+	assert_int_equal(chmod(path_of(f, a.sha256), 0600), 0);
 	assert_int_equal(truncate(path_of(f, a.sha256), 10), 0);
 	assert_int_equal(store(f, 2, 'a', 1000).outcome, DUMPS_STORED);
 	assert_int_equal(stat(path_of(f, a.sha256), &st), 0);
