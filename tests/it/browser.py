@@ -3,8 +3,8 @@
 import base64
 import json
 import os
+import re
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -22,31 +22,23 @@ def missing():
 
 class Browser:
     def __init__(self, width=1280, height=1000, dark=False):
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            port = s.getsockname()[1]
         self.profile = tempfile.mkdtemp(prefix="fl-browser-")
         self.driver = subprocess.Popen(
-            ["chromedriver", f"--port={port}", "--allowed-ips=127.0.0.1"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self.url = f"http://127.0.0.1:{port}"
+            ["chromedriver", "--port=0", "--allowed-ips=127.0.0.1"],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        for line in self.driver.stdout:
+            port = re.search(r"started successfully on port (\d+)", line)
+            if port:
+                break
+        else:
+            raise RuntimeError("chromedriver does not start")
+        self.url = f"http://127.0.0.1:{port.group(1)}"
         args = ["--headless=new", f"--window-size={width},{height}", "--disable-gpu", "--disable-dev-shm-usage",
                 f"--user-data-dir={self.profile}", "--no-first-run", "--disable-background-networking"]
         if os.geteuid() == 0:
             args.append("--no-sandbox")
         if dark:
             args.append("--force-dark-mode")
-        deadline = time.monotonic() + 120
-        while True:
-            try:
-                if self._call("GET", "/status")["ready"]:
-                    break
-            except OSError:
-                pass
-            if time.monotonic() > deadline:
-                self.close()
-                raise RuntimeError("chromedriver does not answer")
-            time.sleep(0.05)
         self.session = None
         answer = self._call("POST", "/session", {"capabilities": {"alwaysMatch": {
             "browserName": "chrome",
@@ -101,5 +93,6 @@ class Browser:
         except (OSError, RuntimeError):
             pass
         self.driver.terminate()
+        self.driver.stdout.close()
         self.driver.wait()
         shutil.rmtree(self.profile, ignore_errors=True)

@@ -8,4 +8,8 @@ if ! $python -c 'import pytest' 2>/dev/null; then
 fi
 srcdir=${srcdir:-.}
 export srcdir builddir="${builddir:-.}" PYTHONDONTWRITEBYTECODE=1
-exec $python -m pytest -p no:cacheprovider -q -rfEs --tb=short --durations=10 "$@" "$srcdir/tests/it"
+# Tests mostly wait: two processes, a file of tests to each.
+parallel=
+$python -c 'import xdist' 2>/dev/null && parallel="-n 2 --dist=loadfile"
+# shellcheck disable=SC2086
+exec $python -m pytest $parallel -p no:cacheprovider -q -rfEs --tb=short --durations=10 "$@" "$srcdir/tests/it"
