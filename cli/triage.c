@@ -15,6 +15,7 @@
 #include <jansson.h>
 
 #include "cli/triage.h"
+#include "triage/bugcheck.h"
 #include "triage/triage.h"
 
 #define EXPANDED_MAX ((size_t)1 << 30)
@@ -197,9 +198,54 @@ frames_json(const struct triage_result *r)
 static json_t *
 module_json(const struct triage_module *m)
 {
-	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o}", "name", base_name(m->path), "path", m->path, "code_id",
-			 text_or_null(m->code_id), "debug_id", text_or_null(m->debug_id), "version",
-			 text_or_null(m->version), "base", hex_json(m->base), "size", hex_json(m->size));
+	json_t *o = json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o}", "name", base_name(m->path), "path", m->path,
+			      "code_id", text_or_null(m->code_id), "debug_id", text_or_null(m->debug_id), "version",
+			      text_or_null(m->version), "base", hex_json(m->base), "size", hex_json(m->size));
+
+	if (m->checksum != 0)
+		json_object_set_new(o, "checksum", hex_json(m->checksum));
+	return o;
+}
+
+static json_t *
+bugcheck_json(const struct triage_kernel *k)
+{
+	const struct bugcheck *b = bugcheck_find(k->bugcheck);
+	const char *name = bugcheck_name(k->bugcheck);
+	json_t *params = json_array();
+
+	for (unsigned i = 0; i < 4; i++) {
+		const char *value = bugcheck_value(k->bugcheck, i, k->params[i]);
+		json_t *p = json_object();
+
+		json_object_set_new(p, "value", hex_json(k->params[i]));
+		json_object_set_new(p, "meaning", text_or_null(b->meaning[i]));
+		if (value != NULL)
+			json_object_set_new(p, "value_meaning", json_string(value));
+		json_array_append_new(params, p);
+	}
+	return json_pack("{s:o, s:o, s:o}", "code", hex_json(k->bugcheck), "name",
+			 text_or_null(name != NULL ? name : ""), "params", params);
+}
+
+static json_t *
+kernel_json(const struct triage_kernel *k)
+{
+	json_t *o = json_object(), *unloaded = json_array();
+
+	json_object_set_new(o, "kind", json_string(k->kind));
+	json_object_set_new(o, "registers_from", text_or_null(k->how));
+	json_object_set_new(o, "build", text_or_null(k->build));
+	json_object_set_new(o, "process", text_or_null(k->process));
+	json_object_set_new(o, "processors", json_integer(k->processors));
+	json_object_set_new(o, "processor", k->processor >= 0 ? json_integer(k->processor) : json_null());
+	json_object_set_new(o, "uptime_seconds", json_integer((json_int_t)k->uptime));
+	for (size_t i = 0; i < k->n_unloaded; i++)
+		json_array_append_new(unloaded,
+				      json_pack("{s:s, s:o, s:o}", "name", k->unloaded[i].name, "start",
+						hex_json(k->unloaded[i].start), "end", hex_json(k->unloaded[i].end)));
+	json_object_set_new(o, "unloaded_modules", unloaded);
+	return o;
 }
 
 static json_t *
@@ -240,6 +286,10 @@ add_result(json_t *o, const struct triage_result *r, bool all_modules)
 			    r->n_frames > 0 && r->frames[0].module >= 0 ? module_json(&r->modules[r->frames[0].module])
 									: json_null());
 	json_object_set_new(o, "signature", signature_json(r));
+	if (r->has_kernel) {
+		json_object_set_new(o, "bugcheck", bugcheck_json(&r->kernel));
+		json_object_set_new(o, "kernel", kernel_json(&r->kernel));
+	}
 	if (r->n_annotations > 0) {
 		json_t *notes = json_object();
 
@@ -275,7 +325,7 @@ print_line(const char *file, const struct triage_result *r)
 	print_text(file);
 	printf(": %s %s %s: ", triage_format_name(r->format), triage_os_name(r->os), triage_arch_name(r->arch));
 	print_text(*r->reason != '\0' ? r->reason : "no crash recorded");
-	if (r->has_address)
+	if (r->has_address && !r->has_kernel) /* whose reason says it */
 		printf(" at 0x%" PRIx64, r->address);
 	if (r->has_signature)
 		printf(" in %s [%s]", r->title, signature_id_text(r->signature, id));
@@ -334,7 +384,7 @@ static void
 usage(FILE *f)
 {
 	fputs("usage: faultline triage [--json] [--modules] FILE...\n"
-	      "Say what crashed: minidumps and ELF cores, also gzip or zstd compressed; - reads standard input.\n"
+	      "Say what crashed: minidumps, ELF cores and Windows kernel dumps, also gzip or zstd compressed; - reads standard input.\n"
 	      "  --json      one JSON object per file, each on its line\n"
 	      "  --modules   with --json, list every module\n"
 	      "Exit status: 0 all files were read, 1 one was not, 2 wrong usage.\n",

@@ -16,8 +16,8 @@ static const struct messenger {
 #include "triage/messengers.def"
 };
 
-static bool
-matches(const char *pattern, const char *name)
+bool
+blame_matches(const char *pattern, const char *name)
 {
 	size_t n = strlen(pattern);
 
@@ -38,7 +38,7 @@ messenger_rule(const struct triage_result *res, const struct triage_frame *f, en
 	m = &res->modules[f->module];
 	module_name_normalise(text_of(m->path), text_of(m->id), name, sizeof(name));
 	for (size_t i = 0; i < sizeof(messengers) / sizeof(messengers[0]); i++)
-		if (messengers[i].class == class && matches(messengers[i].module, name))
+		if (messengers[i].class == class && blame_matches(messengers[i].module, name))
 			return messengers[i].rule;
 	return NULL;
 }
@@ -96,6 +96,24 @@ copy_text(struct arena *a, const char *s, size_t len)
 	return p;
 }
 
+/* A stop code without a module: the provisional key of docs/SIGNATURES.md. */
+static enum err
+sign_stop(struct arena *a, struct triage_result *res, enum reason_class class)
+{
+	struct stop_key key = { .code = res->kernel.bugcheck, .n_params = 4, .os_build = text_of(res->os_version) };
+	char title[256];
+	size_t n;
+
+	memcpy(key.params, res->kernel.params, sizeof(key.params));
+	res->class = class;
+	res->module = res->module_id = "";
+	res->offset = 0;
+	res->signature = signature_stop_hash(&key);
+	n = signature_stop_title(&key, title, sizeof(title));
+	res->title = copy_text(a, title, n);
+	return res->title != NULL ? ERR_OK : ERR_LIMIT;
+}
+
 enum err
 blame_sign(struct arena *a, struct triage_result *res)
 {
@@ -114,6 +132,8 @@ blame_sign(struct arena *a, struct triage_result *res)
 		}
 	}
 	key.reason = reason_class_of(res->reason, strlen(res->reason));
+	if (res->has_kernel && key.module.len == 0)
+		return sign_stop(a, res, key.reason);
 	idv.len = module_id_normalise(key.module_id, id, sizeof(id));
 	n = module_name_normalise(key.module, idv, name, sizeof(name));
 	res->class = key.reason;

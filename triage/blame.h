@@ -10,6 +10,9 @@
  * an address that is in no module.  Sets blamed and blame_rule. */
 void blame_choose(struct triage_result *res);
 
+/* A normalised module name by a rule's pattern; a final * matches any rest. */
+bool blame_matches(const char *pattern, const char *name);
+
 /* Signature fields of res (class, module, module_id, offset, signature, title) from
  * reason, blamed, frames and modules.  ERR_OK or ERR_LIMIT (arena). */
 enum err blame_sign(struct arena *a, struct triage_result *res);

@@ -2,6 +2,7 @@
 #ifndef TRIAGE_DUMP_H
 #define TRIAGE_DUMP_H
 
+#include "base/reader.h"
 #include "triage/mem.h"
 #include "triage/triage.h"
 
@@ -49,6 +50,8 @@ struct dump {
 	struct triage_annotation annotations[TRIAGE_MAX_ANNOTATIONS];
 	size_t n_annotations;
 
+	struct kd *kernel; /* a Windows kernel dump as its reader has it (triage/kdump.h), else NULL */
+
 	bool partial;
 	const char *partial_what; /* first reason, "" */
 };
@@ -79,8 +82,13 @@ dump_pointer_width(const struct dump *d)
 	}
 }
 
+/* Registers of the documented CONTEXT record in r, by the processor (raw_arch: its number in a
+ * minidump, 0 elsewhere).  !out->valid when the record is cut or says it has no registers. */
+void context_read(struct reader *r, enum triage_arch arch, enum triage_os os, uint16_t raw_arch, struct dump_regs *out);
+
 /* Readers.  ERR_OK fills *out; else *diag (not NULL) says why. */
 enum err minidump_read(struct arena *a, const void *image, size_t size, struct dump *out, struct diag *diag);
+enum err kdump_read(struct arena *a, const void *image, size_t size, struct dump *out, struct diag *diag);
 enum err elfcore_read(struct arena *a, const void *image, size_t size, struct dump *out, struct diag *diag);
 
 #endif

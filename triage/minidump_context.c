@@ -70,6 +70,29 @@ read_arm64(struct reader *r, uint16_t raw_arch, struct dump_regs *out)
 }
 
 void
+context_read(struct reader *r, enum triage_arch arch, enum triage_os os, uint16_t raw_arch, struct dump_regs *out)
+{
+	*out = (struct dump_regs){ 0 };
+	if (arch == TRIAGE_ARCH_X86)
+		read_x86(r, out);
+	else if (arch == TRIAGE_ARCH_X64)
+		read_x64(r, out);
+	else if (arch == TRIAGE_ARCH_ARM)
+		read_arm(r, os, out);
+	else if (arch == TRIAGE_ARCH_ARM64)
+		read_arm64(r, raw_arch, out);
+	if (reader_failed(r))
+		*out = (struct dump_regs){ 0 };
+}
+
+static bool
+has_context(enum triage_arch arch)
+{
+	return arch == TRIAGE_ARCH_X86 || arch == TRIAGE_ARCH_X64 || arch == TRIAGE_ARCH_ARM ||
+	       arch == TRIAGE_ARCH_ARM64;
+}
+
+void
 minidump_read_context(struct md *m, uint64_t at, uint64_t size, struct dump_regs *out)
 {
 	struct reader r;
@@ -78,26 +101,9 @@ minidump_read_context(struct md *m, uint64_t at, uint64_t size, struct dump_regs
 	if (at == 0 || size == 0)
 		return;
 	r = md_at(m, at, size);
-	if (reader_failed(&r))
+	if (reader_failed(&r) || !has_context(m->d->arch))
 		return;
-	switch (m->d->arch) {
-	case TRIAGE_ARCH_X86:
-		read_x86(&r, out);
-		break;
-	case TRIAGE_ARCH_X64:
-		read_x64(&r, out);
-		break;
-	case TRIAGE_ARCH_ARM:
-		read_arm(&r, m->d->os, out);
-		break;
-	case TRIAGE_ARCH_ARM64:
-		read_arm64(&r, m->raw_arch, out);
-		break;
-	default:
-		return;
-	}
-	if (!out->valid || reader_failed(&r)) {
-		*out = (struct dump_regs){ 0 };
+	context_read(&r, m->d->arch, m->d->os, m->raw_arch, out);
+	if (!out->valid)
 		dump_partial(m->d, "the context of the crashing thread is damaged");
-	}
 }

@@ -5,10 +5,11 @@
 
 #include "triage/blame.h"
 #include "triage/dump.h"
+#include "triage/kdump.h"
 #include "triage/module.h"
 #include "triage/walk.h"
 
-static const char *const formats[TRIAGE_N_FORMATS] = { "unknown", "minidump", "elf-core" };
+static const char *const formats[TRIAGE_N_FORMATS] = { "unknown", "minidump", "elf-core", "windows-kernel-dump" };
 static const char *const systems[TRIAGE_N_OS] = { "unknown", "windows", "linux", "android", "macos",   "ios",
 						  "solaris", "ps3",     "nacl",  "fuchsia", "freebsd", "netbsd" };
 static const char *const processors[TRIAGE_N_ARCH] = { "unknown", "x86",    "x64",   "arm",  "arm64", "ppc",    "ppc64",
@@ -43,12 +44,16 @@ static enum err
 read_dump(struct arena *a, const void *image, size_t size, struct dump *d, struct diag *diag)
 {
 	static const uint8_t mdmp[4] = { 'M', 'D', 'M', 'P' }, pmdm[4] = { 'P', 'M', 'D', 'M' };
+	static const uint8_t page[4] = { 'P', 'A', 'G', 'E' };
 	static const uint8_t elf[4] = { 0x7f, 'E', 'L', 'F' };
 
 	if (size >= 4 && (memcmp(image, mdmp, 4) == 0 || memcmp(image, pmdm, 4) == 0))
 		return minidump_read(a, image, size, d, diag);
 	if (size >= 4 && memcmp(image, elf, 4) == 0)
 		return elfcore_read(a, image, size, d, diag);
+	if (size >= 8 && memcmp(image, page, 4) == 0 &&
+	    (memcmp((const uint8_t *)image + 4, "DU64", 4) == 0 || memcmp((const uint8_t *)image + 4, "DUMP", 4) == 0))
+		return kdump_read(a, image, size, d, diag);
 	*diag = (struct diag){ ERR_UNSUPPORTED, "not a dump format we know", 0 };
 	if (size == 0)
 		*diag = (struct diag){ ERR_TRUNCATED, "the file is empty", 0 };
@@ -106,12 +111,24 @@ triage_run(struct arena *a, const void *image, size_t size, const struct triage_
 	if ((e = read_dump(a, image, size, d, diag)) != ERR_OK)
 		return e;
 	fill(&r, d);
-	if (module_index_build(a, d->modules, d->n_modules, &modules) != ERR_OK ||
-	    walk_crashing_thread(a, d, &modules, opt != NULL ? opt->max_frames : 0, &frames, &r.n_frames) != ERR_OK)
+	if (module_index_build(a, d->modules, d->n_modules, &modules) != ERR_OK)
+		goto limit;
+	if (d->kernel != NULL)
+		e = kdump_walk(d->kernel, opt != NULL ? opt->max_frames : 0, &frames, &r.n_frames);
+	else
+		e = walk_crashing_thread(a, d, &modules, opt != NULL ? opt->max_frames : 0, &frames, &r.n_frames);
+	if (e != ERR_OK)
 		goto limit;
 	r.frames = frames;
+	if (d->kernel != NULL) {
+		r.has_kernel = true;
+		kdump_facts(d->kernel, &r.kernel);
+	}
 	if (r.has_signature) {
-		blame_choose(&r);
+		if (d->kernel != NULL)
+			kdump_blame(d->kernel, &r);
+		else
+			blame_choose(&r);
 		if (blame_sign(a, &r) != ERR_OK)
 			goto limit;
 	}

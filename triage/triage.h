@@ -18,7 +18,13 @@
  * NULL, NUL-terminated, valid UTF-8 and live in the arena. */
 
 /* The enums below go over the wire and into the database: append only. */
-enum triage_format { TRIAGE_FORMAT_UNKNOWN = 0, TRIAGE_FORMAT_MINIDUMP, TRIAGE_FORMAT_ELFCORE, TRIAGE_N_FORMATS };
+enum triage_format {
+	TRIAGE_FORMAT_UNKNOWN = 0,
+	TRIAGE_FORMAT_MINIDUMP,
+	TRIAGE_FORMAT_ELFCORE,
+	TRIAGE_FORMAT_KDUMP,
+	TRIAGE_N_FORMATS
+};
 
 enum triage_os {
 	TRIAGE_OS_UNKNOWN = 0,
@@ -64,7 +70,7 @@ enum triage_trust {
 };
 
 /* Names as they stand in JSON; "unknown" for values out of range. */
-const char *triage_format_name(enum triage_format f); /* "minidump", "elf-core" */
+const char *triage_format_name(enum triage_format f); /* "minidump", "elf-core", "windows-kernel-dump" */
 const char *triage_os_name(enum triage_os os);        /* "windows", "linux", "macos", … */
 const char *triage_arch_name(enum triage_arch arch);  /* "x86", "x64", "arm", "arm64", … */
 const char *triage_trust_name(enum triage_trust t);   /* "context", "cfi", "frame_pointer", "scan", "none" */
@@ -77,6 +83,7 @@ struct triage_module {
 	const char *code_id;  /* as symbol servers write it; "" unknown */
 	const char *debug_id; /* Breakpad form, GUID and age; "" unknown */
 	const char *version;  /* "10.0.19041.1"; "" unknown */
+	uint32_t checksum;    /* of a kernel dump's driver; 0 unknown; not sent between processes */
 };
 
 struct triage_frame {
@@ -85,6 +92,27 @@ struct triage_frame {
 	int32_t module;  /* index into modules, -1: in none */
 	enum triage_trust trust;
 	const char *function; /* "" unknown */
+};
+
+/* A driver that was gone when the machine stopped. */
+struct triage_unloaded {
+	const char *name; /* the dump keeps 12 characters */
+	uint64_t start, end;
+};
+
+/* What only a Windows kernel dump says. */
+struct triage_kernel {
+	uint32_t bugcheck; /* stop code as written; its name: bugcheck_name() */
+	uint64_t params[4];
+	const char *kind;    /* "triage", "full", "bitmap", "ranges", "header" */
+	const char *how;     /* where the registers of frames[0] come from; "" there are none */
+	const char *build;   /* "19041.1.amd64fre.vb_release.191206-1406"; "" unknown */
+	const char *process; /* that ran; "" unknown */
+	uint32_t processors;
+	int32_t processor;                      /* that stopped the machine, -1 unknown */
+	uint64_t uptime;                        /* seconds; 0 unknown */
+	const struct triage_unloaded *unloaded; /* not sent between processes */
+	size_t n_unloaded;
 };
 
 struct triage_annotation {
@@ -118,14 +146,18 @@ struct triage_result {
 	const struct triage_annotation *annotations; /* what the writer attached, first 64 */
 	size_t n_annotations;
 
+	bool has_kernel; /* a Windows kernel dump */
+	struct triage_kernel kernel;
+
 	bool has_signature;     /* false when no crash is recorded */
 	int32_t blamed;         /* frame the signature names, -1: none */
-	const char *blame_rule; /* why that one: "context", "no-module", "messenger:…" */
+	const char *blame_rule; /* why that one: "context", "no-module", "messenger:…", "stop-code" */
 	const char *module;     /* normalised name, "" unknown */
 	const char *module_id;  /* normalised id */
 	uint64_t offset;
 	enum reason_class class;
-	uint64_t signature; /* signature_hash(…, RUNG_KEY) of these four */
+	uint64_t signature; /* signature_hash(…, RUNG_KEY) of these four; of a kernel dump without
+			     * a module to blame signature_stop_hash() of code, parameters and os_version */
 	const char *title;
 
 	bool partial;             /* part of the dump was missing or damaged */

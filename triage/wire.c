@@ -14,6 +14,8 @@
  *	i32 crashing_thread; u32 crashing_tid, thread_count, module_count, process_id
  *	i64 dump_time; i32 blamed
  *	text os_version, reason, blame_rule, partial_what
+ *	with FLAG_KERNEL: u32 bugcheck; u64 params[4]; u32 processors; i32 processor;
+ *		u64 uptime; text kind, how, build, process
  *	u16 modules { u64 base, size; text path, id, code_id, debug_id, version }
  *	u16 frames { u64 pc, offset; i32 module; u8 trust; text function }
  *	u16 annotations { text key, value }
@@ -24,7 +26,7 @@
 #define TEXT_MAX_BYTES 1024
 #define NONE           0xffff
 
-enum { FLAG_ADDRESS = 1, FLAG_SIGNATURE = 2, FLAG_PARTIAL = 4 };
+enum { FLAG_ADDRESS = 1, FLAG_SIGNATURE = 2, FLAG_PARTIAL = 4, FLAG_KERNEL = 8, FLAGS = 16 };
 
 struct writer {
 	uint8_t *p;
@@ -77,10 +79,25 @@ put_text(struct writer *w, const char *s)
 }
 
 static void
+put_kernel(struct writer *w, const struct triage_kernel *k)
+{
+	put_uint(w, k->bugcheck, 4);
+	for (int i = 0; i < 4; i++)
+		put_uint(w, k->params[i], 8);
+	put_uint(w, k->processors, 4);
+	put_uint(w, (uint32_t)k->processor, 4);
+	put_uint(w, k->uptime, 8);
+	put_text(w, k->kind);
+	put_text(w, k->how);
+	put_text(w, k->build);
+	put_text(w, k->process);
+}
+
+static void
 put_fixed(struct writer *w, const struct triage_result *r)
 {
 	unsigned flags = (r->has_address ? FLAG_ADDRESS : 0u) | (r->has_signature ? FLAG_SIGNATURE : 0u) |
-			 (r->partial ? FLAG_PARTIAL : 0u);
+			 (r->partial ? FLAG_PARTIAL : 0u) | (r->has_kernel ? FLAG_KERNEL : 0u);
 
 	put_uint(w, WIRE_MAGIC, 4);
 	put_uint(w, r->format, 1);
@@ -101,6 +118,8 @@ put_fixed(struct writer *w, const struct triage_result *r)
 	put_text(w, r->reason);
 	put_text(w, r->blame_rule);
 	put_text(w, r->partial_what);
+	if (r->has_kernel)
+		put_kernel(w, &r->kernel);
 }
 
 static void
@@ -252,6 +271,21 @@ get_enum(struct reader *r, unsigned limit)
 }
 
 static void
+get_kernel(struct arena *a, struct reader *r, struct triage_kernel *k)
+{
+	k->bugcheck = reader_u32(r);
+	for (int i = 0; i < 4; i++)
+		k->params[i] = reader_u64(r);
+	k->processors = reader_u32(r);
+	k->processor = (int32_t)reader_u32(r);
+	k->uptime = reader_u64(r);
+	k->kind = get_text(a, r);
+	k->how = get_text(a, r);
+	k->build = get_text(a, r);
+	k->process = get_text(a, r);
+}
+
+static void
 get_fixed(struct arena *a, struct reader *r, struct triage_result *out)
 {
 	unsigned flags;
@@ -261,10 +295,11 @@ get_fixed(struct arena *a, struct reader *r, struct triage_result *out)
 	out->format = (enum triage_format)get_enum(r, TRIAGE_N_FORMATS);
 	out->os = (enum triage_os)get_enum(r, TRIAGE_N_OS);
 	out->arch = (enum triage_arch)get_enum(r, TRIAGE_N_ARCH);
-	flags = get_enum(r, 8);
+	flags = get_enum(r, FLAGS);
 	out->has_address = flags & FLAG_ADDRESS;
 	out->has_signature = flags & FLAG_SIGNATURE;
 	out->partial = flags & FLAG_PARTIAL;
+	out->has_kernel = flags & FLAG_KERNEL;
 	out->code = reader_u32(r);
 	out->subcode = reader_u32(r);
 	out->address = reader_u64(r);
@@ -279,6 +314,8 @@ get_fixed(struct arena *a, struct reader *r, struct triage_result *out)
 	out->reason = get_text(a, r);
 	out->blame_rule = get_text(a, r);
 	out->partial_what = get_text(a, r);
+	if (out->has_kernel)
+		get_kernel(a, r, &out->kernel);
 	if (out->crashing_thread < -1 || out->thread_count > TRIAGE_MAX_THREADS ||
 	    out->module_count > TRIAGE_MAX_MODULES || out->dump_time < 0 || out->dump_time > UINT32_MAX ||
 	    (out->crashing_thread >= 0 && (uint32_t)out->crashing_thread >= out->thread_count))

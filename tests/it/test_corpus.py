@@ -150,6 +150,38 @@ def test_snapshot_is_no_crash():
     assert got["thread_count"] == 3
 
 
+def test_kernel_dump():
+    """A small dump of Windows on x64: what its own records and two debuggers say."""
+    _, (got,) = run("--modules", os.path.join(CORPUS, "rizin-testbins/dmp/triage_x64.dmp"))
+    assert got["format"] == "windows-kernel-dump" and got["partial"] is False
+    assert (got["os_version"], got["arch"], got["module_count"]) == ("10.0.19041", "x64", 151)
+    stop = got["bugcheck"]
+    assert (stop["code"], stop["name"]) == ("0x1000007e", "SYSTEM_THREAD_EXCEPTION_NOT_HANDLED_M")
+    assert [p["value"] for p in stop["params"]] == [
+        "0xffffffffc0000005", "0xfffff8048b58334c", "0xffff850429891ee8", "0xffff850429891720"]
+    assert got["kernel"]["registers_from"] == "context record of parameter 4"
+    assert got["kernel"]["processors"] == 16
+    assert got["kernel"]["build"] == "19041.1.amd64fre.vb_release.191206-1406"
+    assert [u["name"] for u in got["kernel"]["unloaded_modules"]] == ["dam.sys", "WdBoot.sys", "hwpolicy.sys", "mcupdate.dll"]
+    assert got["frames"][0] == {"module": "amdppm.sys", "module_offset": "0x334c", "trust": "context"}
+    # the real stack goes on through amdppm, Wdf01000 and the kernel; scanned frames say that they are
+    assert {f["trust"] for f in got["frames"][1:]} == {"scan"}
+    order = list(dict.fromkeys(f["module"] for f in got["frames"]))
+    assert order == ["amdppm.sys", "Wdf01000.sys", "ntoskrnl.exe"]
+    sign = got["signature"]
+    assert (sign["title"], sign["module_id"], sign["class"]) == ("amdppm.sys+0x334c", "c9c030003b000", "access")
+    kernel = next(m for m in got["modules"] if m["name"] == "ntoskrnl.exe")
+    assert (kernel["base"], kernel["size"]) == ("0xfffff8047ba00000", "0x1046000")
+
+
+def test_kernel_dump_header():
+    """The first pages of a full dump: what the header says, and that the rest is missing."""
+    _, (got,) = run(os.path.join(CORPUS, "imhex/tests/patterns/test_data/dmp64.hexpat.bin"))
+    assert got["format"] == "windows-kernel-dump" and got["partial"] is True
+    assert got["kernel"]["kind"] == "full" and got["module_count"] == 0
+    assert got["signature"] is None     # read out by a tool, not stopped
+
+
 def test_frames_compared():
     """The comparison above must not be empty: most dumps agree beyond the top frame."""
     lengths = [len(agreed_frames(c, CPU[c["cpu"]])) for c in cases() if c.get("cpu")]
@@ -164,7 +196,7 @@ def test_every_dump_is_harmless():
         for file in files:
             path = os.path.join(folder, file)
             with open(path, "rb") as f:
-                if f.read(4) in (b"MDMP", b"PMDM", b"\x7fELF"):
+                if f.read(4) in (b"MDMP", b"PMDM", b"PAGE", b"\x7fELF"):
                     paths.append(path)
     assert len(paths) > 50
     process, results = run(*sorted(paths))

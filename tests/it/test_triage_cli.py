@@ -12,6 +12,7 @@ BUILDDIR = os.path.abspath(os.environ.get("builddir", os.path.join(SRCDIR, "buil
 FAULTLINE = os.environ.get("FAULTLINE", os.path.join(BUILDDIR, "cli", "faultline"))
 MINIDUMP = os.path.join(SRCDIR, "tests", "fuzz", "corpus", "minidump", "windows-x86")
 CORE = os.path.join(SRCDIR, "tests", "fuzz", "corpus", "elfcore", "linux-x64")
+JULY = os.path.join(SRCDIR, "tests", "fuzz", "corpus", "kdump", "july-triage")
 
 KEYS = {"file", "format", "os", "arch", "reason", "address", "crashing_thread", "thread_count", "module_count", "frames",
         "signature", "partial"}
@@ -42,6 +43,21 @@ def test_json():
     assert one["signature"]["id"].startswith("s1-") and len(one["signature"]["id"]) == 19
     assert one["partial"] is False and "error" not in one
     assert two["crashing_thread"] == 0 and two["thread_count"] == 2 and two["module_count"] == 2
+
+
+def test_kernel_dump():
+    p = faultline("triage", JULY)
+    assert p.stdout.decode().startswith(
+        JULY + ": windows-kernel-dump windows x64: 0x50 PAGE_FAULT_IN_NONPAGED_AREA: read of ffff8405`00000074"
+               " in csagent.sys+0xe14ed [s1-fb4b63ca582e8b69]")
+    p = faultline("triage", "--json", JULY)
+    got = json.loads(p.stdout)
+    assert KEYS <= got.keys()
+    assert got["bugcheck"]["code"] == "0x50" and got["bugcheck"]["name"] == "PAGE_FAULT_IN_NONPAGED_AREA"
+    assert got["bugcheck"]["params"][0] == {"value": "0xffff840500000074", "meaning": "address referenced"}
+    assert got["bugcheck"]["params"][1]["value_meaning"] == "read"
+    assert got["signature"]["id"] == "s1-fb4b63ca582e8b69" and got["signature"]["class"] == "access"
+    assert got["kernel"]["process"] == "csfalcon.exe" and got["kernel"]["processor"] == 2
 
 
 def test_unreadable_files_do_not_stop_the_others(tmp_path):

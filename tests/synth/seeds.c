@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writes the fuzzers' seeds: seeds DIR puts every example below DIR/minidump and
- * DIR/elfcore.  Run by hand when a format is added. */
+/* Writes the fuzzers' seeds: seeds DIR puts every example below DIR/minidump,
+ * DIR/elfcore and DIR/kdump.  Run by hand when a format is added. */
 #include "config.h"
 
 #include <stdio.h>
@@ -30,6 +30,7 @@ int
 main(int argc, char **argv)
 {
 	const struct synth_crash *c;
+	const struct synth_kdump *k;
 	const char *name;
 	int bad = 0;
 
@@ -48,6 +49,13 @@ main(int argc, char **argv)
 		synth_core(&core, c, NULL);
 		bad |= save(argv[1], "elfcore", name, &core);
 		synth_free(&core);
+	}
+	for (size_t i = 0; (k = synth_kdump_example(i, &name)) != NULL; i++) {
+		struct synth dump = { 0 };
+
+		synth_kdump(&dump, k, NULL);
+		bad |= save(argv[1], "kdump", name, &dump);
+		synth_free(&dump);
 	}
 	return bad;
 }

@@ -89,6 +89,38 @@ struct synth_core_places {
 };
 void synth_core(struct synth *out, const struct synth_crash *c, struct synth_core_places *where);
 
+/* A Windows kernel dump of the July 2024 outage: stop 0x50, csagent.sys reading
+ * ffff8405`00000074, or the same with another stop code. */
+enum synth_kdump_kind { SYNTH_KDUMP_TRIAGE, SYNTH_KDUMP_FULL, SYNTH_KDUMP_BITMAP, SYNTH_KDUMP_RANGES };
+
+struct synth_kdump {
+	enum synth_kdump_kind kind;
+	bool x86, pae; /* 32-bit header; page tables with PAE */
+	bool arm64;
+	uint32_t bugcheck;
+	uint64_t params[4];
+	bool no_trap_frame;   /* leave out what the kernel pushed when it took the fault */
+	bool context_records; /* EXCEPTION_RECORD and CONTEXT of the fault in memory */
+	bool direct_call;     /* csagent.sys called KeBugCheckEx itself */
+	uint32_t dtb_flags;   /* PCID */
+	bool list_loops;      /* PsLoadedModuleList without an end */
+};
+
+/* Addresses in it; on x86 their low 32 bits. */
+#define SYNTH_KD_NT      UINT64_C(0xfffff8061c000000)
+#define SYNTH_KD_AGENT   UINT64_C(0xfffff80620be0000)
+#define SYNTH_KD_STACK   UINT64_C(0xffff8d8c35c7ce00)
+#define SYNTH_KD_RECORD  UINT64_C(0xffff8d8c35c7d900)
+#define SYNTH_KD_CONTEXT UINT64_C(0xffff8d8c35c7da00)
+#define SYNTH_KD_IP      (SYNTH_KD_AGENT + 0xe14ed)
+
+struct synth_kdump_places {
+	size_t triage; /* TRIAGE_DUMP, or the header of the page map */
+	size_t drivers, blocks;
+};
+void synth_kdump(struct synth *out, const struct synth_kdump *c, struct synth_kdump_places *where);
+const struct synth_kdump *synth_kdump_example(size_t i, const char **name);
+
 /* Ready-made crashes, one of each kind; NULL after the last.  The name says which. */
 const struct synth_crash *synth_example(size_t i, const char **name);
 

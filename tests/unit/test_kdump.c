@@ -1,0 +1,621 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/synth/synth.h"
+#include "triage/bugcheck.h"
+#include "triage/triage.h"
+
+struct run {
+	struct arena *arena;
+	struct triage_result r;
+	struct diag diag;
+	enum err err;
+};
+
+/* Triage a copy of exactly size bytes, so that a sanitizer sees reads beyond. */
+static void
+run_bytes(struct run *x, const void *p, size_t size)
+{
+	uint8_t *copy = malloc(size ? size : 1);
+
+	assert_non_null(copy);
+	memcpy(copy, p, size);
+	*x = (struct run){ .arena = arena_new(TRIAGE_ARENA_BYTES) };
+	x->err = triage_run(x->arena, copy, size, NULL, &x->r, &x->diag);
+	free(copy);
+}
+
+static void
+run_kdump(struct run *x, const struct synth_kdump *c)
+{
+	struct synth s = { 0 };
+
+	synth_kdump(&s, c, NULL);
+	run_bytes(x, s.p, s.len);
+	synth_free(&s);
+}
+
+static void
+run_end(struct run *x)
+{
+	arena_free(x->arena);
+}
+
+static struct synth_kdump
+example(const char *name)
+{
+	const struct synth_kdump *c;
+	const char *n;
+
+	for (size_t i = 0; (c = synth_kdump_example(i, &n)) != NULL; i++)
+		if (strcmp(n, name) == 0)
+			return *c;
+	fail_msg("no example %s", name);
+	return (struct synth_kdump){ 0 };
+}
+
+static uint64_t
+claimed(const char *module, const char *id, uint64_t offset)
+{
+	struct signature_key key = { text_of(module), text_of(id), offset,
+				     reason_class_of("PAGE_FAULT_IN_NONPAGED_AREA", 27) };
+
+	return signature_hash(&key, RUNG_KEY);
+}
+
+/* The outage: any kind of dump of it names the driver, and the client that had only its event
+ * log to go by claims the same signature. */
+static void
+test_july_2024(void **state)
+{
+	static const struct {
+		const char *name, *kind, *how;
+	} all[] = {
+		{ "july-triage", "triage", "trap frame on the stack" },
+		{ "july-full", "full", "trap frame on the stack" },
+		{ "july-bitmap", "bitmap", "trap frame on the stack" },
+		{ "july-ranges", "ranges", "trap frame on the stack" },
+		{ "july-arm64", "triage", "instruction of parameter 3" },
+		{ "july-arm64-full", "full", "instruction of parameter 3" },
+		{ "july-x86", "triage", "instruction of parameter 3" },
+		{ "july-x86-full", "full", "instruction of parameter 3" },
+		{ "july-x86-pae", "full", "instruction of parameter 3" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		struct synth_kdump c = example(all[i].name);
+		char id[SIGNATURE_ID_LEN];
+		struct run x;
+
+		run_kdump(&x, &c);
+		if (x.err != ERR_OK || x.r.partial)
+			fail_msg("%s: %d %s", all[i].name, x.err, x.err != ERR_OK ? x.diag.what : x.r.partial_what);
+		assert_string_equal(triage_format_name(x.r.format), "windows-kernel-dump");
+		assert_string_equal(x.r.title, "csagent.sys+0xe14ed");
+		assert_string_equal(x.r.module_id, "668d9a8f2ab000");
+		assert_string_equal(reason_class_name(x.r.class), "access");
+		assert_string_equal(signature_id_text(x.r.signature, id), "s1-fb4b63ca582e8b69");
+		assert_true(x.r.signature ==
+			    claimed("C:\\Windows\\System32\\drivers\\CSagent.sys", "668D9A8F2AB000", 0xe14ed));
+		assert_string_equal(x.r.reason, c.x86 ? "0x50 PAGE_FAULT_IN_NONPAGED_AREA: read of 00000074"
+						      : "0x50 PAGE_FAULT_IN_NONPAGED_AREA: read of ffff8405`00000074");
+		assert_true(x.r.address == (c.x86 ? 0x74 : UINT64_C(0xffff840500000074)));
+		assert_string_equal(x.r.blame_rule, "context");
+		assert_int_equal(x.r.frames[0].trust, TRIAGE_TRUST_CONTEXT);
+		assert_string_equal(x.r.kernel.kind, all[i].kind);
+		assert_string_equal(x.r.kernel.how, all[i].how);
+		assert_string_equal(x.r.os_version, "10.0.19041");
+		assert_int_equal(x.r.module_count, 3);
+		assert_int_equal(x.r.dump_time, 1721364601);
+		run_end(&x);
+	}
+}
+
+/* From the registers of the trap frame on, not from the stop: the frames are the driver's. */
+static void
+test_frames(void **state)
+{
+	static const uint64_t offsets[] = { 0xe14ed, 0xe1666, 0x9a120, 0x24a7b4 };
+	static const char *const names[] = { "july-triage", "july-full" };
+
+	(void)state;
+	for (size_t n = 0; n < 2; n++) {
+		struct synth_kdump c = example(names[n]);
+		struct run x;
+
+		run_kdump(&x, &c);
+		assert_int_equal(x.r.n_frames, 4);
+		for (size_t i = 0; i < 4; i++) {
+			assert_int_equal(x.r.frames[i].offset, offsets[i]);
+			assert_int_equal(x.r.frames[i].module, i < 3 ? 2 : 0);
+			assert_int_equal(x.r.frames[i].trust, i == 0 ? TRIAGE_TRUST_CONTEXT : TRIAGE_TRUST_SCAN);
+		}
+		run_end(&x);
+	}
+}
+
+static void
+test_facts(void **state)
+{
+	struct synth_kdump c = example("july-triage");
+	struct run x;
+
+	(void)state;
+	run_kdump(&x, &c);
+	assert_string_equal(x.r.kernel.build, "19041.1.amd64fre.vb_release.191206-1406");
+	assert_string_equal(x.r.kernel.process, "csfalcon.exe");
+	assert_int_equal(x.r.kernel.processors, 4);
+	assert_int_equal(x.r.kernel.processor, 2);
+	assert_int_equal(x.r.kernel.uptime, 65);
+	assert_int_equal(x.r.kernel.n_unloaded, 1);
+	assert_string_equal(x.r.kernel.unloaded[0].name, "dam.sys");
+	assert_true(x.r.kernel.unloaded[0].start == SYNTH_KD_AGENT + 0x1000000);
+	assert_string_equal(x.r.modules[0].path, "\\SystemRoot\\system32\\ntoskrnl.exe");
+	assert_string_equal(x.r.modules[0].code_id, "0d8333e61046000");
+	assert_true(x.r.modules[0].base == SYNTH_KD_NT && x.r.modules[0].size == 0x1046000);
+	assert_int_equal(x.r.modules[2].checksum, 0xabc2);
+	run_end(&x);
+	/* the same by page tables and the kernel's own lists */
+	c = example("july-bitmap");
+	run_kdump(&x, &c);
+	assert_string_equal(x.r.kernel.build, "19041.1.amd64fre.vb_release.191206-1406");
+	assert_int_equal(x.r.kernel.processor, 2);
+	assert_int_equal(x.r.kernel.n_unloaded, 1);
+	assert_string_equal(x.r.modules[2].path, "\\SystemRoot\\System32\\drivers\\CSagent.sys");
+	assert_int_equal(x.r.modules[2].checksum, 0xabc2);
+	run_end(&x);
+}
+
+/* ---- which context is the fault's ---- */
+
+static void
+test_exception_and_context_records(void **state)
+{
+	struct synth_kdump c = example("thread-exception");
+	struct run x;
+
+	(void)state;
+	run_kdump(&x, &c);
+	assert_string_equal(x.r.title, "csagent.sys+0xe14ed");
+	assert_string_equal(x.r.kernel.how, "context record of parameter 4");
+	assert_string_equal(x.r.reason, "0x1000007e SYSTEM_THREAD_EXCEPTION_NOT_HANDLED_M: 0xc0000005 "
+					"EXCEPTION_ACCESS_VIOLATION_READ of ffff8405`00000074");
+	assert_int_equal(x.r.class, REASON_ACCESS);
+	assert_int_equal(x.r.subcode, 0xc0000005);
+	assert_int_equal(x.r.frames[1].offset, 0xe1666);
+	run_end(&x);
+	/* a fast fail has no parameter with the instruction: the record behind parameter 3 has it */
+	c.bugcheck = 0x139;
+	c.params[0] = 3;
+	c.params[1] = 0;
+	c.params[2] = SYNTH_KD_RECORD;
+	c.params[3] = 0;
+	c.no_trap_frame = true;
+	run_kdump(&x, &c);
+	assert_string_equal(x.r.title, "csagent.sys+0xe14ed");
+	assert_string_equal(x.r.kernel.how, "exception record of parameter 3");
+	assert_string_equal(x.r.reason, "0x139 KERNEL_SECURITY_CHECK_FAILURE: FAST_FAIL_CORRUPT_LIST_ENTRY");
+	assert_int_equal(x.r.class, REASON_FASTFAIL);
+	run_end(&x);
+	/* its trap frame */
+	c.params[1] = SYNTH_KD_STACK + 0x200;
+	c.no_trap_frame = false;
+	run_kdump(&x, &c);
+	assert_string_equal(x.r.kernel.how, "trap frame of parameter 2");
+	assert_string_equal(x.r.title, "csagent.sys+0xe14ed");
+	run_end(&x);
+}
+
+static void
+test_instruction_parameter(void **state)
+{
+	static const struct {
+		uint32_t code;
+		unsigned ip;
+		const char *reason;
+	} all[] = {
+		{ 0xa, 3, "0xa IRQL_NOT_LESS_OR_EQUAL: write of 00000000`00000008" },
+		{ 0xd1, 3, "0xd1 DRIVER_IRQL_NOT_LESS_OR_EQUAL: write of 00000000`00000008" },
+		{ 0xc5, 3, "0xc5 DRIVER_CORRUPTED_EXPOOL: write of 00000000`00000008" },
+		{ 0xd5, 2, "0xd5 DRIVER_PAGE_FAULT_IN_FREED_SPECIAL_POOL: read of 00000000`00000008" },
+		{ 0x1e, 1, "0x1e KMODE_EXCEPTION_NOT_HANDLED: 0x00000008 unknown 0x00000008" },
+		{ 0x3b, 1, "0x3b SYSTEM_SERVICE_EXCEPTION: 0x00000008 unknown 0x00000008" },
+		{ 0x8e, 1, "0x8e KERNEL_MODE_EXCEPTION_NOT_HANDLED: 0x00000008 unknown 0x00000008" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		for (int frame = 0; frame < 2; frame++) {
+			struct synth_kdump c = { .bugcheck = all[i].code, .params = { 8 }, .no_trap_frame = !frame };
+			struct run x;
+
+			c.params[2] = 1;
+			c.params[all[i].ip] = SYNTH_KD_IP;
+			run_kdump(&x, &c);
+			if (frame == 1)
+				assert_string_equal(x.r.kernel.how, "trap frame on the stack");
+			assert_string_equal(x.r.title, "csagent.sys+0xe14ed");
+			if (all[i].ip == 3)
+				assert_string_equal(x.r.reason, all[i].reason);
+			run_end(&x);
+		}
+}
+
+/* Without an instruction: the frame that the kernel pushed when it took the fault. */
+static void
+test_trap_frame_search(void **state)
+{
+	static const uint32_t codes[] = { 0xbe, 0xfc, 0x7f, 0x133, 0x50 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+		struct synth_kdump c = { .bugcheck = codes[i], .params = { 8 } };
+		struct run x;
+
+		run_kdump(&x, &c);
+		assert_string_equal(x.r.kernel.how, "trap frame found on the stack");
+		assert_string_equal(x.r.title, "csagent.sys+0xe14ed");
+		assert_int_equal(x.r.frames[0].trust, TRIAGE_TRUST_SCAN);
+		run_end(&x);
+	}
+}
+
+/* ---- blame ---- */
+
+/* A fault inside the kernel is its caller's. */
+static void
+test_messengers(void **state)
+{
+	struct synth_kdump c = example("july-triage");
+	struct run x;
+
+	(void)state;
+	c.params[2] = SYNTH_KD_NT + 0x40f1a0;
+	c.no_trap_frame = true;
+	run_kdump(&x, &c);
+	assert_string_equal(x.r.title, "csagent.sys+0xe1666");
+	assert_string_equal(x.r.blame_rule, "messenger: ntoskrnl.exe");
+	assert_int_equal(x.r.frames[0].module, 0);
+	assert_true(x.r.frames[0].pc == SYNTH_KD_NT + 0x40f1a0);
+	run_end(&x);
+	/* called through a bad pointer */
+	c.params[2] = 0x1000;
+	run_kdump(&x, &c);
+	assert_int_equal(x.r.frames[0].module, -1);
+	assert_string_equal(x.r.title, "csagent.sys+0xe1666");
+	run_end(&x);
+	/* what the kernel noticed for its caller */
+	for (size_t i = 0; i < 3; i++) {
+		c = (struct synth_kdump){ .bugcheck = (uint32_t[]){ 0xc4, 0x19, 0xc2 }[i],
+					  .params = { 0x20 },
+					  .no_trap_frame = true };
+		run_kdump(&x, &c);
+		assert_string_equal(x.r.title, "csagent.sys+0xe1666");
+		assert_string_equal(x.r.blame_rule, "messenger: ntoskrnl.exe");
+		run_end(&x);
+	}
+}
+
+/* No driver is accused of hardware, power, or a process that died; there the stop code counts. */
+static void
+test_stop_code(void **state)
+{
+	static const uint32_t codes[] = { 0xef, 0xf4, 0x124, 0x101, 0x9f, 0x7a, 0x12345 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+		struct synth_kdump c = { .bugcheck = codes[i], .params = { 3, 0, SYNTH_KD_IP, 0 } };
+		struct stop_key key = { .code = codes[i],
+					.n_params = 4,
+					.params = { 3, 0, SYNTH_KD_IP, 0 },
+					.os_build = TEXT("10.0.19041") };
+		struct run x;
+
+		run_kdump(&x, &c);
+		assert_true(x.r.has_signature);
+		assert_int_equal(x.r.blamed, -1);
+		assert_string_equal(x.r.blame_rule, "stop-code");
+		assert_string_equal(x.r.module, "");
+		assert_true(x.r.signature == signature_stop_hash(&key));
+		assert_memory_equal(x.r.title, "stop 0x", 7);
+		run_end(&x);
+	}
+}
+
+/* A driver that stops the machine by a code of its own is named. */
+static void
+test_driver_calls_bugcheck(void **state)
+{
+	struct synth_kdump c = { .bugcheck = 0xdeadbeef, .direct_call = true, .no_trap_frame = true };
+	struct run x;
+
+	(void)state;
+	run_kdump(&x, &c);
+	assert_string_equal(x.r.title, "csagent.sys+0x1234");
+	assert_string_equal(x.r.blame_rule, "bugcheck-caller");
+	run_end(&x);
+}
+
+static void
+test_live_dump_is_no_crash(void **state)
+{
+	struct synth_kdump c = { .kind = SYNTH_KDUMP_BITMAP, .bugcheck = 0x161 };
+	struct run x;
+
+	(void)state;
+	run_kdump(&x, &c);
+	assert_int_equal(x.err, ERR_OK);
+	assert_false(x.r.has_signature);
+	assert_string_equal(x.r.reason, "");
+	assert_int_equal(x.r.module_count, 3);
+	run_end(&x);
+}
+
+/* ---- between processes ---- */
+
+static void
+test_wire(void **state)
+{
+	static uint8_t buf[TRIAGE_WIRE_MAX];
+	const struct synth_kdump *c;
+	const char *name;
+
+	(void)state;
+	for (size_t i = 0; (c = synth_kdump_example(i, &name)) != NULL; i++) {
+		struct triage_result back;
+		struct diag diag;
+		struct run x;
+		size_t n;
+
+		run_kdump(&x, c);
+		n = triage_result_encode(&x.r, buf, sizeof(buf));
+		assert_true(n > 0);
+		assert_int_equal(triage_result_decode(x.arena, buf, n, &back, &diag), ERR_OK);
+		assert_true(back.has_kernel && back.kernel.bugcheck == x.r.kernel.bugcheck);
+		assert_memory_equal(back.kernel.params, x.r.kernel.params, sizeof(back.kernel.params));
+		assert_string_equal(back.kernel.kind, x.r.kernel.kind);
+		assert_string_equal(back.kernel.build, x.r.kernel.build);
+		assert_true(back.signature == x.r.signature);
+		assert_string_equal(back.title, x.r.title);
+		run_end(&x);
+	}
+}
+
+/* ---- lies ---- */
+
+static void
+test_lies(void **state)
+{
+	static const struct {
+		const char *name, *what;
+		size_t at; /* from the second header */
+		uint64_t v;
+		unsigned width;
+	} lies[] = {
+		{ "july-triage", "drivers without end", 0x34, UINT32_MAX, 4 },
+		{ "july-triage", "drivers behind the end", 0x30, UINT32_MAX, 4 },
+		{ "july-triage", "blocks without end", 0x7c, UINT32_MAX, 4 },
+		{ "july-triage", "blocks behind the end", 0x78, UINT32_MAX, 4 },
+		{ "july-triage", "a stack larger than the file", 0x2c, UINT32_MAX, 4 },
+		{ "july-triage", "unloaded drivers in the middle of nowhere", 0x18, 0xf98, 4 },
+		{ "july-triage", "larger than the file", 0x04, UINT32_MAX, 4 },
+		{ "july-bitmap", "a terabyte of bits", 0x30, UINT64_C(1) << 40, 8 },
+		{ "july-bitmap", "all bits there are", 0x30, UINT64_MAX, 8 },
+		{ "july-bitmap", "no bits", 0x30, 0, 8 },
+		{ "july-bitmap", "pages behind the end", 0x20, UINT64_MAX - 4095, 8 },
+		{ "july-bitmap", "no pages", 0x28, 0, 8 },
+		{ "july-ranges", "pages behind the end", 0x18, UINT64_MAX, 8 },
+		{ "july-ranges", "a range of all memory", 0x38, UINT64_MAX, 8 },
+		{ "july-ranges", "a range at the end of memory", 0x30, UINT64_MAX, 8 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+		struct synth_kdump c = example(lies[i].name);
+		struct synth_kdump_places w;
+		struct synth s = { 0 };
+		struct run x;
+
+		synth_kdump(&s, &c, &w);
+		synth_patch(&s, w.triage + lies[i].at, lies[i].v, lies[i].width);
+		run_bytes(&x, s.p, s.len);
+		if (x.err != ERR_OK || !x.r.partial)
+			fail_msg("%s: error %d", lies[i].what, x.err);
+		assert_string_equal(triage_format_name(x.r.format), "windows-kernel-dump");
+		run_end(&x);
+		synth_free(&s);
+	}
+}
+
+/* Runs of the header, in both widths. */
+static void
+test_lying_runs(void **state)
+{
+	static const char *const names[] = { "july-full", "july-x86-full" };
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++)
+		for (unsigned lie = 0; lie < 4; lie++) {
+			struct synth_kdump c = example(names[i]);
+			size_t at = i == 0 ? 0x88 : 0x64, w = i == 0 ? 8 : 4;
+			struct synth s = { 0 };
+			struct run x;
+
+			synth_kdump(&s, &c, NULL);
+			if (lie == 0)
+				synth_patch(&s, at, UINT32_MAX, 4);
+			else if (lie == 1)
+				synth_patch(&s, at, 0, 4);
+			else if (lie == 2)
+				synth_patch(&s, at + 3 * w, UINT64_MAX, (unsigned)w); /* pages of the first */
+			else
+				synth_patch(&s, at + 2 * w, UINT64_MAX, (unsigned)w); /* its number */
+			run_bytes(&x, s.p, s.len);
+			assert_int_equal(x.err, ERR_OK);
+			assert_true(x.r.partial);
+			assert_int_equal(x.r.module_count, 0);
+			run_end(&x);
+			synth_free(&s);
+		}
+}
+
+/* Every entry of every page table may point back at any table. */
+static void
+test_page_tables_that_loop(void **state)
+{
+	struct synth_kdump c = example("july-full");
+	struct synth s = { 0 };
+	uint64_t root;
+	size_t pages;
+	struct run x;
+
+	(void)state;
+	synth_kdump(&s, &c, NULL);
+	memcpy(&root, s.p + 0x10, 8);
+	root &= ~UINT64_C(0xfff);
+	pages = (s.len - 0x2000) / 4096;
+	for (size_t i = 0; i < pages; i++)
+		for (size_t j = 0; j < 4096; j += 8)
+			synth_patch(&s, 0x2000 + 4096 * i + j, root | 3, 8);
+	run_bytes(&x, s.p, s.len);
+	assert_int_equal(x.err, ERR_OK);
+	run_end(&x);
+	synth_free(&s);
+}
+
+static void
+test_driver_list_that_loops(void **state)
+{
+	struct synth_kdump c = example("july-full");
+	struct run x;
+
+	(void)state;
+	c.list_loops = true;
+	run_kdump(&x, &c);
+	assert_int_equal(x.err, ERR_OK);
+	assert_true(x.r.partial);
+	assert_string_equal(x.r.partial_what, "the list of drivers runs in a circle");
+	assert_string_equal(x.r.title, "csagent.sys+0xe14ed");
+	run_end(&x);
+}
+
+/* A page on its way to the page file is not there, even if its number is. */
+static void
+test_transition_pages_are_absent(void **state)
+{
+	struct synth_kdump c = example("july-full");
+	struct synth s = { 0 };
+	struct run x;
+	size_t changed = 0;
+
+	(void)state;
+	synth_kdump(&s, &c, NULL);
+	for (size_t at = 0x2000; at + 8 <= s.len; at += 8) {
+		uint64_t e;
+
+		memcpy(&e, s.p + at, 8);
+		/* the page tables' entries of single pages, by what the builder makes them */
+		if ((e & 0xfff) == 3 && e < 0x100000) {
+			synth_patch(&s, at, (e & ~UINT64_C(1)) | 0x800, 8);
+			changed++;
+		}
+	}
+	assert_true(changed > 0);
+	run_bytes(&x, s.p, s.len);
+	assert_int_equal(x.err, ERR_OK);
+	assert_true(x.r.partial);
+	assert_int_equal(x.r.module_count, 0);
+	run_end(&x);
+	synth_free(&s);
+}
+
+/* Cut anywhere it is read as far as it goes. */
+static void
+test_truncated(void **state)
+{
+	static const char *const names[] = { "july-triage", "july-full", "july-bitmap", "july-x86-pae" };
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++) {
+		struct synth_kdump c = example(names[i]);
+		size_t header = c.x86 ? 0x1000 : 0x2000;
+		struct synth s = { 0 };
+
+		synth_kdump(&s, &c, NULL);
+		for (size_t n = 8; n < s.len; n += n < header + 0x200 ? 61 : 1021) {
+			struct run x;
+
+			run_bytes(&x, s.p, n);
+			if (n < header)
+				assert_int_equal(x.err, ERR_TRUNCATED);
+			else
+				assert_true(x.err == ERR_OK && x.r.kernel.bugcheck == 0x50);
+			run_end(&x);
+		}
+		synth_free(&s);
+	}
+}
+
+/* ---- the table ---- */
+
+static void
+test_table(void **state)
+{
+	const struct bugcheck *b = bugcheck_find(0x1000008e);
+	const uint64_t params[4] = { 0, 0x10, 0, 0 };
+
+	(void)state;
+	assert_int_equal(b->code, 0x8e);
+	assert_int_equal(b->ip, 2);
+	assert_string_equal(bugcheck_find(0xd1)->meaning[3], "instruction that referenced it");
+	assert_string_equal(bugcheck_find(0x77777777)->meaning[0], "");
+	assert_string_equal(bugcheck_value(0x139, 0, 2), "FAST_FAIL_STACK_COOKIE_CHECK_FAILURE");
+	assert_string_equal(bugcheck_value(0x1000007f, 0, 8), "double fault, mostly an exhausted stack");
+	assert_null(bugcheck_value(0x50, 3, 0x99));
+	assert_int_equal(bugcheck_access(bugcheck_find(0x50), params), BUGCHECK_EXECUTE);
+	/* sorted, so that every row is found, and no parameter is out of range */
+	for (uint32_t code = 1; code < 0x400; code++) {
+		b = bugcheck_find(code);
+		assert_true(b->code == code || b->code == 0);
+		assert_true(b->ip <= 4 && b->context <= 4 && b->record <= 4 && b->trap <= 4 && b->status <= 4 &&
+			    b->address <= 4 && b->access <= 4);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_july_2024),
+		cmocka_unit_test(test_frames),
+		cmocka_unit_test(test_facts),
+		cmocka_unit_test(test_exception_and_context_records),
+		cmocka_unit_test(test_instruction_parameter),
+		cmocka_unit_test(test_trap_frame_search),
+		cmocka_unit_test(test_messengers),
+		cmocka_unit_test(test_stop_code),
+		cmocka_unit_test(test_driver_calls_bugcheck),
+		cmocka_unit_test(test_live_dump_is_no_crash),
+		cmocka_unit_test(test_wire),
+		cmocka_unit_test(test_lies),
+		cmocka_unit_test(test_lying_runs),
+		cmocka_unit_test(test_page_tables_that_loop),
+		cmocka_unit_test(test_driver_list_that_loops),
+		cmocka_unit_test(test_transition_pages_are_absent),
+		cmocka_unit_test(test_truncated),
+		cmocka_unit_test(test_table),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
