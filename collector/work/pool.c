@@ -23,6 +23,8 @@
 #define START_US     10000000 /* a worker that is not ready by then has failed */
 #define BACKOFF_US   1000000  /* before a failed worker or zygote is started again */
 #define WORKER_CPU_S 600u     /* CPU of a worker's life; replaced at half of it */
+#define SAY_US       10000000 /* so long, */
+#define SAY_MAX      20u      /* so many lines about lost workers */
 #define ZYGOTE_TAG   UINT64_MAX
 
 enum worker_state { WORKER_DOWN, WORKER_STARTING, WORKER_READY };
@@ -47,6 +49,8 @@ struct pool {
 	int epoll;
 	uint32_t next_id;
 	uint32_t pending;
+	uint32_t said; /* log lines since said_us */
+	int64_t said_us;
 	struct pool_job *first, **last; /* not given to a worker yet */
 	struct worker workers[MAX_WORKERS];
 	uint8_t copy[SERVE_SLOT_BYTES];
@@ -82,6 +86,21 @@ finish(struct pool *p, struct pool_job *job, enum err outcome, size_t result_siz
 	job->result = p->copy;
 	job->result_size = result_size;
 	job->done(job);
+}
+
+/* Hostile dumps by the thousand cost as many workers; the log need not tell of each. */
+static bool
+may_say(struct pool *p)
+{
+	const int64_t now = clock_boot_us();
+
+	if (now - p->said_us >= SAY_US) {
+		if (p->said > SAY_MAX)
+			log_warn("triage", "%u more messages about lost workers were left out", p->said - SAY_MAX);
+		p->said_us = now;
+		p->said = 0;
+	}
+	return p->said++ < SAY_MAX;
 }
 
 /* ---- workers ---- */
@@ -173,11 +192,11 @@ worker_end(struct pool *p, struct worker *w, enum err blame, int64_t now)
 		else
 			push_front(p, job);
 	}
-	if (guilty != NULL)
+	if (guilty != NULL && may_say(p))
 		log_warn("triage", "worker %u %s an image of %llu bytes", w->id,
 			 blame == ERR_TIMEOUT ? "took too long over" : "was lost with",
 			 (unsigned long long)guilty->size);
-	else if (w->state == WORKER_STARTING)
+	else if (guilty == NULL && w->state == WORKER_STARTING && may_say(p))
 		log_warn("triage", "worker %u did not start", w->id);
 	w->retry_us = guilty != NULL || w->served != 0 ? now : now + BACKOFF_US;
 	worker_close(w);
@@ -326,7 +345,7 @@ worker_exited(struct pool *p, uint32_t id, int status)
 {
 	if (status == -1)
 		log_warn("triage", "worker %u: fork failed", id);
-	else if (WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL) /* that one is mostly ours */
+	else if (WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL && may_say(p)) /* that one is mostly ours */
 		log_warn("triage", "worker %u was killed by signal %d", id, WTERMSIG(status));
 	else if (WIFEXITED(status) && WEXITSTATUS(status) != 0)
 		log_warn("triage", "worker %u left with status %d", id, WEXITSTATUS(status));
