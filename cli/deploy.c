@@ -306,6 +306,7 @@ print_evidence(const json_t *v)
 static void
 print_deployment(const json_t *d)
 {
+	static const char *const what[] = { "artefact", "version" };
 	const json_t *plan = json_object_get(d, "plan"), *ring, *module;
 	size_t i;
 
@@ -313,12 +314,15 @@ print_deployment(const json_t *d)
 	fputs("  ", stdout);
 	print_verdict(d);
 	print_evidence(d);
-	fputs("  artefact ", stdout);
-	print_text(stdout, json_member(plan, "artefact"));
-	fputs(", version ", stdout);
-	print_text(stdout, json_member(plan, "version"));
-	printf("; assigned by %s, mode %s, created %s\n", json_member(plan, "assignment"), json_member(plan, "mode"),
-	       json_member(d, "created"));
+	printf("  created %s, mode %s, assigned by %s", json_member(d, "created"), json_member(plan, "mode"),
+	       json_member(plan, "assignment"));
+	for (i = 0; i < sizeof(what) / sizeof(what[0]); i++) {
+		if (json_member(plan, what[i])[0] == '\0')
+			continue;
+		printf("; %s ", what[i]);
+		print_text(stdout, json_member(plan, what[i]));
+	}
+	putchar('\n');
 	json_array_foreach(json_object_get(plan, "modules"), i, module)
 	{
 		fputs(i == 0 ? "  modules " : ", ", stdout);
@@ -330,7 +334,10 @@ print_deployment(const json_t *d)
 	{
 		fputs(i == 0 ? "  rings " : ", ", stdout);
 		print_text(stdout, json_member(ring, "name"));
-		printf(" (%lld hosts)", json_count(ring, "hosts"));
+		if (json_is_null(json_object_get(ring, "hosts")))
+			fputs(" (the rest)", stdout);
+		else
+			printf(" (%lld hosts)", json_count(ring, "hosts"));
 	}
 	if (i > 0)
 		putchar('\n');

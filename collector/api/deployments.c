@@ -149,7 +149,10 @@ ask_show(struct call *c, const struct ledger *l)
 	for (uint32_t i = 0; i < d.n_rings; i++) {
 		jsonout_open(j, NULL, '{');
 		jsonout_text(j, "name", d.rings[i].name);
-		jsonout_u64(j, "hosts", d.rings[i].size);
+		if (d.rings[i].rest)
+			jsonout_null(j, "hosts");
+		else
+			jsonout_u64(j, "hosts", d.rings[i].size);
 		jsonout_close(j, '}');
 	}
 	jsonout_close(j, ']');

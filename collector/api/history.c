@@ -7,7 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <jansson.h>
+
 #include "base/crypto.h"
+#include "base/diag.h"
 #include "base/signature.h"
 #include "collector/api/call.h"
 #include "collector/api/words.h"
@@ -42,10 +45,105 @@ json_member(struct jsonout *j, const char *key, const char *json)
 	}
 }
 
+/* ---- what triage found ---- */
+
+static const char *
+text_in(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s != NULL && s[0] != '\0' ? s : NULL;
+}
+
+/* The database has no unsigned 64-bit integers: addresses come back as they went in. */
+static uint64_t
+number_in(const json_t *o, const char *key)
+{
+	return (uint64_t)json_integer_value(json_object_get(o, key));
+}
+
+static const char *
+outcome_name(uint64_t code)
+{
+	static const char *const names[] = {
+		[ERR_OK] = "read",	       [ERR_TRUNCATED] = "truncated",
+		[ERR_MALFORMED] = "malformed", [ERR_LIMIT] = "limit",
+		[ERR_UNSUPPORTED] = "unsupported", [ERR_ABSENT] = "absent",
+		[ERR_NOMEM] = "memory",	       [ERR_TIMEOUT] = "timeout",
+		[ERR_CRASHED] = "crashed",
+	};
+
+	return code < sizeof(names) / sizeof(names[0]) ? names[code] : "other";
+}
+
+static void
+triage_frames(struct jsonout *j, const json_t *all)
+{
+	size_t i;
+	json_t *f;
+
+	jsonout_open(j, "frames", '[');
+	json_array_foreach(all, i, f)
+	{
+		jsonout_open(j, NULL, '{');
+		jsonout_string(j, "module", text_in(f, "module"));
+		jsonout_string(j, "module_id", text_in(f, "module_id"));
+		jsonout_string(j, "offset", text_in(f, "module_offset"));
+		jsonout_string(j, "trust", words_trust((uint32_t)number_in(f, "trust")));
+		jsonout_string(j, "function", text_in(f, "function"));
+		jsonout_close(j, '}');
+	}
+	jsonout_close(j, ']');
+}
+
+static void
+triage_members(struct jsonout *j, const json_t *o)
+{
+	static const char *const texts[] = { "format", "os", "arch", "reason", "module", "module_id", "module_version" };
+	const char *sha256 = text_in(o, "sha256"), *error = text_in(o, "error");
+	const bool named = text_in(o, "module") != NULL;
+
+	jsonout_string(j, "outcome", outcome_name(number_in(o, "outcome")));
+	jsonout_string(j, "error", error);
+	jsonout_string(j, "sha256", sha256 != NULL && sha256[0] == '\\' ? sha256 + 2 : sha256); /* \x… of a bytea */
+	jsonout_bool(j, "partial", json_is_true(json_object_get(o, "partial")));
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		jsonout_string(j, texts[i], text_in(o, texts[i]));
+	if (error != NULL) {
+		jsonout_null(j, "address");
+		jsonout_null(j, "offset");
+		jsonout_null(j, "crashing_thread");
+		jsonout_null(j, "reason_class");
+	} else {
+		jsonout_hex(j, "address", number_in(o, "address"));
+		if (named)
+			jsonout_hex(j, "offset", number_in(o, "offset"));
+		else
+			jsonout_null(j, "offset");
+		jsonout_u64(j, "crashing_thread", number_in(o, "crashing_thread"));
+		jsonout_string(j, "reason_class", reason_class_name((enum reason_class)number_in(o, "reason_class")));
+	}
+	words_signature_id(j, "signature", number_in(o, "signature"));
+	jsonout_u64(j, "thread_count", number_in(o, "thread_count"));
+	jsonout_u64(j, "module_count", number_in(o, "module_count"));
+	jsonout_string(j, "rule", text_in(o, "rule"));
+	triage_frames(j, json_object_get(o, "frames"));
+}
+
 void
 history_triage(struct jsonout *j, const struct store_query *q)
 {
-	json_member(j, "triage_result", q->answer == STORE_FOUND && q->n == 1 ? q->reports[0].triage : "");
+	const char *json = q->answer == STORE_FOUND && q->n == 1 ? q->reports[0].triage : "";
+	json_t *o = json[0] != '\0' ? json_loads(json, 0, NULL) : NULL;
+
+	if (!json_is_object(o))
+		jsonout_null(j, "triage_result");
+	else {
+		jsonout_open(j, "triage_result", '{');
+		triage_members(j, o);
+		jsonout_close(j, '}');
+	}
+	json_decref(o);
 }
 
 void

@@ -18,6 +18,27 @@ text_or_null(struct jsonout *j, const char *key, struct text t)
 		jsonout_null(j, key);
 }
 
+/* The ledger keeps a set as its canonical text: a line name=value each, sorted. */
+static void
+pairs(struct jsonout *j, const char *key, struct text set)
+{
+	jsonout_open(j, key, '[');
+	while (set.len > 0) {
+		const char *nl = memchr(set.at, '\n', set.len);
+		struct text line = { set.at, nl != NULL ? (size_t)(nl - set.at) : set.len };
+		const char *eq = memchr(line.at, '=', line.len);
+		size_t name = eq != NULL ? (size_t)(eq - line.at) : line.len, past = nl != NULL ? line.len + 1 : line.len;
+
+		jsonout_open(j, NULL, '{');
+		jsonout_text(j, "name", (struct text){ line.at, name });
+		jsonout_text(j, "value", (struct text){ line.at + name + (eq != NULL), line.len - name - (eq != NULL) });
+		jsonout_close(j, '}');
+		set.at += past;
+		set.len -= past;
+	}
+	jsonout_close(j, ']');
+}
+
 /* Deployments that served the host. */
 static void
 served(struct jsonout *j, const struct ledger *l, const struct host_view *h)
@@ -70,8 +91,8 @@ ask_host(struct call *c, const struct ledger *l)
 	text_or_null(j, "product", h.product);
 	text_or_null(j, "os_build", h.os_build);
 	text_or_null(j, "hw_class", h.hw_class);
-	text_or_null(j, "content", h.content);
-	text_or_null(j, "labels", h.labels);
+	pairs(j, "content", h.content);
+	pairs(j, "labels", h.labels);
 	served(j, l, &h);
 	jsonout_close(j, '}');
 }

@@ -31,14 +31,6 @@ text_or_null(struct jsonout *j, const char *key, struct text t)
 		jsonout_null(j, key);
 }
 
-static const char *
-trust_name(uint32_t trust)
-{
-	static const char *const names[] = { "unknown", "context", "cfi", "frame_pointer", "scan" };
-
-	return names[trust < sizeof(names) / sizeof(names[0]) ? trust : 0];
-}
-
 static void
 frames(struct jsonout *j, const struct report *r)
 {
@@ -51,7 +43,7 @@ frames(struct jsonout *j, const struct report *r)
 		text_or_null(j, "module", all[i].module);
 		text_or_null(j, "module_id", all[i].module_id);
 		jsonout_hex(j, "offset", all[i].offset);
-		jsonout_string(j, "trust", trust_name(all[i].trust));
+		jsonout_string(j, "trust", words_trust(all[i].trust));
 		text_or_null(j, "function", all[i].function);
 		jsonout_close(j, '}');
 	}

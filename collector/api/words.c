@@ -20,6 +20,14 @@ words_kind(unsigned kind)
 	return kinds_by_gravity[kind < REPORT_N_KINDS ? kind : REPORT_UNKNOWN];
 }
 
+const char *
+words_trust(unsigned trust)
+{
+	static const char *const names[] = { "unknown", "context", "cfi", "frame_pointer", "scan" };
+
+	return names[trust < sizeof(names) / sizeof(names[0]) ? trust : 0];
+}
+
 int
 words_kind_parse(const char *name, uint8_t *bit_out)
 {

@@ -13,6 +13,7 @@ struct api;
 /* Pieces of JSON that several answers share. */
 
 const char *words_kind(unsigned kind);                    /* enum report_kind: "boot-critical" */
+const char *words_trust(unsigned trust);                  /* faultline.Trust: "frame_pointer" */
 int words_kind_parse(const char *name, uint8_t *bit_out); /* its bit in kinds; -1: no kind */
 void words_kinds(struct jsonout *j, uint8_t kinds);       /* "kinds": [...] and "kind": the gravest */
 

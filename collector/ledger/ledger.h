@@ -148,6 +148,7 @@ size_t ledger_keys(const struct ledger *l, const struct key_query *q, uint32_t *
 struct ring_view {
 	struct text name;
 	uint64_t size; /* planned; of a percentage, of the eligible hosts now */
+	bool rest;     /* whoever is left; size is 0 */
 };
 #define DEPLOYMENT_MAX_RINGS   32
 #define DEPLOYMENT_MAX_MODULES 64

@@ -417,6 +417,7 @@ ledger_deployment(const struct ledger *l, uint32_t no, struct deployment_view *o
 		uint64_t size = deployment_ring_size(d, i);
 
 		out->rings[i].name = text_of(d->msg->rings[i]->name);
+		out->rings[i].rest = size == UINT64_MAX;
 		out->rings[i].size = size != UINT64_MAX ? size : 0;
 	}
 	return true;

@@ -74,7 +74,8 @@ def test_heartbeat_versions_and_goodbye(daemon, programs, tmp_path):
                   "--product", "sensor").start()
     agent.line("connected")
     h = daemon.until(lambda: host(daemon), "the host")
-    assert "engine=7.15" in h["content"] and "sensor-rules=291-32" in h["content"] and h["product"] == "sensor"
+    assert h["content"] == [{"name": "engine", "value": "7.15"}, {"name": "sensor-rules", "value": "291-32"}]
+    assert h["product"] == "sensor"
     assert not h["goodbye"]
     assert agent.end() == 0
     daemon.until(lambda: host(daemon)["goodbye"], "the goodbye")

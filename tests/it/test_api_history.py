@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the API tells out of the database, and what it says when there is none."""
+import hashlib
 import os
+import re
 
 import fleet
 
@@ -50,6 +52,21 @@ def test_what_triage_found(make_daemon, programs):
     stored(daemon, answer["id"])
     found = daemon.until(lambda: daemon.get(f"/v1/reports/{answer['id']}").json["triage_result"], "the triage result")
     assert found["module"] != "claimed.so" and found["format"] == "minidump"
+    assert found["outcome"] == "read" and found["error"] is None and found["sha256"] == hashlib.sha256(dump).hexdigest()
+    assert re.fullmatch("s1-[0-9a-f]{16}", found["signature"]) and found["offset"].startswith("0x")
+    assert found["address"].startswith("0x") and found["reason_class"] in ("access", "abort", "arithmetic", "other")
+    assert found["frames"][0]["trust"] == "context" and found["frames"][0]["offset"].startswith("0x")
+    assert set(found["frames"][0]) == {"module", "module_id", "offset", "trust", "function"}
+
+
+def test_what_triage_could_not_read(make_daemon):
+    daemon = make_daemon(database="")
+    answer = daemon.report({"host": "a", "module": "m.so", "offset": 1, "has_dump": True})
+    assert daemon.ingest("PUT", answer["put_url"], b"no dump at all", headers=OCTETS).status == 200
+    stored(daemon, answer["id"])
+    found = daemon.until(lambda: daemon.get(f"/v1/reports/{answer['id']}").json["triage_result"], "the triage result")
+    assert found["outcome"] == "unsupported" and found["error"] and found["address"] is None and found["signature"] is None
+    assert found["frames"] == [] and found["sha256"] == hashlib.sha256(b"no dump at all").hexdigest()
 
 
 def test_no_database_is_said(daemon):

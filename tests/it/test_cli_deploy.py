@@ -39,6 +39,8 @@ def test_the_life_of_a_deployment(daemon, deploy, tmp_path):
         fleet.crash(daemon, i)
     daemon.until(lambda: daemon.get("/v1/deployments/d1/verdict").json["verdict"] == "halt", "the halt")
     show = deploy("show", "d1").stdout
+    assert "canary (10 hosts), early (" in show and "rest (the rest)" in show
+    assert daemon.get("/v1/deployments/d1").json["rings"][2] == {"name": "rest", "hosts": None}
     assert "halt (halted)" in show and "csagent.sys+0xe14ed" in show and show.count("  report ") == 3
     assert json.loads(deploy("show", "d1", "--json").stdout)["evidence"]["hosts"] == 3
     assert deploy("list").stdout.startswith("halt     d1 ")
