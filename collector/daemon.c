@@ -129,6 +129,12 @@ env_stored(void *arg)
 	return projector_position(((struct daemon *)arg)->projector);
 }
 
+static uint64_t
+env_behind(void *arg)
+{
+	return fold_behind(((struct daemon *)arg)->fold);
+}
+
 static size_t
 env_halted(void *arg, const struct text **ids_out, uint64_t *version_out)
 {
@@ -339,6 +345,7 @@ start_gates(struct daemon *d, char *err, size_t err_size)
 	d->env.identity = env_identity;
 	d->env.tokens = env_tokens;
 	d->env.want_dump = env_want_dump;
+	d->env.behind = env_behind;
 	d->env.halted = env_halted;
 	d->env.advice = env_advice;
 	snprintf(http, sizeof(http), "%s", s->listen);

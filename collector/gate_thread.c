@@ -15,11 +15,16 @@
 #include "collector/gate_thread.h"
 #include "collector/loop.h"
 
+/* A batch of 512 KiB folds in 2 to 5 ms. */
+#define BEHIND_HOLD   4
+#define BEHIND_RESUME 2
+
 struct gate_thread {
 	struct gate    gate;
 	struct ingest *ingest;
 	struct stream *stream;
-	struct event  *outcomes, *second;
+	struct event  *outcomes, *second, *look_again;
+	bool	       held;
 	struct loop   *loop;
 };
 
@@ -44,11 +49,41 @@ on_second(evutil_socket_t fd, short what, void *arg)
 		     log_pressure(t->gate.env->log) >= LOG_PRESSURE_THIN_PRESENCE);
 }
 
+/* Verdicts must not wait behind a flood: past a few batches that the ledger has not folded,
+ * senders wait instead, in their own socket buffers. */
+static void
+mind_the_ledger(struct gate_thread *t)
+{
+	static const struct timeval soon = { 0, 2000 };
+	uint64_t behind = t->gate.env->behind(t->gate.env->arg);
+
+	if (behind > 0)		/* it is the ledger that is slow: what is on its way counts too */
+		behind += intake_in_flight(t->gate.intake);
+	if (behind > (t->held ? BEHIND_RESUME : BEHIND_HOLD)) {
+		if (!t->held)
+			intake_hold(t->gate.intake, true);
+		t->held = true;
+		evtimer_add(t->look_again, &soon);
+	} else if (t->held) {
+		t->held = false;
+		intake_hold(t->gate.intake, false);
+	}
+}
+
+static void
+on_look_again(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	mind_the_ledger(arg);
+}
+
 static void
 turn(void *arg)
 {
 	struct gate_thread *t = arg;
 
+	mind_the_ledger(t);
 	intake_flush(t->gate.intake);
 	stream_reap(t->stream);
 }
@@ -87,6 +122,8 @@ release(struct gate_thread *t)
 		event_free(t->outcomes);
 	if (t->second != NULL)
 		event_free(t->second);
+	if (t->look_again != NULL)
+		event_free(t->look_again);
 	loop_free(t->loop);
 	roster_free(t->gate.roster);
 	if (t->gate.intake != NULL && intake_in_flight(t->gate.intake) == 0)
@@ -115,7 +152,8 @@ gate_thread_start(const struct gate_env *env, uint32_t number, roster_find *find
 	if ((g->base = event_base_new()) == NULL || (g->intake = intake_new(env->log)) == NULL ||
 	    (g->roster = roster_new(number, find, arg)) == NULL || (t->loop = loop_new(g->base, &ops, t)) == NULL ||
 	    (t->outcomes = event_new(g->base, intake_fd(g->intake), EV_READ | EV_PERSIST, on_outcomes, t)) == NULL ||
-	    (t->second = event_new(g->base, -1, EV_PERSIST, on_second, t)) == NULL)
+	    (t->second = event_new(g->base, -1, EV_PERSIST, on_second, t)) == NULL ||
+	    (t->look_again = evtimer_new(g->base, on_look_again, t)) == NULL)
 		goto fail;
 	if ((t->ingest = ingest_new(g, http_addr, err, err_size)) == NULL ||
 	    (t->stream = stream_new(g, stream_addr, err, err_size)) == NULL)

@@ -36,6 +36,7 @@ struct fold {
 	pthread_t thread;
 	_Atomic bool stop, caught_up;
 	_Atomic uint64_t position;
+	_Atomic uint64_t folded; /* like position, but not visible yet */
 	_Atomic(const char *) failed;
 	char failure[256];
 	_Atomic uint64_t interval_us, interval_records;
@@ -527,6 +528,7 @@ fold_batch(struct fold *f, const struct batch_view *b)
 		give_up(f, "the log is damaged at %llu", (unsigned long long)b->first);
 	if (e != ERR_OK)
 		return false;
+	atomic_store(&f->folded, b->next);
 	if (f->o.outcomes != NULL)
 		f->o.outcomes->decided(f->o.outcomes->arg, b->next);
 	new_day(f);
@@ -796,6 +798,16 @@ fold_configure(struct fold *f, uint64_t snapshot_interval_ms, uint64_t snapshot_
 {
 	atomic_store(&f->interval_us, snapshot_interval_ms * 1000);
 	atomic_store(&f->interval_records, snapshot_records > 0 ? snapshot_records : UINT64_MAX);
+}
+
+uint64_t
+fold_behind(const struct fold *f)
+{
+	uint64_t end = counter_get(COUNTER_log_end), folded = atomic_load(&f->folded);
+
+	if (!fold_caught_up(f) || fold_failed(f) != NULL || folded == 0 || folded >= end)
+		return 0;
+	return (end - folded) >> 16;	/* since we are caught up, positions are of this run: dense */
 }
 
 uint64_t

@@ -51,6 +51,9 @@ void fold_configure(struct fold *f, uint64_t snapshot_interval_ms, uint64_t snap
 
 /* Everything before this position is folded and visible.  Any thread. */
 uint64_t fold_position(const struct fold *f);
+/* Batches in the log that are not folded; 0 while the fold is still catching up or has
+ * stopped, because then nobody should wait for it.  Any thread, cheap. */
+uint64_t fold_behind(const struct fold *f);
 /* The log as it was when fold_start() ran has been folded (readiness). */
 bool fold_caught_up(const struct fold *f);
 /* NULL, or why the thread stopped folding (an unknown record that may not be skipped,

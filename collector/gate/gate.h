@@ -32,6 +32,10 @@ struct gate_env {
 	/* Would we like a dump of this crash?  `signature` is its exact rung (base/signature.h). */
 	bool (*want_dump)(void *arg, uint16_t tenant, uint64_t signature);
 
+	/* Batches in the log that the ledger has not folded: gates stop reading while these are
+	 * many, so that a flood delays no verdict. */
+	uint64_t (*behind)(void *arg);
+
 	/* Ids of halted deployments, for acks: n texts, valid for the loop turn.  *version_out
 	 * changes whenever the list does. */
 	size_t (*halted)(void *arg, const struct text **ids_out, uint64_t *version_out);

@@ -33,7 +33,7 @@ struct intake {
 	struct intake_group *group;	/* between begin and commit */
 	enum log_class	 class;
 	uint32_t	 in_flight;
-	bool		 broken, full, waiting;
+	bool		 broken, full, waiting, held;
 	void	       (*on_room)(void *arg);
 	void		*on_room_arg;
 	/* to take a group back */
@@ -114,6 +114,16 @@ finish_batch(struct batch *b, enum log_outcome outcome, uint64_t first)
 }
 
 static void
+tell_room(struct intake *in)
+{
+	if (!in->waiting || !intake_ready(in))
+		return;
+	in->waiting = false;
+	if (in->on_room != NULL)
+		in->on_room(in->on_room_arg);
+}
+
+static void
 on_outcome(struct log_submission *s)
 {
 	struct batch *b = s->arg;
@@ -123,11 +133,7 @@ on_outcome(struct log_submission *s)
 	if (s->outcome == LOG_UNKNOWN)
 		in->broken = true;
 	finish_batch(b, s->outcome, s->first);
-	if (in->waiting && intake_ready(in)) {
-		in->waiting = false;
-		if (in->on_room != NULL)
-			in->on_room(in->on_room_arg);
-	}
+	tell_room(in);
 }
 
 /* ---- submission ---- */
@@ -358,9 +364,19 @@ intake_ready(const struct intake *in)
 
 	if (in->broken)
 		return true;	/* let the gate answer, not hang */
+	if (in->held)
+		return false;
 	for (const struct batch *b = in->free; b != NULL && spare < 4; b = b->next)
 		spare++;
 	return spare >= 4;	/* room for a large frame */
+}
+
+void
+intake_hold(struct intake *in, bool hold)
+{
+	in->held = hold;
+	if (!hold)
+		tell_room(in);
 }
 
 void

@@ -60,6 +60,9 @@ void intake_abandon(struct intake *in);		/* nothing of the group is logged; done
 /* After DURABLE: the position of record i of the group. */
 uint64_t intake_position(const struct intake_group *g, uint32_t i);
 
+/* Hold back (or no longer): intake_ready() is false whatever room there is. */
+void intake_hold(struct intake *in, bool hold);
+
 /* May a group be started now?  When not, on_room(arg) is called later on this loop. */
 bool intake_ready(const struct intake *in);
 void intake_on_room(struct intake *in, void (*fn)(void *arg), void *arg);

@@ -206,6 +206,32 @@ test_back_pressure(void **state)
 	intake_free(in);
 }
 
+static void
+count_room(void *arg)
+{
+	++*(int *)arg;
+}
+
+static void
+test_held_back_until_let_go(void **state)
+{
+	struct hand_log h = { { &hand_ops }, { 0 }, 0, LOG_QUEUED, 0 };
+	struct intake *in = intake_new(&h.log);
+	int told = 0;
+
+	(void)state;
+	intake_hold(in, true);
+	assert_false(intake_ready(in));
+	intake_on_room(in, count_room, &told);
+	assert_int_equal(told, 0);
+	intake_hold(in, false);
+	assert_true(intake_ready(in));
+	assert_int_equal(told, 1);
+	intake_hold(in, false);
+	assert_int_equal(told, 1);
+	intake_free(in);
+}
+
 int
 main(void)
 {
@@ -216,6 +242,7 @@ main(void)
 		cmocka_unit_test(test_busy_log_keeps_batches_in_order),
 		cmocka_unit_test(test_full_log_refuses_and_says_so),
 		cmocka_unit_test(test_back_pressure),
+		cmocka_unit_test(test_held_back_until_let_go),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
