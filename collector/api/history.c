@@ -66,11 +66,9 @@ static const char *
 outcome_name(uint64_t code)
 {
 	static const char *const names[] = {
-		[ERR_OK] = "read",	       [ERR_TRUNCATED] = "truncated",
-		[ERR_MALFORMED] = "malformed", [ERR_LIMIT] = "limit",
-		[ERR_UNSUPPORTED] = "unsupported", [ERR_ABSENT] = "absent",
-		[ERR_NOMEM] = "memory",	       [ERR_TIMEOUT] = "timeout",
-		[ERR_CRASHED] = "crashed",
+		[ERR_OK] = "read",      [ERR_TRUNCATED] = "truncated",     [ERR_MALFORMED] = "malformed",
+		[ERR_LIMIT] = "limit",  [ERR_UNSUPPORTED] = "unsupported", [ERR_ABSENT] = "absent",
+		[ERR_NOMEM] = "memory", [ERR_TIMEOUT] = "timeout",         [ERR_CRASHED] = "crashed",
 	};
 
 	return code < sizeof(names) / sizeof(names[0]) ? names[code] : "other";
@@ -99,7 +97,9 @@ triage_frames(struct jsonout *j, const json_t *all)
 static void
 triage_members(struct jsonout *j, const json_t *o)
 {
-	static const char *const texts[] = { "format", "os", "arch", "reason", "module", "module_id", "module_version" };
+	static const char *const texts[] = {
+		"format", "os", "arch", "reason", "module", "module_id", "module_version"
+	};
 	const char *sha256 = text_in(o, "sha256"), *error = text_in(o, "error");
 	const bool named = text_in(o, "module") != NULL;
 
