@@ -152,7 +152,8 @@ queue(struct agent *a, struct faultline_report *r, const char *path)
 	if (r->version == NULL)
 		r->version = a->version;
 	r->os = r->os != NULL ? r->os : "linux";
-	r->os_build = a->os_build;
+	if (r->os_build == NULL)
+		r->os_build = a->os_build;
 	r->hw_class = a->hw_class;
 	r->cookie = path;
 	rc = faultline_report(a->client, r, NULL);
@@ -185,6 +186,12 @@ report_dump(struct agent *a, const char *path, bool *ours)
 		r.reason_code = t.code;
 		r.os = triage_os_name(t.os);
 		r.arch = triage_arch_name(t.arch);
+		if (t.has_kernel) {
+			r.kind = FAULTLINE_KIND_KERNEL;
+			r.params = t.kernel.params;
+			r.n_params = 4;
+			r.os_build = t.os_version;
+		}
 		r.frames = frames;
 		r.n_frames = fill_frames(&t, frames);
 		if (stat(path, &st) == 0)

@@ -474,7 +474,8 @@ to_text(const char *s)
 
 /* The rungs of what triage found vote, unless the report voted for them already. */
 static void
-vote_computed(struct ledger *l, const struct record_view *rec, struct report_row *row, const struct rungs *g)
+vote_computed(struct ledger *l, const struct record_view *rec, struct report_row *row, const struct rungs *g,
+	      bool kernel)
 {
 	const struct rungs *a = &row->claimed, *b = &row->computed;
 	uint32_t at = HOST_AT(row->host_no);
@@ -487,11 +488,38 @@ vote_computed(struct ledger *l, const struct record_view *rec, struct report_row
 				 .report_pos = row->pos,
 				 .exposed = row->exposed,
 				 .n_exposed = 2 };
-	uint32_t keys[3] = { g->key != a->key && g->key != b->key ? g->key : KEY_NONE,
+	uint32_t keys[5] = { g->key != a->key && g->key != b->key ? g->key : KEY_NONE,
 			     g->build != a->build && g->build != b->build ? g->build : KEY_NONE,
-			     g->module != a->module && g->module != b->module ? g->module : KEY_NONE };
+			     g->module != a->module && g->module != b->module ? g->module : KEY_NONE,
+			     g->stop != b->stop ? g->stop : KEY_NONE, KEY_NONE };
 
-	vote(l, &ballot, keys, 3, &v);
+	/* only the dump told that it was the kernel */
+	if (kernel && row->kind != REPORT_KERNEL) {
+		v.kind = row->kind = REPORT_KERNEL;
+		keys[4] = keys_class(&l->keys, &l->snap, RUNG_KERNEL, &l->birth);
+	}
+	vote(l, &ballot, keys, 5, &v);
+}
+
+/* The provisional key of a kernel dump that names no module; a claim of any kind says more. */
+static void
+keys_of_stop(struct ledger *l, const Faultline__Log__TriageResult *m, const struct rungs *claimed, struct rungs *out)
+{
+	struct report r = { .kind = REPORT_KERNEL,
+			    .reason = to_text(m->reason),
+			    .reason_code = m->stop_code,
+			    .os_build = to_text(m->os_build) };
+
+	*out = (struct rungs){ KEY_NONE, KEY_NONE, KEY_NONE, KEY_NONE };
+	if (m->stop_code == 0 || m->n_stop_params > REPORT_MAX_PARAMS || r.os_build.len > TEXT_NAME_MAX ||
+	    claimed->key != KEY_NONE || claimed->stop != KEY_NONE)
+		return;
+	if (r.reason.len > REASON_MAX)
+		r.reason = to_text(NULL);
+	r.n_params = (uint32_t)m->n_stop_params;
+	for (uint32_t i = 0; i < r.n_params; i++)
+		r.params[i] = m->stop_params[i];
+	keys_of_report(&l->keys, &l->snap, &r, keys_hash_claim(&l->keys, l->birth.tenant, &r), &l->birth, out);
 }
 
 void
@@ -512,12 +540,17 @@ fold_triage_result(struct ledger *l, const struct record_view *rec)
 	place = (struct signature_key){ to_text(m->module), to_text(m->module_id), m->offset,
 					m->reason_class < REASON_N_CLASSES ? (enum reason_class)m->reason_class
 									   : REASON_OTHER };
-	if (m->outcome != ERR_OK || place.module.len == 0 || (row->flags & REPORT_ROW_RESENT) != 0)
+	if (m->outcome != ERR_OK || (place.module.len == 0 && !m->kernel) || (row->flags & REPORT_ROW_RESENT) != 0)
 		return;
 	l->birth.tenant = row->tenant;
-	keys_of_place(&l->keys, &l->snap, &place, &l->birth, &g);
-	vote_computed(l, rec, row, &g);
+	if (place.module.len != 0)
+		keys_of_place(&l->keys, &l->snap, &place, &l->birth, &g);
+	else
+		keys_of_stop(l, m, &row->claimed, &g);
+	vote_computed(l, rec, row, &g, m->kernel);
 	row->computed = g;
+	if (g.stop != KEY_NONE)
+		count_dump(l, g.stop);
 	if (g.key == KEY_NONE)
 		return;
 	key_edit(&l->keys, &l->snap, g.key)->flags |= KEY_CONFIRMED;

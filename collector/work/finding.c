@@ -63,6 +63,21 @@ add_signature(Faultline__Log__TriageResult *m, const struct triage_result *r)
 		m->module_version = text(r->modules[r->frames[r->blamed].module].version);
 }
 
+/* Kernel dumps name a driver, or have their stop code counted. */
+static void
+add_kernel(Faultline__Log__TriageResult *m, const struct triage_result *r)
+{
+	if (!r->has_kernel)
+		return;
+	m->kernel = r->has_signature;
+	if (!r->has_signature || r->module[0] != '\0')
+		return;
+	m->stop_code = r->kernel.bugcheck;
+	m->n_stop_params = 4;
+	m->stop_params = (uint64_t *)(uintptr_t)r->kernel.params;
+	m->os_build = text(r->os_version);
+}
+
 size_t
 finding_encode(struct arena *a, uint64_t report, const uint8_t sha256[SHA256_BYTES], enum err outcome, const char *what,
 	       const struct triage_result *r, uint8_t **out)
@@ -87,6 +102,7 @@ finding_encode(struct arena *a, uint64_t report, const uint8_t sha256[SHA256_BYT
 		m.thread_count = r->thread_count;
 		m.module_count = r->module_count;
 		add_signature(&m, r);
+		add_kernel(&m, r);
 		if (add_frames(a, &m, r) == -1)
 			return 0;
 	}

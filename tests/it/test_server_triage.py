@@ -37,7 +37,7 @@ def triaged(daemon, report):
     return daemon.until(done, f"triage of {report}")
 
 
-@pytest.mark.parametrize("kind", ["minidump", "elfcore"])
+@pytest.mark.parametrize("kind", ["minidump", "elfcore", "kdump"])
 def test_server_finds_what_the_command_finds(daemon, programs, tmp_path, kind):
     sent = {}
     for n, (name, dump) in enumerate(corpus(programs, kind).items()):
@@ -51,10 +51,42 @@ def test_server_finds_what_the_command_finds(daemon, programs, tmp_path, kind):
         got = triaged(daemon, report)
         if expected.get("signature") is None or expected.get("error"):
             continue
+        if expected["signature"]["module"] is None:
+            assert got["triage"] == "done" and got["signature"] == got["claimed"]["signature"]  # a claim says more than a stop code
+            continue
         assert got["triage"] == "done", (name, got)
         assert got["signature"] == expected["signature"]["id"], (name, got, expected)
         assert got["claimed"] != got["signature"], name  # what the client said is kept beside it
     assert daemon.metrics()["triage_killed_total"] == 0
+
+
+def test_kernel_dump_is_filed_under_its_driver(daemon, programs):
+    """A stop code is counted at once; the dump files it under the driver that a client with better eyes named."""
+    july = corpus(programs, "kdump")["july-triage"]
+    stop = {"kind": "kernel", "reason": "PAGE_FAULT_IN_NONPAGED_AREA", "reason_code": "0x50", "os_build": "10.0.19041.4651",
+            "params": ["0xffff840500000074", "0x0", "0xfffff80620cc14ed", "0x2"]}
+    blind = daemon.report({"host": "a", "has_dump": True, **stop})
+    named = daemon.report({"host": "b", "kind": "kernel", "module": "C:\\Windows\\System32\\drivers\\CSagent.sys",
+                           "module_id": "668D9A8F2AB000", "offset": "0xe14ed", "reason": "PAGE_FAULT_IN_NONPAGED_AREA"})
+    assert named["signature"] == "s1-fb4b63ca582e8b69" and blind["signature"] != named["signature"]
+    a = daemon.ingest("PUT", blind["put_url"], july, headers=OCTETS)
+    assert a.status == 200, a
+    assert triaged(daemon, blind["id"])["signature"] == named["signature"]
+    rows = {r["id"]: r for r in daemon.get("/v1/signatures?sort=hosts").json["signatures"]}
+    assert rows[named["signature"]]["hosts"] == 2
+
+
+def test_kernel_dump_without_a_driver(daemon, programs, tmp_path):
+    """A dump that comes as a user's and names nobody: its stop code is counted, as a kernel crash."""
+    dump = corpus(programs, "kdump")["process-died"]
+    (tmp_path / "dump").write_bytes(dump)
+    expected = by_hand(programs, str(tmp_path / "dump"))["signature"]
+    assert expected["module"] is None and expected["rule"] == "stop-code"
+    report = daemon.report({"host": "a", "kind": "user", "has_dump": True})["id"]
+    assert put(daemon, report, dump)["stored"]
+    assert triaged(daemon, report)["signature"] == expected["id"]
+    rows = {r["id"]: r for r in daemon.get("/v1/signatures?sort=hosts").json["signatures"]}
+    assert rows[expected["id"]]["hosts"] == 1
 
 
 def test_compressed_dumps_are_the_dumps_in_them(daemon, programs):

@@ -180,6 +180,50 @@ test_uploads(void **state)
 	stop(&s);
 }
 
+/* A kernel dump that came with a report of an unknown kind: the kernel rung votes, and without
+ * a module to blame the stop code.  A claim that names a module is not overruled by a stop code. */
+static void
+test_kernel_dump(void **state)
+{
+	static char build[] = "10.0.19041";
+	Faultline__Log__TriageResult t = FAULTLINE__LOG__TRIAGE_RESULT__INIT;
+	uint64_t params[4] = { 0xffff8d8c11111080, 0, 0, 0 };
+	struct stop_key died = { .code = 0xef, .n_params = 4, .os_build = TEXT("10.0.19041") };
+	static const struct signature_key none;
+	struct report_view r;
+	struct key_view v;
+	struct scribe s;
+
+	(void)state;
+	memcpy(died.params, params, sizeof(params));
+	start(&s);
+	t.report = scribe_crash(&s, &(struct crash){ .host = 1, .module = "", .reason = "", .has_dump = true });
+	t.kernel = true;
+	t.stop_code = 0xef;
+	t.stop_params = params;
+	t.n_stop_params = 4;
+	t.os_build = build;
+	scribe_message(&s, RECORD_TRIAGE_RESULT, &t);
+	scribe_message(&s, RECORD_TRIAGE_RESULT, &t);
+	assert_true(ledger_report(s.l, t.report, &r));
+	assert_int_equal(r.computed, signature_stop_hash(&died));
+	assert_true(ledger_signature(s.l, 0, r.computed, &v));
+	assert_int_equal(v.rung, RUNG_STOP);
+	assert_int_equal(v.reports, 1);
+	assert_true(ledger_signature(s.l, 0, signature_hash(&none, RUNG_KERNEL), &v));
+	assert_int_equal(v.reports, 1);
+
+	t.report = scribe_crash(&s, &(struct crash){ .host = 2, .module = "a.sys", .module_id = "12", .has_dump = true });
+	scribe_message(&s, RECORD_TRIAGE_RESULT, &t);
+	assert_true(ledger_report(s.l, t.report, &r));
+	assert_int_equal(r.computed, 0);
+	assert_true(ledger_signature(s.l, 0, signature_stop_hash(&died), &v));
+	assert_int_equal(v.reports, 1);
+	assert_true(ledger_signature(s.l, 0, signature_hash(&none, RUNG_KERNEL), &v));
+	assert_int_equal(v.reports, 2);
+	stop(&s);
+}
+
 /* A stop code alone is counted under a provisional key; triage files it under the module
  * it finds, as an alias, and adds only the rungs that were not voted for. */
 static void
@@ -432,6 +476,7 @@ main(void)
 		cmocka_unit_test(test_cloned),
 		cmocka_unit_test(test_uploads),
 		cmocka_unit_test(test_triage),
+		cmocka_unit_test(test_kernel_dump),
 		cmocka_unit_test(test_enough_dumps),
 		cmocka_unit_test(test_duplicate_batches),
 		cmocka_unit_test(test_unknown_records),
