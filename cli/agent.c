@@ -262,7 +262,7 @@ read_content_dir(const struct agent *a, struct agent_text *out, unsigned n)
 			continue;
 		snprintf(path, sizeof(path), "%s/%s", a->content_dir, e->d_name);
 		first_line(path, out[n].value, sizeof(out->value));
-		snprintf(out[n].name, sizeof(out->name), "%s", e->d_name);
+		memcpy(out[n].name, e->d_name, strlen(e->d_name) + 1);
 		if (out[n].value[0] != '\0')
 			n++;
 	}

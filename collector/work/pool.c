@@ -242,7 +242,8 @@ worker_read(struct pool *p, struct worker *w)
 		const int64_t now = clock_boot_us();
 
 		n = recv(w->sock, &r, sizeof(r), 0);
-		if (n == -1 && errno == EINTR)
+		/* A worker that died with requests unread resets the socket: said once, before its last answers. */
+		if (n == -1 && (errno == EINTR || errno == ECONNRESET))
 			continue;
 		if (n == -1 && errno == EAGAIN)
 			return;

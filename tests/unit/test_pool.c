@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -364,20 +365,47 @@ worn_out_workers_are_replaced(void **state)
 	assert_int_equal(counter_get(COUNTER_triage_killed), killed);
 }
 
-/* The only child of this process that is called triage-zygote. */
+/* The first child of a process, 0 if it has none. */
 static pid_t
-zygote_pid(void)
+child_of(pid_t parent)
 {
 	char path[64];
 	FILE *fp;
-	int pid = -1;
+	int pid = 0;
 
-	snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)parent, (int)parent);
 	fp = fopen(path, "r");
 	assert_non_null(fp);
-	assert_int_equal(fscanf(fp, "%d", &pid), 1);
+	if (fscanf(fp, "%d", &pid) != 1)
+		pid = 0;
 	fclose(fp);
 	return pid;
+}
+
+/* The worker has died before the pool looks at any of its answers, and left requests unread. */
+static void
+last_answers_of_a_lost_worker_count(void **state)
+{
+	struct fixture *f = *state;
+	const uint64_t killed = counter_get(COUNTER_triage_killed);
+	pid_t zygote = child_of(getpid()), worker;
+	int bad;
+
+	submit(f, "echo");
+	drain(f);
+	worker = child_of(zygote);
+	assert_int_not_equal(worker, 0);
+	for (int i = 0; i < 3; i++)
+		submit(f, "echo");
+	bad = submit(f, "n");
+	for (int i = 0; i < 2; i++)
+		submit(f, "echo");
+	while (child_of(zygote) == worker)
+		sched_yield();
+	drain(f);
+	for (int i = 0; i < f->n; i++)
+		assert_int_equal(f->jobs[i].outcome, i == bad ? ERR_CRASHED : ERR_OK);
+	assert_int_equal(counter_get(COUNTER_triage_killed) - killed, 1);
 }
 
 static void
@@ -389,7 +417,7 @@ zygote_that_dies_is_started_again(void **state)
 
 	submit(f, "echo");
 	drain(f);
-	assert_int_equal(kill(zygote_pid(), SIGKILL), 0);
+	assert_int_equal(kill(child_of(getpid()), SIGKILL), 0);
 	for (int i = 0; i < 8; i++) /* some still go to workers that are about to die */
 		submit(f, "echo");
 	drain(f);
@@ -464,6 +492,7 @@ main(int argc, char **argv)
 		T(image_larger_than_the_limit_is_refused_alone),
 		T(empty_image_is_an_image),
 		T(worn_out_workers_are_replaced),
+		T(last_answers_of_a_lost_worker_count),
 		T(zygote_that_dies_is_started_again),
 		T(several_workers_share_the_work),
 		T(nothing_outlives_the_pool),
