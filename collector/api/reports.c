@@ -78,11 +78,32 @@ claim(struct jsonout *j, const struct report *r)
 	jsonout_close(j, '}');
 }
 
+/* The dump that came with the report, or after it: then the record does not name it. */
 static void
-contents(struct jsonout *j, const struct report *r)
+dump(struct jsonout *j, const struct report *r, const struct look *k)
 {
+	const bool with = r->dump_sha256.len == SHA256_BYTES;
 	char hex[SHA256_HEX];
 
+	if (!with && !(k->known && k->view.stage != DUMP_NONE)) {
+		jsonout_null(j, "dump");
+		return;
+	}
+	jsonout_open(j, "dump", '{');
+	if (with) {
+		jsonout_string(j, "sha256", hex_encode(r->dump_sha256.at, SHA256_BYTES, hex));
+		jsonout_u64(j, "bytes", r->dump_size);
+	} else {
+		jsonout_null(j, "sha256");
+		jsonout_null(j, "bytes");
+	}
+	jsonout_bool(j, "kept", !(r->flags & REPORT_FLAG_DUMP_DROPPED));
+	jsonout_close(j, '}');
+}
+
+static void
+contents(struct jsonout *j, const struct report *r, const struct look *k)
+{
 	jsonout_host(j, "host", r->host_hash);
 	jsonout_string(j, "kind", words_kind(r->kind));
 	jsonout_time(j, "occurred", r->occurred_us);
@@ -111,14 +132,7 @@ contents(struct jsonout *j, const struct report *r)
 	pairs(j, "labels", r->labels, r->n_labels);
 	pairs(j, "content", r->content, r->n_content);
 	frames(j, r);
-	if (r->dump_sha256.len == SHA256_BYTES) {
-		jsonout_open(j, "dump", '{');
-		jsonout_string(j, "sha256", hex_encode(r->dump_sha256.at, SHA256_BYTES, hex));
-		jsonout_u64(j, "bytes", r->dump_size);
-		jsonout_bool(j, "kept", !(r->flags & REPORT_FLAG_DUMP_DROPPED));
-		jsonout_close(j, '}');
-	} else
-		jsonout_null(j, "dump");
+	dump(j, r, k);
 	claim(j, r);
 }
 
@@ -212,7 +226,7 @@ tell_logged(struct call *c)
 		history_triage(j, &c->history);
 	else
 		jsonout_null(j, "triage_result");
-	contents(j, r);
+	contents(j, r, k);
 	call_freshness(j, a->env.fold, k->position, k->now_us);
 	jsonout_close(j, '}');
 	call_send(c);

@@ -49,6 +49,7 @@ def test_server_finds_what_the_command_finds(daemon, programs, tmp_path, kind):
     assert len(sent) >= 3
     for report, (name, expected) in sent.items():
         got = triaged(daemon, report)
+        assert got["dump"]["kept"] is True  # also when it came after its report
         if expected.get("signature") is None or expected.get("error"):
             continue
         if expected["signature"]["module"] is None:
