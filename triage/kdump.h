@@ -69,6 +69,7 @@ struct kd {
 	struct triage_unloaded *unloaded;
 	size_t n_unloaded;
 	struct module_index modules;
+	struct kd_code **code;   /* of each module, as far as asked for (kdump_walk.c) */
 	struct mem_region stack; /* of the processor that stopped */
 
 	const struct bugcheck *about;

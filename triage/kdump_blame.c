@@ -47,6 +47,19 @@ next_culprit(const struct triage_result *res, size_t i, size_t n, const char **r
 	return -1;
 }
 
+/* Whether frame 1 is the caller of KeBugCheckEx for certain: of a frame record, or the return address
+ * that the call left on top of the stack. */
+static bool
+sure_caller(const struct kd *k, const struct triage_result *res)
+{
+	uint64_t pc;
+
+	if (res->frames[1].trust >= TRIAGE_TRUST_FRAME_POINTER)
+		return true;
+	return k->d->arch != TRIAGE_ARCH_ARM64 && region_read(&k->stack, k->d->regs.sp, k->width, false, &pc) &&
+	       pc - 1 == res->frames[1].pc;
+}
+
 void
 kdump_blame(const struct kd *k, struct triage_result *res)
 {
@@ -60,9 +73,8 @@ kdump_blame(const struct kd *k, struct triage_result *res)
 	if (n == 0 || how == BUGCHECK_BLAME_NONE)
 		return;
 	if (how == BUGCHECK_BLAME_CALLER && !k->fault_found) {
-		/* KeBugCheckEx was just entered: the first word of the stack is who called it */
 		if (module && messenger(res, &res->frames[0]) != NULL && n > 1 && res->frames[1].module >= 0 &&
-		    messenger(res, &res->frames[1]) == NULL) {
+		    messenger(res, &res->frames[1]) == NULL && sure_caller(k, res)) {
 			res->blamed = 1;
 			res->blame_rule = "bugcheck-caller";
 		}

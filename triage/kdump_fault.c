@@ -148,25 +148,31 @@ trap_frame_on_stack(const struct kd *k, uint64_t ip)
 
 /* ---- the stack ---- */
 
-/* Of a dump by pages: the pages from sp up, put together once. */
+/* From sp up as far as the dump has it without a gap; put together once where it comes in pieces. */
 static enum err
 load_stack(struct kd *k, uint64_t sp)
 {
-	uint64_t len = 0, n;
+	uint64_t len = 0, n = 0;
+	const uint8_t *first;
 	uint8_t *copy;
 
 	sp &= ~(uint64_t)(k->width - 1);
-	if (sp == 0 || mem_find(&k->blocks, sp) != NULL)
+	if (sp == 0 || (first = kd_at(k, sp, &n)) == NULL)
 		return ERR_OK;
-	while (len < KD_STACK_MAX && sp <= UINT64_MAX - len && kd_at(k, sp + len, &n) != NULL)
+	for (len = n; len < KD_STACK_MAX && sp <= UINT64_MAX - len && kd_at(k, sp + len, &n) != NULL;)
 		len += n;
 	if (len > KD_STACK_MAX)
 		len = KD_STACK_MAX;
-	if (len == 0)
+	if (len > UINT64_MAX - sp)
 		return ERR_OK;
+	kd_at(k, sp, &n);
+	if (n >= len) {
+		k->stack = (struct mem_region){ sp, len, first };
+		return ERR_OK;
+	}
 	if ((copy = arena_calloc(k->arena, 1, (size_t)len)) == NULL)
 		return ERR_LIMIT;
-	if (len <= UINT64_MAX - sp && kd_read(k, sp, copy, (size_t)len))
+	if (kd_read(k, sp, copy, (size_t)len))
 		k->stack = (struct mem_region){ sp, len, copy };
 	return ERR_OK;
 }
@@ -325,7 +331,6 @@ enum err
 kd_fault(struct kd *k)
 {
 	struct fault f = { 0 };
-	const struct mem_region *other;
 
 	read_stopped(k);
 	if (k->stack.size == 0 && load_stack(k, k->stopped.sp) != ERR_OK)
@@ -335,12 +340,8 @@ kd_fault(struct kd *k)
 	k->d->regs.pc = kd_strip(k, k->d->regs.pc);
 	if (k->d->has_exception)
 		write_reason(k, &f);
-	if (k->d->regs.valid && !on_stack(k, k->d->regs.sp)) {
-		if ((other = mem_find(&k->blocks, k->d->regs.sp)) != NULL)
-			k->stack = *other;
-		else if (load_stack(k, k->d->regs.sp) != ERR_OK)
-			return ERR_LIMIT;
-	}
+	if (k->d->regs.valid && !on_stack(k, k->d->regs.sp) && load_stack(k, k->d->regs.sp) != ERR_OK)
+		return ERR_LIMIT;
 	k->d->threads[0].stack = k->stack;
 	return ERR_OK;
 }

@@ -80,10 +80,19 @@ open_full(struct kd *k)
 	return read_runs(k, &r, n, k->width);
 }
 
-static unsigned
-bits_of(uint8_t b)
+static uint32_t
+bits_in(const uint8_t *p, uint64_t len)
 {
-	return (unsigned)__builtin_popcount(b);
+	uint32_t n = 0;
+	uint64_t v;
+
+	for (; len >= 8; p += 8, len -= 8) {
+		memcpy(&v, p, 8);
+		n += (uint32_t)__builtin_popcountll(v);
+	}
+	for (; len > 0; p++, len--)
+		n += (uint32_t)__builtin_popcount(*p);
+	return n;
 }
 
 static enum err
@@ -114,10 +123,12 @@ open_bitmap(struct kd *k)
 	rank = ARENA_ARRAY(k->arena, uint32_t, n_blocks);
 	if (rank == NULL)
 		return ERR_LIMIT;
-	for (uint64_t i = 0; i < bytes; i++) {
-		if (i % (KD_RANK_BITS / 8) == 0)
-			rank[i / (KD_RANK_BITS / 8)] = count;
-		count += bits_of(p->bits[i]);
+	for (uint64_t i = 0; i < n_blocks; i++) {
+		uint64_t at = i * (KD_RANK_BITS / 8),
+			 len = bytes - at < KD_RANK_BITS / 8 ? bytes - at : KD_RANK_BITS / 8;
+
+		rank[i] = count;
+		count += bits_in(p->bits + at, len);
 	}
 	p->rank = rank;
 	return ERR_OK;
@@ -174,15 +185,14 @@ static bool
 page_number(const struct kd_pages *p, uint64_t pfn, uint64_t *out)
 {
 	size_t lo = 0, hi = p->n_runs;
-	uint64_t i, n;
+	uint64_t at, n;
 
 	if (p->bits != NULL) {
 		if (pfn >= p->n_bits || !(p->bits[pfn / 8] >> pfn % 8 & 1))
 			return false;
-		n = p->rank[pfn / KD_RANK_BITS];
-		for (i = pfn / KD_RANK_BITS * (KD_RANK_BITS / 8); i < pfn / 8; i++)
-			n += bits_of(p->bits[i]);
-		n += bits_of((uint8_t)(p->bits[pfn / 8] & ((1u << pfn % 8) - 1)));
+		at = pfn / KD_RANK_BITS * (KD_RANK_BITS / 8);
+		n = (uint64_t)p->rank[pfn / KD_RANK_BITS] + bits_in(p->bits + at, pfn / 8 - at) +
+		    (uint64_t)__builtin_popcount(p->bits[pfn / 8] & ((1u << pfn % 8) - 1));
 		*out = n;
 		return n < p->n_present;
 	}

@@ -121,6 +121,8 @@ read_blocks(struct kd *k, const struct triage_header *h)
 	add_block(k, h->stack_top, h->stack_at, h->stack_size);
 	if (k->blocks.n == 1)
 		k->stack = k->blocks.regions[0];
+	if (k->stack.size > KD_STACK_MAX)
+		k->stack.size = KD_STACK_MAX;
 	add_block(k, k->debugger_at, h->debugger_at, h->debugger_size);
 	add_block(k, h->page_address, h->page_at, h->page_size);
 	for (uint64_t i = 0; i < n; i++) {

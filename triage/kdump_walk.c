@@ -9,25 +9,73 @@
 
 #define SECTION_EXECUTE 0x20000000u
 #define MAX_SECTIONS    96
+#define SECTION         40u /* bytes of a section header */
 
-/* Whether offset rva of a module is code, by the section table in memory; true when the table is not there. */
-static bool
-in_code(const struct kd *k, const struct triage_module *m, uint64_t rva)
+/* Executable ranges of a module, by the section table in memory. */
+struct kd_code {
+	bool known; /* not known: the table is not in the dump */
+	uint16_t n;
+	struct {
+		uint32_t start, size;
+	} ranges[];
+};
+
+static size_t
+section_table(const struct kd *k, const struct triage_module *m, uint8_t table[MAX_SECTIONS * SECTION])
 {
-	uint64_t pe, magic, n, optional, start, size, flags, table;
+	uint64_t pe, magic, n, optional;
 
 	if (!kd_uint(k, m->base, 2, &magic) || magic != 0x5a4d || !kd_uint(k, m->base + 0x3c, 4, &pe) || pe > m->size ||
 	    !kd_uint(k, m->base + pe, 4, &magic) || magic != 0x4550 || !kd_uint(k, m->base + pe + 6, 2, &n) ||
-	    !kd_uint(k, m->base + pe + 20, 2, &optional) || n == 0 || n > MAX_SECTIONS)
-		return true;
-	table = m->base + pe + 24 + optional;
-	for (uint64_t i = 0; i < n; i++, table += 40) {
-		if (!kd_uint(k, table + 8, 4, &size) || !kd_uint(k, table + 12, 4, &start) ||
-		    !kd_uint(k, table + 36, 4, &flags))
-			return true;
-		if (rva >= start && rva - start < size)
-			return (flags & SECTION_EXECUTE) != 0;
+	    !kd_uint(k, m->base + pe + 20, 2, &optional) || n == 0 || n > MAX_SECTIONS ||
+	    !kd_read(k, m->base + pe + 24 + optional, table, (size_t)n * SECTION))
+		return 0;
+	return (size_t)n;
+}
+
+/* NULL: the arena is exhausted, which counts as not known. */
+static const struct kd_code *
+code_of(const struct kd *k, int32_t i)
+{
+	uint8_t table[MAX_SECTIONS * SECTION];
+	struct kd_code *c = k->code[i];
+	struct reader r;
+	size_t n;
+
+	if (c != NULL)
+		return c;
+	n = section_table(k, &k->d->modules[i], table);
+	c = k->code[i] = arena_calloc(k->arena, 1, sizeof(*c) + n * sizeof(c->ranges[0]));
+	if (c == NULL)
+		return NULL;
+	c->known = n > 0;
+	for (size_t s = 0; s < n; s++) {
+		uint32_t size, start;
+
+		reader_init(&r, table + s * SECTION, SECTION, false);
+		reader_skip(&r, 8);
+		size = reader_u32(&r);
+		start = reader_u32(&r);
+		reader_skip(&r, 20);
+		if (reader_u32(&r) & SECTION_EXECUTE) {
+			c->ranges[c->n].start = start;
+			c->ranges[c->n++].size = size;
+		}
 	}
+	return c;
+}
+
+/* Whether offset rva of module i is code; true when that is not known. */
+static bool
+in_code(const struct kd *k, int32_t i, uint64_t rva)
+{
+	const struct kd_code *c = code_of(k, i);
+
+	if (c == NULL || !c->known)
+		return true;
+	for (unsigned s = 0; s < c->n; s++)
+		if (rva >= c->ranges[s].start && rva - c->ranges[s].start < c->ranges[s].size)
+			return true;
 	return false;
 }
 
@@ -68,7 +116,7 @@ is_return(const struct kd *k, uint64_t pc)
 	int32_t i = pc > 16 ? module_index_find(&k->modules, pc - 1) : -1;
 
 	return i >= 0 && (k->d->arch != TRIAGE_ARCH_ARM64 || pc % 4 == 0) &&
-	       in_code(k, &k->d->modules[i], pc - 1 - k->d->modules[i].base) && after_call(k, pc);
+	       in_code(k, i, pc - 1 - k->d->modules[i].base) && after_call(k, pc);
 }
 
 static struct triage_frame
@@ -94,7 +142,8 @@ kdump_walk(struct kd *k, size_t max_frames, struct triage_frame **frames_out, si
 	if (max_frames == 0 || max_frames > TRIAGE_MAX_FRAMES)
 		max_frames = TRIAGE_MAX_FRAMES;
 	frames = ARENA_ARRAY(k->arena, struct triage_frame, max_frames);
-	if (frames == NULL)
+	k->code = ARENA_ARRAY(k->arena, struct kd_code *, d->n_modules);
+	if (frames == NULL || k->code == NULL)
 		return ERR_LIMIT;
 	*frames_out = frames;
 	*n_out = 0;

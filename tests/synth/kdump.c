@@ -197,6 +197,7 @@ fill_context(struct space *s, uint64_t va, uint64_t pc, uint64_t sp)
 		store(s, va + 0xc4, sp, 4);
 	} else if (s->c->arm64) {
 		store(s, va, 0x400007, 4);
+		store(s, va + 0xf0, SYNTH_KD_STACK + 0x480, 8);
 		store(s, va + 0x100, sp, 8);
 		store(s, va + 0x108, pc, 8);
 	} else {
@@ -225,10 +226,42 @@ fill_stack(struct space *s)
 		store(s, trap + 0x188, 0x18, 2);
 	}
 	pointer(s, at + 0x400, 0x11);
-	pointer(s, at + 0x400 + w, SYNTH_KD_AGENT + 0xe1667);
-	pointer(s, at + 0x400 + 6 * w, SYNTH_KD_AGENT + 0x9a121);
-	pointer(s, at + 0x400 + 9 * w, SYNTH_KD_NT + 0x24a7b5);
+	pointer(s, at + 0x400 + w, SYNTH_KD_AGENT + 0x150010);    /* data */
+	pointer(s, at + 0x400 + 2 * w, SYNTH_KD_AGENT + 0xe1700); /* code, but after no call */
+	if (s->c->arm64) {
+		pointer(s, at + 0x480, SYNTH_KD_STACK + 0x4c0); /* frame records; pointer authentication bits */
+		store(s, at + 0x488, (SYNTH_KD_AGENT + 0xe1668) & ~(UINT64_C(0x7f) << 56), 8);
+		pointer(s, at + 0x4c0, 0);
+		pointer(s, at + 0x4c8, SYNTH_KD_AGENT + 0x9a124);
+		pointer(s, at + 0x500, SYNTH_KD_NT + 0x24a7b4);
+	} else {
+		pointer(s, at + 0x400 + 3 * w, SYNTH_KD_AGENT + 0xe1667);
+		pointer(s, at + 0x400 + 6 * w, SYNTH_KD_AGENT + 0x9a121);
+		pointer(s, at + 0x400 + 9 * w, SYNTH_KD_NT + 0x24a7b5);
+	}
 	pointer(s, at + 0x600, 0);
+}
+
+/* The driver's headers (.text and .data), and a page of its code that has one call. */
+static void
+fill_image(struct space *s)
+{
+	uint64_t at = SYNTH_KD_AGENT, table = SYNTH_KD_AGENT + 0x80 + 24 + 0xf0;
+
+	store(s, at, 0x5a4d, 2);
+	store(s, at + 0x3c, 0x80, 4);
+	store(s, at + 0x80, 0x4550, 4);
+	store(s, at + 0x86, 2, 2);
+	store(s, at + 0x94, 0xf0, 2);
+	for (unsigned i = 0; i < 2; i++, table += 40) {
+		store(s, table + 8, i == 0 ? 0x100000 : 0x1a9000, 4);
+		store(s, table + 12, i == 0 ? 0x1000 : 0x101000, 4);
+		store(s, table + 36, i == 0 ? 0x60000020 : 0xc0000040, 4);
+	}
+	if (s->c->arm64)
+		store(s, at + 0xe1664, 0x97ffff00, 4);
+	else
+		store(s, at + 0xe1662, 0xe8, 1);
 }
 
 static void
@@ -406,14 +439,16 @@ put_unloaded(struct synth *o)
 static void
 put_blocks(struct synth *o, struct space *s, struct synth_kdump_places *where)
 {
-	const uint64_t vas[] = { LAB, STOPPED, SYNTH_KD_RECORD, SYNTH_KD_RECORD };
-	size_t at[4], n = 4;
+	const uint64_t vas[] = {
+		LAB, STOPPED, SYNTH_KD_AGENT, SYNTH_KD_AGENT + 0xe1000, SYNTH_KD_RECORD, SYNTH_KD_RECORD
+	};
+	size_t at[6], n = 6;
 
 	for (size_t i = 0; i < n; i++)
 		at[i] = synth_bytes(o, page_at(s, vas[i]), PAGE);
 	where->blocks = o->len;
 	for (size_t i = 0; i < n; i++) {
-		uint64_t skip = i == 3 ? 0x800 : 0;
+		uint64_t skip = i == 5 ? 0x800 : 0;
 
 		synth_word(o, (narrow(s->c, vas[i]) & ~(uint64_t)(PAGE - 1)) + skip, width(s->c));
 		synth_u32(o, (uint32_t)(at[i] + skip));
@@ -533,6 +568,7 @@ synth_kdump(struct synth *out, const struct synth_kdump *c, struct synth_kdump_p
 	s->next_pfn = 0x10;
 	add(s, new_pfn(s), 0);
 	fill_stack(s);
+	fill_image(s);
 	fill_records(s);
 	fill_drivers(s);
 	fill_kernel(s);
@@ -564,6 +600,12 @@ static const struct {
 	{ "thread-exception",
 	  { .kind = SYNTH_KDUMP_TRIAGE,
 	    .bugcheck = 0x1000007e,
+	    .context_records = true,
+	    .params = { 0xffffffffc0000005, SYNTH_KD_IP, SYNTH_KD_RECORD, SYNTH_KD_CONTEXT } } },
+	{ "thread-exception-arm64",
+	  { .kind = SYNTH_KDUMP_TRIAGE,
+	    .arm64 = true,
+	    .bugcheck = 0x7e,
 	    .context_records = true,
 	    .params = { 0xffffffffc0000005, SYNTH_KD_IP, SYNTH_KD_RECORD, SYNTH_KD_CONTEXT } } },
 	{ "process-died", { .kind = SYNTH_KDUMP_BITMAP, .bugcheck = 0xef, .params = { 0xffff8d8c11111080 } } },

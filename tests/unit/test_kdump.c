@@ -122,7 +122,8 @@ test_july_2024(void **state)
 	}
 }
 
-/* From the registers of the trap frame on, not from the stop: the frames are the driver's. */
+/* From the registers of the trap frame on, not from the stop: the frames are the driver's.  What on the
+ * stack points into its data, or behind no call, is no frame. */
 static void
 test_frames(void **state)
 {
@@ -143,6 +144,28 @@ test_frames(void **state)
 		}
 		run_end(&x);
 	}
+}
+
+/* arm64 keeps a chain of frame records; return addresses in it may be signed. */
+static void
+test_frame_records(void **state)
+{
+	static const uint64_t offsets[] = { 0xe14ed, 0xe1664, 0x9a120, 0x24a7b0 };
+	struct synth_kdump c = example("thread-exception-arm64");
+	struct run x;
+
+	(void)state;
+	run_kdump(&x, &c);
+	assert_string_equal(x.r.kernel.how, "context record of parameter 4");
+	assert_string_equal(x.r.title, "csagent.sys+0xe14ed");
+	assert_int_equal(x.r.n_frames, 4);
+	for (size_t i = 0; i < 4; i++) {
+		assert_int_equal(x.r.frames[i].offset, offsets[i]);
+		assert_int_equal(x.r.frames[i].trust, i == 0  ? TRIAGE_TRUST_CONTEXT
+						      : i < 3 ? TRIAGE_TRUST_FRAME_POINTER
+							      : TRIAGE_TRUST_SCAN);
+	}
+	run_end(&x);
 }
 
 static void
@@ -344,6 +367,12 @@ test_driver_calls_bugcheck(void **state)
 	run_kdump(&x, &c);
 	assert_string_equal(x.r.title, "csagent.sys+0x1234");
 	assert_string_equal(x.r.blame_rule, "bugcheck-caller");
+	run_end(&x);
+	/* a driver further up did not: the kernel called, for whatever reason */
+	c.direct_call = false;
+	run_kdump(&x, &c);
+	assert_string_equal(x.r.blame_rule, "stop-code");
+	assert_memory_equal(x.r.title, "stop 0xdeadbeef", 15);
 	run_end(&x);
 }
 
@@ -599,6 +628,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_july_2024),
 		cmocka_unit_test(test_frames),
+		cmocka_unit_test(test_frame_records),
 		cmocka_unit_test(test_facts),
 		cmocka_unit_test(test_exception_and_context_records),
 		cmocka_unit_test(test_instruction_parameter),
