@@ -27,11 +27,13 @@ pairs(struct jsonout *j, const char *key, struct text set)
 		const char *nl = memchr(set.at, '\n', set.len);
 		struct text line = { set.at, nl != NULL ? (size_t)(nl - set.at) : set.len };
 		const char *eq = memchr(line.at, '=', line.len);
-		size_t name = eq != NULL ? (size_t)(eq - line.at) : line.len, past = nl != NULL ? line.len + 1 : line.len;
+		size_t name = eq != NULL ? (size_t)(eq - line.at) : line.len,
+		       past = nl != NULL ? line.len + 1 : line.len;
 
 		jsonout_open(j, NULL, '{');
 		jsonout_text(j, "name", (struct text){ line.at, name });
-		jsonout_text(j, "value", (struct text){ line.at + name + (eq != NULL), line.len - name - (eq != NULL) });
+		jsonout_text(j, "value",
+			     (struct text){ line.at + name + (eq != NULL), line.len - name - (eq != NULL) });
 		jsonout_close(j, '}');
 		set.at += past;
 		set.len -= past;

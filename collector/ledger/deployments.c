@@ -368,6 +368,8 @@ ledger_refuses_deployment(const struct ledger *l, uint16_t tenant, const void *p
 
 /* ---- receipts ---- */
 
+#define LATE_REPORTS (1u << 20) /* the newest reports that a late receipt looks at */
+
 bool
 deployment_served(const struct deployment *d, uint32_t host_no)
 {
@@ -376,11 +378,19 @@ deployment_served(const struct deployment *d, uint32_t host_no)
 	return b < d->n_blocks && d->blocks[b] != NULL && d->blocks[b]->minute[host_no % SERVED_BLOCK] != 0;
 }
 
+/* What one receipt serves. */
+struct serving {
+	int64_t at_us;   /* when; at most now, at least when the deployment began */
+	uint32_t *known; /* hosts served now whose crashes may have come before the receipt did */
+	size_t n, cap;
+};
+
 static void
-serve(struct ledger *l, struct deployment *d, uint32_t host_no)
+serve(struct ledger *l, struct deployment *d, uint32_t host_no, struct serving *s)
 {
 	uint32_t b = host_no / SERVED_BLOCK;
-	uint64_t minute = (uint64_t)(l->now_us - d->begin_us) / 60000000u;
+	uint64_t minute = (uint64_t)(s->at_us - d->begin_us) / 60000000u;
+	const struct host_side *side;
 	struct candidate c = candidate_of(l, host_no);
 	struct waiting_row *w;
 
@@ -399,6 +409,50 @@ serve(struct ledger *l, struct deployment *d, uint32_t host_no)
 	w = table_add(&d->waiting[0], &l->snap, NULL);
 	*w = (struct waiting_row){ host_no, seconds(l->now_us),
 				   (uint32_t)((l->now_us + deployment_bake_us(l, d) + 999999) / 1000000) };
+	side = s->at_us < l->now_us ? hosts_side(&l->hosts, host_no) : NULL;
+	if (side == NULL || side->last_report < seconds(s->at_us))
+		return;
+	if (s->n == s->cap) {
+		s->known = mem_grow(s->known, s->cap, s->cap > 0 ? s->cap * 2 : 64, sizeof(*s->known));
+		s->cap = s->cap > 0 ? s->cap * 2 : 64;
+	}
+	s->known[s->n++] = host_no;
+}
+
+static int
+by_number(const void *a, const void *b)
+{
+	const uint32_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+/* Receipts come in batches, later than the first crashes: what the hosts reported since
+ * they were served is counted on the exposed side after all. */
+static void
+expose(struct ledger *l, struct deployment *d, struct serving *s)
+{
+	uint32_t from_s = (uint32_t)((s->at_us + 999999) / 1000000);
+	uint64_t i = l->reports.n, least = i > LATE_REPORTS ? i - LATE_REPORTS : 0;
+
+	if (least < l->reports_first)
+		least = l->reports_first;
+	while (i > least && ((struct report_row *)table_at(&l->reports, i - 1))->received_s >= from_s)
+		i--;
+	if (s->n > 1)
+		qsort(s->known, s->n, sizeof(*s->known), by_number);
+	for (; i < l->reports.n; i++) {
+		struct report_row *r = table_at(&l->reports, i);
+
+		if ((r->flags & REPORT_ROW_RESENT) != 0 || r->pos < d->begin_pos ||
+		    bsearch(&r->host_no, s->known, s->n, sizeof(*s->known), by_number) == NULL)
+			continue;
+		if (r->exposed[0] == 0 || r->exposed[1] == 0) { /* triage of its dump counts there as well */
+			r = table_edit(&l->reports, &l->snap, i);
+			r->exposed[r->exposed[0] != 0] = d->no + 1;
+		}
+		deployment_expose(l, d, r);
+	}
 }
 
 /* ---- rings ---- */
@@ -446,7 +500,7 @@ rank_of(const struct ledger *l, const struct deployment *d, const struct candida
 
 /* Serve every eligible host that the plan puts in this ring. */
 static void
-serve_ring(struct ledger *l, struct deployment *d, const char *name)
+serve_ring(struct ledger *l, struct deployment *d, const char *name, struct serving *s)
 {
 	uint64_t from = 0, size = 0;
 	struct ranked *v;
@@ -471,7 +525,7 @@ serve_ring(struct ledger *l, struct deployment *d, const char *name)
 	}
 	qsort(v, n, sizeof(*v), by_rank);
 	for (uint64_t i = from; i < n && i - from < size; i++)
-		serve(l, d, v[i].host_no);
+		serve(l, d, v[i].host_no, s);
 	free(v);
 }
 
@@ -479,6 +533,7 @@ void
 fold_receipt(struct ledger *l, const struct record_view *rec)
 {
 	Faultline__Log__Receipt *m = unpack_record(l, rec, &faultline__log__receipt__descriptor);
+	struct serving s = { .at_us = l->now_us };
 	struct deployment *d;
 	uint32_t no;
 
@@ -495,18 +550,23 @@ fold_receipt(struct ledger *l, const struct record_view *rec)
 		d->first_receipt_us = l->now_us;
 	d->last_receipt_us = l->now_us;
 	d->frozen = true;
+	if (m->at_us > 0 && m->at_us < l->now_us)
+		s.at_us = m->at_us > d->begin_us ? m->at_us : d->begin_us;
 	if (m->n_hosts == 0 && !m->withdrawn)
-		serve_ring(l, d, m->ring);
+		serve_ring(l, d, m->ring, &s);
 	for (size_t i = 0; i < m->n_hosts; i++) {
 		uint32_t host = host_number(l, rec->tenant, m->hosts[i]);
 
 		if (host == UINT32_MAX)
 			continue;
 		if (!m->withdrawn)
-			serve(l, d, host);
+			serve(l, d, host, &s);
 		else if (deployment_served(d, host))
 			hostset_add(&d->withdrawn, host, &l->snap, chunk_id(CHUNK_RESOLVED, d->no, WITHDRAWN_BLOCKS));
 	}
+	if (s.n > 0)
+		expose(l, d, &s);
+	free(s.known);
 }
 
 int32_t

@@ -18,12 +18,14 @@ struct arena;
 #define TRIALS_MAX     (TRIALS_EXACT + TRIALS_MODULES + 16u)
 
 /* Counts of one key in one deployment.  A host is in hosts1 if it was served before its
- * first vote here, else in hosts0 if it was eligible; never in both. */
+ * first vote here, else in hosts0 if it was eligible.  `moved` hosts are in both: they
+ * count as exposed, because a later receipt said that they had been served by then. */
 struct trial_row {
 	uint32_t key_no;
 	uint64_t key_id; /* the row may be given to another key after closing */
 	uint32_t forgiven_n1, forgiven_sites1;
 	struct hostset hosts1, hosts0, sites1;
+	uint32_t moved;
 	uint64_t first_pos, last_pos; /* of exposed votes */
 	int64_t first_us, last_us;
 	struct vote *votes; /* the first of both arms */
@@ -112,6 +114,8 @@ struct trial_row *trial_find(const struct deployment *d, uint32_t key_no);
 /* A host appeared (old == NULL) or changed. */
 void deployments_host_changed(struct ledger *l, uint32_t host_no, const struct candidate *old);
 
+struct report_row;
+
 /* A report or triage result votes for these keys (KEY_NONE where there is none). */
 struct ballot {
 	uint32_t host_no;
@@ -122,9 +126,12 @@ struct ballot {
 	uint64_t pos, report_pos; /* of the record that votes; of the report */
 	const uint32_t *exposed;  /* NULL: look the receipts up; else deployments (no + 1) */
 	unsigned n_exposed;
+	bool moves;        /* a vote that was cast as unexposed is changed */
 	uint32_t found[2]; /* out: the first deployments (no + 1) it is exposed to */
 };
 void deployments_vote(struct ledger *l, struct ballot *b);
+/* The host of this report had been served when it came, as only a later receipt says. */
+void deployment_expose(struct ledger *l, struct deployment *d, const struct report_row *r);
 
 void deployments_key_born(struct ledger *l, uint16_t tenant);
 void deployments_tick(struct ledger *l);

@@ -226,6 +226,7 @@ pack_trial(const struct trial_row *row, struct pack *k)
 	pack_u64(k, row->key_id);
 	pack_varint(k, row->forgiven_n1);
 	pack_varint(k, row->forgiven_sites1);
+	pack_varint(k, row->moved);
 	hostset_pack(&row->hosts1, k);
 	hostset_pack(&row->hosts0, k);
 	hostset_pack(&row->sites1, k);
@@ -252,8 +253,9 @@ unpack_trial(const struct ledger *l, struct trial_row *row, struct reader *r)
 	row->key_id = reader_u64(r);
 	row->forgiven_n1 = unpack_u32(r);
 	row->forgiven_sites1 = unpack_u32(r);
+	row->moved = unpack_u32(r);
 	if (reader_failed(r) || row->key_no >= l->keys.rows.n || !hostset_unpack(&row->hosts1, r) ||
-	    !hostset_unpack(&row->hosts0, r) || !hostset_unpack(&row->sites1, r))
+	    !hostset_unpack(&row->hosts0, r) || !hostset_unpack(&row->sites1, r) || row->moved > row->hosts0.n)
 		return false;
 	row->first_pos = wire_varint(r);
 	row->last_pos = wire_varint(r);

@@ -21,9 +21,13 @@ struct claim_row {
 void
 keys_init(struct keys *k)
 {
+	static const struct signature_key none;
+
 	*k = (struct keys){ .max_exact = DEFAULT_MAX, .seed = 0x6661756c746c696eull };
 	table_init(&k->rows, sizeof(struct key), SHIFT, chunk_id(CHUNK_KEYS, 0, 0), false);
 	fingerprints_init(k);
+	for (int r = RUNG_KERNEL; r <= RUNG_ANY; r++)
+		k->class_ids[r] = signature_hash(&none, (enum signature_rung)r);
 }
 
 static void
@@ -279,11 +283,8 @@ obtain_claim(struct keys *k, struct snap *s, const struct report *r, const struc
 uint32_t
 keys_class(struct keys *k, struct snap *s, enum signature_rung rung, const struct key_birth *b)
 {
-	static const struct signature_key none;
 	static const struct key like;
 
-	if (k->class_ids[rung] == 0)
-		k->class_ids[rung] = signature_hash(&none, rung);
 	return obtain(k, s, b, (uint8_t)rung, k->class_ids[rung], &like,
 		      (struct text[4]){ TEXT(""), TEXT(""), TEXT(""), TEXT("") });
 }

@@ -72,7 +72,7 @@ struct keys {
 	struct claim_row *claims;
 	uint32_t n_claims, claim_slots;
 	uint64_t seed;
-	uint64_t class_ids[RUNG_N]; /* constants, computed once */
+	uint64_t class_ids[RUNG_N]; /* of RUNG_KERNEL and RUNG_ANY: constants */
 };
 
 void keys_init(struct keys *k);

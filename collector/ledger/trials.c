@@ -198,6 +198,7 @@ count(struct ledger *l, struct deployment *d, uint32_t key_no, bool fresh, const
 	uint32_t trial = find(d, key_no);
 	bool born_since = key->first_pos > d->begin_pos && (key->flags & KEY_OLD) == 0;
 	struct trial_row *row;
+	bool moves;
 
 	if (key->rung == RUNG_BUILD || (is_signature(key) && !born_since))
 		return; /* the rule asks about neither */
@@ -211,9 +212,13 @@ count(struct ledger *l, struct deployment *d, uint32_t key_no, bool fresh, const
 			fill_in(l, d, trial, fresh ? b->host_no : UINT32_MAX);
 	}
 	row = table_at(&d->trials, trial);
-	if (hostset_has(&row->hosts1, b->host_no) || hostset_has(&row->hosts0, b->host_no))
+	if (hostset_has(&row->hosts1, b->host_no))
+		return;
+	moves = hostset_has(&row->hosts0, b->host_no);
+	if (moves && !b->moves)
 		return;
 	row = table_edit(&d->trials, &l->snap, trial);
+	row->moved += moves;
 	note(row, l, b, exposed);
 	if (!exposed) {
 		hostset_add(&row->hosts0, b->host_no, &l->snap, set_base(d, trial, 1));
@@ -234,6 +239,36 @@ count(struct ledger *l, struct deployment *d, uint32_t key_no, bool fresh, const
 	if (is_signature(key) && (d->suspect == UINT32_MAX ||
 				  row->hosts1.n > ((struct trial_row *)table_at(&d->trials, d->suspect))->hosts1.n))
 		d->suspect = trial;
+}
+
+void
+deployment_expose(struct ledger *l, struct deployment *d, const struct report_row *r)
+{
+	const struct rungs *a = &r->claimed, *c = &r->computed;
+	const uint32_t keys[] = {
+		a->key,
+		a->build,
+		a->module,
+		a->stop,
+		c->key,
+		c->build,
+		c->module,
+		r->kind == REPORT_KERNEL ? keys_find(&l->keys, d->tenant, RUNG_KERNEL, l->keys.class_ids[RUNG_KERNEL])
+					 : KEY_NONE,
+		keys_find(&l->keys, d->tenant, RUNG_ANY, l->keys.class_ids[RUNG_ANY]),
+	};
+	const struct ballot b = { .host_no = r->host_no,
+				  .tenant = r->tenant,
+				  .site = host_chunk(&l->hosts, r->host_no)->site[HOST_AT(r->host_no)],
+				  .pos = r->pos,
+				  .report_pos = r->pos,
+				  .moves = true };
+
+	for (unsigned i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		if (keys[i] != KEY_NONE)
+			count(l, d, keys[i], false, &b, true);
+	d->moved = true;
+	l->judge = true;
 }
 
 /* Was the host exposed when the report came? */
@@ -366,10 +401,10 @@ trial_counts(const struct ledger *l, const struct deployment *d, const struct tr
 		.born_since = key->id == row->key_id && key->first_pos > d->begin_pos && (key->flags & KEY_OLD) == 0 &&
 			      is_signature(key),
 		.n1 = row->hosts1.n,
-		.n0 = row->hosts0.n,
+		.n0 = row->hosts0.n - row->moved,
 		.sites1 = row->sites1.n,
 		.m1 = module != NULL ? module->hosts1.n : row->hosts1.n,
-		.m0 = module != NULL ? module->hosts0.n : row->hosts0.n,
+		.m0 = module != NULL ? module->hosts0.n - module->moved : row->hosts0.n - row->moved,
 		.N1 = d->served,
 		.N0 = d->eligible - d->served_eligible,
 		.forgiven_n1 = row->forgiven_n1,

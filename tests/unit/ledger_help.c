@@ -218,7 +218,7 @@ scribe_tick(struct scribe *s, int64_t forward_us)
 }
 
 uint64_t
-scribe_serve(struct scribe *s, const char *deployment, const uint64_t *hosts, size_t n)
+scribe_serve_at(struct scribe *s, const char *deployment, const uint64_t *hosts, size_t n, int64_t at_us)
 {
 	Faultline__Log__Receipt m = FAULTLINE__LOG__RECEIPT__INIT;
 	uint64_t *copy = malloc((n + 1) * sizeof(*copy)), pos;
@@ -227,12 +227,19 @@ scribe_serve(struct scribe *s, const char *deployment, const uint64_t *hosts, si
 	need(copy != NULL && id != NULL, "memory");
 	memcpy(copy, hosts, n * sizeof(*copy));
 	m.deployment = id;
+	m.at_us = at_us;
 	m.hosts = copy;
 	m.n_hosts = n;
 	pos = scribe_message(s, RECORD_RECEIPT, &m);
 	free(copy);
 	free(id);
 	return pos;
+}
+
+uint64_t
+scribe_serve(struct scribe *s, const char *deployment, const uint64_t *hosts, size_t n)
+{
+	return scribe_serve_at(s, deployment, hosts, n, 0);
 }
 
 uint64_t
@@ -364,7 +371,7 @@ random_deployment(struct scribe *s, uint64_t *rng)
 	default:
 		for (size_t i = 0; i < n; i++)
 			hosts[i] = 1 + roll(rng, 420);
-		scribe_serve(s, id, hosts, n);
+		scribe_serve_at(s, id, hosts, n, n % 2 != 0 ? s->now_us - 30000000 : 0);
 	}
 }
 

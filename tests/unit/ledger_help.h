@@ -64,6 +64,7 @@ uint64_t scribe_goodbye(struct scribe *s, uint64_t host, const char *site);
 uint64_t scribe_presence(struct scribe *s, const uint32_t *hosts, size_t n);
 uint64_t scribe_tick(struct scribe *s, int64_t forward_us); /* moves now_us, then ticks */
 uint64_t scribe_serve(struct scribe *s, const char *deployment, const uint64_t *hosts, size_t n);
+uint64_t scribe_serve_at(struct scribe *s, const char *deployment, const uint64_t *hosts, size_t n, int64_t at_us);
 uint64_t scribe_decide(struct scribe *s, const char *deployment, Faultline__Log__Action action, bool automatic,
 		       const char *reason, uint64_t basis, bool forced);
 

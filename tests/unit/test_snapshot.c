@@ -14,7 +14,7 @@
 
 /* Changes with every change of what is kept or how it is counted: look at the difference, then
  * put the new value here. */
-#define GOLDEN "190c4421cab0a766b599e849d5dd135633d9f8d01e25f2dfe8ed370fe3315232"
+#define GOLDEN "f68cbae9137bd9cb7f92164781e6317dfd124b70255d0e3c77a48ed240507226"
 
 /* A store of chunks in memory, as the file store keeps them. */
 struct chunk {

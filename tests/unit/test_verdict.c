@@ -260,6 +260,41 @@ test_late_receipts(void **state)
 	stop(&s);
 }
 
+/* A receipt that comes after the crash and says that the host was served before it: the
+ * vote moves, in the trial that is there and in one that the receipt begins. */
+static void
+test_receipts_with_a_time(void **state)
+{
+	struct verdict_view v;
+	uint64_t hosts[40];
+	int64_t served;
+	struct scribe s;
+
+	(void)state;
+	start(&s, 2000);
+	scribe_deploy(&s, "d", 0, 1000, "armed");
+	scribe_tick(&s, 2000000);
+	serve_range(&s, "d", 1, 10);
+	bad_crash(&s, 1); /* the trial begins */
+	bad_crash(&s, 900);
+	served = s.now_us + 1000000;
+	scribe_tick(&s, 2000000);
+	for (uint64_t h = 100; h < 140; h++)
+		bad_crash(&s, hosts[h - 100] = h);
+	scribe_tick(&s, 60000000);
+	assert_int_equal(verdict(&s, "d").verdict, VERDICT_HOLD);
+	assert_int_equal(verdict(&s, "d").evidence.unserved_with, 41);
+	scribe_serve_at(&s, "d", hosts, 2, s.now_us - 1000000); /* after their crashes */
+	assert_int_equal(verdict(&s, "d").evidence.served_with, 1);
+	scribe_serve_at(&s, "d", hosts + 2, 38, served);
+	v = verdict(&s, "d");
+	assert_int_equal(v.evidence.served_with, 39);
+	assert_int_equal(v.evidence.unserved_with, 3);
+	assert_int_equal(v.bad, 39);
+	assert_int_equal(v.verdict, VERDICT_HALT);
+	stop(&s);
+}
+
 static void
 test_shadow(void **state)
 {
@@ -592,6 +627,7 @@ main(void)
 		cmocka_unit_test(test_one_site),
 		cmocka_unit_test(test_no_halt),
 		cmocka_unit_test(test_late_receipts),
+		cmocka_unit_test(test_receipts_with_a_time),
 		cmocka_unit_test(test_shadow),
 		cmocka_unit_test(test_controls),
 		cmocka_unit_test(test_resolved),
