@@ -126,7 +126,7 @@ read_memory_and_modules(struct kd *k)
 		e = kd_triage_open(k);
 	} else {
 		e = kd_pages_open(k);
-		if (e == ERR_OK)
+		if (e == ERR_OK && kd_find_levels(k, k->module_list))
 			read_debugger_block(k);
 		if (e == ERR_OK)
 			e = kd_modules_of_list(k);

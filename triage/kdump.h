@@ -39,7 +39,7 @@ struct kd_pages {
 struct kd_debugger {
 	bool valid;
 	uint64_t module_list, build_lab, processor_block, unloaded;
-	uint16_t prcb_number, prcb_context, prcb_size, process_size;
+	uint16_t prcb_number, prcb_context, prcb_thread, prcb_size, thread_process, process_size;
 };
 
 struct kd {
@@ -47,7 +47,8 @@ struct kd {
 	struct reader file; /* whole image; errors never stick: copies are read */
 	struct dump *d;
 	bool is64, pae;
-	unsigned width; /* of a pointer */
+	bool five_levels; /* of page tables */
+	unsigned width;   /* of a pointer */
 	size_t header_size;
 
 	/* header; absent fields are 0 */
@@ -68,6 +69,7 @@ struct kd {
 
 	struct triage_unloaded *unloaded;
 	size_t n_unloaded;
+	bool fault_unloaded; /* the last module is a driver that was gone, and the fault is in it */
 	struct module_index modules;
 	struct kd_code **code;   /* of each module, as far as asked for (kdump_walk.c) */
 	struct mem_region stack; /* of the processor that stopped */
@@ -90,6 +92,9 @@ enum err kd_pages_open(struct kd *k);
 /* Bytes at virtual address va and how many follow without a break; NULL: not in the dump.
  * Works for every kind of dump once blocks or pages are there. */
 const uint8_t *kd_at(const struct kd *k, uint64_t va, uint64_t *len_out);
+
+/* Whether the list of drivers can be reached, with page tables of four levels or of five. */
+bool kd_find_levels(struct kd *k, uint64_t va);
 
 /* Copy len bytes, across pages and blocks; false when one is missing. */
 bool kd_read(const struct kd *k, uint64_t va, void *out, size_t len);

@@ -83,7 +83,7 @@ kdump_blame(const struct kd *k, struct triage_result *res)
 	if (k->fault_found && !module)
 		rule = "no-module";
 	else if (k->fault_found)
-		rule = "context";
+		rule = k->fault_unloaded ? "unloaded" : "context";
 	res->blamed = next_culprit(res, 0, n, &rule);
 	if (res->blamed >= 0)
 		res->blame_rule = rule;

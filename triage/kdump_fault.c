@@ -265,6 +265,34 @@ find_registers(struct kd *k, const struct fault *f)
 	k->how = k->stopped.valid ? "where the machine was stopped" : "";
 }
 
+/* The fault is where a driver was before it went: that driver is one module more, without an id. */
+static enum err
+find_unloaded(struct kd *k)
+{
+	uint64_t pc = k->d->regs.pc;
+	struct dump *d = k->d;
+
+	if (!k->fault_found || module_index_find(&k->modules, pc) >= 0 || d->n_modules >= TRIAGE_MAX_MODULES ||
+	    d->modules == NULL)
+		return ERR_OK;
+	for (size_t i = 0; i < k->n_unloaded; i++) {
+		const struct triage_unloaded *u = &k->unloaded[i];
+
+		if (pc < u->start || pc >= u->end || *u->name == '\0')
+			continue;
+		d->modules[d->n_modules++] = (struct triage_module){ .path = u->name,
+								     .base = u->start,
+								     .size = u->end - u->start,
+								     .id = "",
+								     .code_id = "",
+								     .debug_id = "",
+								     .version = "" };
+		k->fault_unloaded = true;
+		return module_index_build(k->arena, d->modules, d->n_modules, &k->modules);
+	}
+	return ERR_OK;
+}
+
 /* ---- in words ---- */
 
 static void
@@ -338,6 +366,8 @@ kd_fault(struct kd *k)
 	read_fault(k, &f);
 	find_registers(k, &f);
 	k->d->regs.pc = kd_strip(k, k->d->regs.pc);
+	if (find_unloaded(k) != ERR_OK)
+		return ERR_LIMIT;
 	if (k->d->has_exception)
 		write_reason(k, &f);
 	if (k->d->regs.valid && !on_stack(k, k->d->regs.sp) && load_stack(k, k->d->regs.sp) != ERR_OK)

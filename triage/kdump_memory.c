@@ -293,7 +293,7 @@ translate(const struct kd *k, uint64_t va, uint64_t *pa_out)
 	if (!k->is64)
 		return walk_x86(k, va, pa_out);
 	/* the low bits of CR3 are the PCID; on arm64 the table's halves are both address spaces */
-	return walk_tables(k, k->dtb & PFN_MASK, va, 39, k->d->arch == TRIAGE_ARCH_ARM64, pa_out);
+	return walk_tables(k, k->dtb & PFN_MASK, va, k->five_levels ? 48 : 39, k->d->arch == TRIAGE_ARCH_ARM64, pa_out);
 }
 
 /* ---- virtual memory ---- */
@@ -314,6 +314,20 @@ kd_at(const struct kd *k, uint64_t va, uint64_t *len_out)
 		return NULL;
 	*len_out = KD_PAGE - pa % KD_PAGE;
 	return page + pa % KD_PAGE;
+}
+
+bool
+kd_find_levels(struct kd *k, uint64_t va)
+{
+	uint64_t n;
+
+	if (kd_at(k, va, &n) != NULL)
+		return true;
+	k->five_levels = k->d->arch == TRIAGE_ARCH_X64;
+	if (kd_at(k, va, &n) != NULL)
+		return true;
+	k->five_levels = false;
+	return false;
 }
 
 bool

@@ -35,6 +35,8 @@ kd_debugger_data(struct kd *k, struct reader *r)
 	g->unloaded = at(r, 0x220, 8);
 	g->process_size = (uint16_t)at(r, 0x2a8, 2);
 	g->prcb_size = (uint16_t)at(r, 0x2b0, 2);
+	g->thread_process = (uint16_t)at(r, 0x2a0, 2);
+	g->prcb_thread = (uint16_t)at(r, 0x2b4, 2);
 	g->prcb_number = (uint16_t)at(r, 0x2be, 2);
 	g->prcb_context = (uint16_t)at(r, 0x338, 2);
 	g->valid = !reader_failed(r);
@@ -107,7 +109,7 @@ kd_modules_of_list(struct kd *k)
 		dump_partial(d, "the list of drivers is not in the dump");
 		return ERR_OK;
 	}
-	d->modules = ARENA_ARRAY(k->arena, struct triage_module, LIST_MAX);
+	d->modules = ARENA_ARRAY(k->arena, struct triage_module, LIST_MAX + 1);
 	if (d->modules == NULL)
 		return ERR_LIMIT;
 	/* a list that runs into a loop passes the place it was at after 2, 4, 8, … steps again */
@@ -177,13 +179,21 @@ process_name(const uint8_t *p)
 	return 0;
 }
 
+/* The object's copy in a triage dump; elsewhere that of the thread that ran. */
 static const char *
-find_process(struct kd *k)
+find_process(struct kd *k, uint64_t prcb)
 {
-	const uint8_t *p = k->process_at != 0 ? kd_file(k, k->process_at, k->debugger.process_size) : NULL;
-	size_t n;
+	size_t size = k->debugger.process_size < 0x1000 ? k->debugger.process_size : 0x1000, n;
+	uint8_t copy[0x1000];
+	const uint8_t *p = copy;
+	uint64_t thread, process;
 
-	for (size_t i = 0; p != NULL && i + 16 <= k->debugger.process_size; i += 8)
+	if (k->process_at != 0)
+		p = kd_file(k, k->process_at, size);
+	else if (prcb == 0 || !kd_pointer(k, prcb + k->debugger.prcb_thread, &thread) ||
+		 !kd_pointer(k, thread + k->debugger.thread_process, &process) || !kd_read(k, process, copy, size))
+		return "";
+	for (size_t i = 0; p != NULL && i + 16 <= size; i += 8)
 		if ((n = process_name(p + i)) > 0) {
 			const char *s = utf_from_bytes(k->arena, p + i, n, 15);
 
@@ -192,15 +202,15 @@ find_process(struct kd *k)
 	return "";
 }
 
-/* The processor whose saved context is the one KeBugCheckEx was entered with. */
-static void
+/* The processor whose saved context is the one KeBugCheckEx was entered with; returns its block. */
+static uint64_t
 find_processor(struct kd *k)
 {
 	uint64_t prcb, n, context, want_sp = k->stack_top;
 	const uint8_t *copy;
 
 	if (!k->debugger.valid)
-		return;
+		return 0;
 	if (k->prcb_at != 0) {
 		copy = kd_file(k, k->prcb_at, k->debugger.prcb_size);
 		if (copy != NULL && k->debugger.prcb_number + 4u <= k->debugger.prcb_size) {
@@ -208,7 +218,7 @@ find_processor(struct kd *k)
 			n = copy[0] | (uint32_t)copy[1] << 8;
 			k->processor = n < k->processors ? (int32_t)n : -1;
 		}
-		return;
+		return 0;
 	}
 	if (k->stopped.valid)
 		want_sp = k->stopped.sp;
@@ -217,13 +227,14 @@ find_processor(struct kd *k)
 		uint64_t sp;
 
 		if (!kd_pointer(k, k->debugger.processor_block + (uint64_t)i * k->width, &prcb) || prcb == 0)
-			return;
+			return 0;
 		if (kd_pointer(k, prcb + k->debugger.prcb_context, &context) && kd_pointer(k, context + sp_at, &sp) &&
 		    sp == want_sp && sp != 0) {
 			k->processor = (int32_t)i;
-			return;
+			return prcb;
 		}
 	}
+	return 0;
 }
 
 void
@@ -239,6 +250,5 @@ kd_identity(struct kd *k)
 	s = n > 0 ? utf_from_bytes(k->arena, text, n, n) : NULL;
 	if (s != NULL && *s >= '0' && *s <= '9')
 		k->build_lab = s;
-	k->process = find_process(k);
-	find_processor(k);
+	k->process = find_process(k, find_processor(k));
 }

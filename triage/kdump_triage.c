@@ -176,7 +176,7 @@ read_drivers(struct kd *k, const struct triage_header *h)
 		dump_partial(k->d, "more drivers than the file or our limit has");
 		n = (uint32_t)(fit < TRIAGE_MAX_MODULES ? fit : TRIAGE_MAX_MODULES);
 	}
-	k->d->modules = ARENA_ARRAY(k->arena, struct triage_module, n);
+	k->d->modules = ARENA_ARRAY(k->arena, struct triage_module, (size_t)n + 1);
 	if (k->d->modules == NULL)
 		return ERR_LIMIT;
 	for (uint32_t i = 0; i < n; i++) {

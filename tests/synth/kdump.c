@@ -19,6 +19,7 @@
 #define LAB              UINT64_C(0xfffff8061c600f00)
 #define BLOCKS           UINT64_C(0xfffff8061c600800) /* KiProcessorBlock */
 #define PRCB             UINT64_C(0xfffff80618b40000)
+#define THREAD           UINT64_C(0xffff8d8c10003000) /* its process is 0x200 behind it */
 #define PRCB_SIZE        0x200u
 #define PRCB_CTX         0x100u
 #define STOPPED          UINT64_C(0xfffff80618b41000) /* the context KeBugCheckEx was entered with */
@@ -140,6 +141,8 @@ touch(struct space *s, uint64_t va)
 	large = va >= narrow(s->c, SYNTH_KD_NT) && va < narrow(s->c, SYNTH_KD_NT) + 0x1000000;
 	region = wide ? 0x200000 : 0x400000;
 	if (!s->c->x86) {
+		if (s->c->five_levels)
+			table = descend(s, table, va >> 48 & 0x1ff, 8);
 		table = descend(s, table, va >> 39 & 0x1ff, 8);
 		table = descend(s, table, va >> 30 & 0x1ff, 8);
 	} else if (s->c->pae) {
@@ -326,6 +329,8 @@ fill_kernel(struct space *s)
 	store(s, DEBUGGER + 0x220, narrow(s->c, UNLOADED_POINTER), 8);
 	store(s, DEBUGGER + 0x2a8, 0x100, 2);
 	store(s, DEBUGGER + 0x2b0, PRCB_SIZE, 2);
+	store(s, DEBUGGER + 0x2a0, 0xb8, 2);
+	store(s, DEBUGGER + 0x2b4, 8, 2);
 	store(s, DEBUGGER + 0x2be, 0x24, 2);
 	store(s, DEBUGGER + 0x338, PRCB_CTX, 2);
 	store(s, DEBUGGER + 0x37f, 0, 1);
@@ -334,8 +339,12 @@ fill_kernel(struct space *s)
 	store(s, LAB + 127, 0, 1);
 	for (unsigned i = 0; i < 4; i++)
 		pointer(s, BLOCKS + i * width(s->c), PRCB + i * PRCB_SIZE);
+	pointer(s, THREAD + 0xb8, THREAD + 0x200);
+	for (size_t i = 0; i < 12; i++)
+		store(s, THREAD + 0x258 + i, (uint8_t) "csfalcon.exe"[i], 1);
 	for (unsigned i = 0; i < 4; i++) {
 		store(s, PRCB + i * PRCB_SIZE + 0x24, i, 4);
+		pointer(s, PRCB + i * PRCB_SIZE + 8, THREAD);
 		pointer(s, PRCB + i * PRCB_SIZE + PRCB_CTX, i == 2 ? STOPPED : STOPPED + 0x800);
 	}
 	fill_context(s, STOPPED, SYNTH_KD_NT + 0x3fd700, SYNTH_KD_STACK);
@@ -590,6 +599,7 @@ static const struct {
 } examples[] = {
 	{ "july-triage", { .kind = SYNTH_KDUMP_TRIAGE, JULY } },
 	{ "july-full", { .kind = SYNTH_KDUMP_FULL, JULY, .dtb_flags = 2 } },
+	{ "july-five-levels", { .kind = SYNTH_KDUMP_FULL, .five_levels = true, JULY } },
 	{ "july-bitmap", { .kind = SYNTH_KDUMP_BITMAP, JULY } },
 	{ "july-ranges", { .kind = SYNTH_KDUMP_RANGES, JULY } },
 	{ "july-arm64", { .kind = SYNTH_KDUMP_TRIAGE, .arm64 = true, JULY } },

@@ -97,6 +97,7 @@ struct synth_kdump {
 	enum synth_kdump_kind kind;
 	bool x86, pae; /* 32-bit header; page tables with PAE */
 	bool arm64;
+	bool five_levels; /* of page tables */
 	uint32_t bugcheck;
 	uint64_t params[4];
 	bool no_trap_frame;   /* leave out what the kernel pushed when it took the fault */

@@ -83,6 +83,7 @@ test_july_2024(void **state)
 	} all[] = {
 		{ "july-triage", "triage", "trap frame on the stack" },
 		{ "july-full", "full", "trap frame on the stack" },
+		{ "july-five-levels", "full", "trap frame on the stack" },
 		{ "july-bitmap", "bitmap", "trap frame on the stack" },
 		{ "july-ranges", "ranges", "trap frame on the stack" },
 		{ "july-arm64", "triage", "instruction of parameter 3" },
@@ -194,6 +195,7 @@ test_facts(void **state)
 	run_kdump(&x, &c);
 	assert_string_equal(x.r.kernel.build, "19041.1.amd64fre.vb_release.191206-1406");
 	assert_int_equal(x.r.kernel.processor, 2);
+	assert_string_equal(x.r.kernel.process, "csfalcon.exe");
 	assert_int_equal(x.r.kernel.n_unloaded, 1);
 	assert_string_equal(x.r.modules[2].path, "\\SystemRoot\\System32\\drivers\\CSagent.sys");
 	assert_int_equal(x.r.modules[2].checksum, 0xabc2);
@@ -326,6 +328,28 @@ test_messengers(void **state)
 		run_kdump(&x, &c);
 		assert_string_equal(x.r.title, "csagent.sys+0xe1666");
 		assert_string_equal(x.r.blame_rule, "messenger: ntoskrnl.exe");
+		run_end(&x);
+	}
+}
+
+/* A fault where a driver was: it has a name and an offset, but no id any more. */
+static void
+test_unloaded_driver(void **state)
+{
+	static const char *const names[] = { "july-triage", "july-full" };
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct synth_kdump c = example(names[i]);
+		struct run x;
+
+		c.bugcheck = 0xce;
+		c.params[2] = SYNTH_KD_AGENT + 0x1001234;
+		run_kdump(&x, &c);
+		assert_string_equal(x.r.title, "dam.sys+0x1234");
+		assert_string_equal(x.r.module_id, "");
+		assert_string_equal(x.r.blame_rule, "unloaded");
+		assert_int_equal(x.r.module_count, 4);
 		run_end(&x);
 	}
 }
@@ -634,6 +658,7 @@ main(void)
 		cmocka_unit_test(test_instruction_parameter),
 		cmocka_unit_test(test_trap_frame_search),
 		cmocka_unit_test(test_messengers),
+		cmocka_unit_test(test_unloaded_driver),
 		cmocka_unit_test(test_stop_code),
 		cmocka_unit_test(test_driver_calls_bugcheck),
 		cmocka_unit_test(test_live_dump_is_no_crash),
