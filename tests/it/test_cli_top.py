@@ -71,6 +71,11 @@ class Terminal:
         while time.monotonic() < end:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
+                try:  # its last words
+                    while select.select([self.fd], [], [], 0)[0]:
+                        self.text += os.read(self.fd, 65536).decode(errors="replace")
+                except OSError:
+                    pass
                 return os.waitstatus_to_exitcode(status)
             if select.select([self.fd], [], [], 0.05)[0]:
                 try:
