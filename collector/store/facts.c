@@ -209,14 +209,7 @@ json_triage(struct textbuf *b, const Faultline__Log__TriageResult *m)
 		json_string(b, str(fr->function));
 		textbuf_printf(b, "}");
 	}
-	textbuf_printf(b, "]");
-	if (m->stop_code != 0) {
-		textbuf_printf(b, ",\"stop_code\":\"0x%" PRIx32 "\",\"stop_params\":[", m->stop_code);
-		for (size_t i = 0; i < m->n_stop_params; i++)
-			textbuf_printf(b, "%s\"0x%" PRIx64 "\"", i > 0 ? "," : "", m->stop_params[i]);
-		textbuf_printf(b, "]");
-	}
-	textbuf_printf(b, "}");
+	textbuf_printf(b, "]}");
 }
 
 static bool
