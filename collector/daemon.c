@@ -283,6 +283,7 @@ start_store(struct daemon *d, char *err, size_t err_size)
 		if ((d->cluster = cluster_start(s->data, s->pg_bindir, err, err_size)) == NULL)
 			return -1;
 		po.conninfo = cluster_conninfo(d->cluster);
+		po.patience_ms = 30000;
 	}
 	if ((d->projector = projector_start(&po, err, err_size)) == NULL)
 		return -1;

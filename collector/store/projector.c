@@ -48,6 +48,7 @@ struct projector {
 	int stop_fd;
 	_Atomic uint64_t position;
 	atomic_bool stop, up;
+	int64_t patient_until_us; /* boot time; 0 once connected */
 	_Atomic(const char *) problem;
 	char problem_text[600];
 	char told[600]; /* last failure told, so that a repeated one is told once */
@@ -224,9 +225,13 @@ open_session(struct projector *p)
 	if (p->pg.conn != NULL)
 		return true;
 	if (!pg_connect(&p->pg, p->conninfo)) {
-		failed(p, "cannot reach the database");
+		if (clock_boot_us() < p->patient_until_us)
+			rest(p, BACKOFF_MIN_MS);
+		else
+			failed(p, "cannot reach the database");
 		return false;
 	}
+	p->patient_until_us = 0;
 	if (!schema_apply(&p->pg)) {
 		if (p->pg.failure == PG_WRONG && p->pg.state[0] == '\0')
 			give_up(p, p->pg.text);
@@ -585,6 +590,7 @@ projector_start(const struct projector_options *o, char *err, size_t err_size)
 	p->arg = o->arg;
 	p->timeout_ms = o->timeout_ms > 0 ? o->timeout_ms : 60000;
 	p->max_records = UINT32_MAX;
+	p->patient_until_us = o->patience_ms > 0 ? clock_boot_us() + o->patience_ms * 1000ll : 0;
 	p->backoff_ms = BACKOFF_MIN_MS;
 	projector_configure(p, o->batch_rows, o->report_days);
 	log_bounds(o->log, &first, &end, &p->log_id);

@@ -26,6 +26,7 @@ struct projector_options {
 	uint32_t batch_rows;       /* reports per transaction */
 	uint32_t report_days;      /* retention of report rows */
 	int timeout_ms;            /* of one database call; 0: a minute */
+	int patience_ms;           /* the server is only being started: that long nothing is said of it */
 	/* Records in the log up to its end, for the lag gauge; NULL: counter log_records. */
 	uint64_t (*log_records)(void *arg);
 	void *arg;

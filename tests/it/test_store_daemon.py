@@ -170,3 +170,12 @@ def test_reports_keep_coming_while_the_server_is_away(make_daemon):
         os.kill(pid, signal.SIGCONT)
     wait_stored(d, d.report(reports(3, 1, 1))["reports"][-1]["id"])
     assert_same(d, 204)
+
+
+def test_a_start_with_a_database_of_its_own_warns_of_nothing(make_daemon):
+    daemon = make_daemon(database="")
+    daemon.until(lambda: daemon.get("/v1/now").json["database"] == "up", "the database")
+    daemon.restart()
+    daemon.until(lambda: daemon.get("/v1/now").json["database"] == "up", "the database")
+    assert [line for line in daemon.lines if " warn " in line or " error " in line] == []
+    assert "faultline_store_failures_total 0" in daemon.get("/metrics").text
