@@ -371,6 +371,8 @@ request_parse(struct request *r)
 	r->pub.method = method_of(&r->parser);
 	r->is_head = r->parser.method == HTTP_HEAD;
 	r->chunked = r->parser.flags & F_CHUNKED;
+	if (r->chunked != ((r->parser.flags & F_TRANSFER_ENCODING) != 0))
+		return DISCARD_malformed_http; /* "chunked<tab>": no chunks to llhttp, chunks to others */
 	r->keep_alive = r->parser.http_minor > 0 && !(r->parser.flags & F_CONNECTION_CLOSE);
 	r->left = r->parser.flags & F_CONTENT_LENGTH ? r->parser.content_length : 0;
 	r->has_body = r->chunked || r->left > 0;

@@ -315,6 +315,8 @@ test_smuggling(void **state)
 		"Content-Length: 99999999999999999999\r\n",
 		"Content-Length : 5\r\n",
 		"Transfer-Encoding: xchunked\r\n",
+		"Transfer-Encoding: chunked\t\r\n",
+		"Transfer-Encoding: chunked \t \r\n",
 		"Transfer-Encoding: chunked, chunked\r\n",
 		"Transfer-Encoding: gzip, chunked\r\n",
 		"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
