@@ -120,7 +120,11 @@ env_want_dump(void *arg, uint16_t tenant, uint64_t signature)
 static const char *
 env_not_ready(void *arg)
 {
-	return atomic_load(&((struct daemon *)arg)->listening) ? NULL : "the listeners are not open yet";
+	struct daemon *d = arg;
+
+	if (log_stopped(d->log))
+		return "the log has stopped: nothing is accepted until a restart; see what was logged";
+	return atomic_load(&d->listening) ? NULL : "the listeners are not open yet";
 }
 
 static uint64_t

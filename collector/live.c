@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config.h"
 
+#include <dirent.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/logline.h"
 #include "base/settings.h"
@@ -43,6 +45,25 @@ label_trust(const struct settings *s, bool tokens, char *err, size_t err_size, b
 	return LABELS_AUTHENTICATED;
 }
 
+/* The hosts of a log are known by the key they were hashed with: another one is never made for it. */
+static bool
+key_is_lost(const char *data, const char *key)
+{
+	const struct dirent *e = NULL;
+	char path[4096];
+	DIR *log;
+
+	if (access(key, F_OK) == 0)
+		return false;
+	snprintf(path, sizeof(path), "%s/log", data);
+	if ((log = opendir(path)) == NULL)
+		return false;
+	while ((e = readdir(log)) != NULL && (strlen(e->d_name) < 4 || strcmp(e->d_name + strlen(e->d_name) - 4, ".seg") != 0))
+		;
+	closedir(log);
+	return e != NULL;
+}
+
 static int
 generation_fill(struct generation *g, char *err, size_t err_size)
 {
@@ -62,6 +83,12 @@ generation_fill(struct generation *g, char *err, size_t err_size)
 	if (!ok)
 		return -1;
 	snprintf(key, sizeof(key), "%s/host.key", s->data);
+	if (key_is_lost(s->data, key)) {
+		snprintf(err, err_size,
+			 "host key %s is missing and the log has hosts of it: restore it from a backup; a new key makes every "
+			 "host a stranger", key);
+		return -1;
+	}
 	g->identity = identity_new(key, s->site_map, trust, err, err_size);
 	if (g->identity == NULL)
 		return -1;

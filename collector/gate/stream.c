@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/crypto.h"
+#include "base/descriptors.h"
 #include "base/logline.h"
 #include "base/settings.h"
 #include "collector/gate/stream.h"
@@ -183,14 +184,17 @@ on_accept(evutil_socket_t listen_fd, short what, void *arg)
 
 		if (fd == -1 && (errno == EINTR || errno == ECONNABORTED))
 			continue;
-		if (fd == -1) {
+		if (fd == -1 || descriptors_low(fd, DESCRIPTORS_NOT_SOCKETS)) {
 			/* Out of descriptors or memory: a ready listener would spin, the tick tries again. */
-			if (errno != EAGAIN && errno != EWOULDBLOCK) {
-				log_warn("stream", "cannot accept: %s", strerror(errno));
+			if (fd != -1 || (errno != EAGAIN && errno != EWOULDBLOCK)) {
+				log_warn("stream", "cannot accept: %s",
+					 fd != -1 ? "the last descriptors are for files" : strerror(errno));
 				discard_count(DISCARD_too_many_connections);
 				event_del(s->accept_ev);
 				s->accept_paused = true;
 			}
+			if (fd != -1)
+				close(fd);
 			return;
 		}
 		if (stream_connections(s) >= SETTING_OF(s, max_connections)) {

@@ -15,6 +15,7 @@
 #include <event2/event.h>
 #include <event2/listener.h>
 
+#include "base/descriptors.h"
 #include "base/logline.h"
 #include "collector/http/http.h"
 #include "collector/http/listener.h"
@@ -104,25 +105,36 @@ http_bind(const char *addr_port, bool reuse_port, char *err, size_t err_size)
 }
 
 static void
+pause_accepting(struct listener *l, const char *why)
+{
+	static const struct timeval pause = { 0, PAUSE_MS * 1000 };
+
+	log_warn("http", "cannot accept: %s; pausing", why);
+	discard_count(DISCARD_too_many_connections);
+	evconnlistener_disable(l->ev);
+	event_add(l->again, &pause);
+}
+
+static void
 on_accept(struct evconnlistener *ev, evutil_socket_t fd, struct sockaddr *peer, int len, void *arg)
 {
 	struct listener *l = arg;
 
 	(void)ev;
 	(void)len;
+	if (descriptors_low(fd, DESCRIPTORS_NOT_SOCKETS)) {
+		evutil_closesocket(fd);
+		pause_accepting(l, "the last descriptors are for files");
+		return;
+	}
 	server_accept(l->server, fd, peer);
 }
 
 static void
 on_accept_error(struct evconnlistener *ev, void *arg)
 {
-	static const struct timeval pause = { 0, PAUSE_MS * 1000 };
-	struct listener *l = arg;
-
-	log_warn("http", "cannot accept: %s; pausing", strerror(errno));
-	discard_count(DISCARD_too_many_connections);
-	evconnlistener_disable(ev);
-	event_add(l->again, &pause);
+	(void)ev;
+	pause_accepting(arg, strerror(errno));
 }
 
 static void

@@ -105,6 +105,14 @@ pressure(const struct log *l)
 	return (enum log_pressure)atomic_load(&((const struct journal *)l)->pressure);
 }
 
+static bool
+stopped(const struct log *l)
+{
+	const struct journal *j = (const struct journal *)l;
+
+	return atomic_load(&j->broken) || j->read_only;
+}
+
 static void
 journal_free(struct journal *j)
 {
@@ -163,6 +171,7 @@ static const struct log_ops journal_ops = {
 	.release_below = release_below,
 	.durability = durability,
 	.pressure = pressure,
+	.stopped = stopped,
 	.close = journal_close,
 };
 

@@ -163,7 +163,7 @@ take_ready(struct journal *j, enum log_class class, uint32_t *n_out)
 	return have;
 }
 
-/* A ready file that could not be used for want of room. */
+/* A ready file that could not be used for want of room or descriptors. */
 static void
 put_back(struct journal *j, uint32_t n)
 {
@@ -200,7 +200,7 @@ next_segment(struct journal *j, enum log_class class)
 	pthread_mutex_unlock(&j->lock);
 	journal_ready_path(j, n, path);
 	if (journal_activate(j, path, &h, &fd, &renamed) == -1) {
-		if (!renamed && (errno == ENOSPC || errno == EDQUOT))
+		if (!renamed && (errno == ENOSPC || errno == EDQUOT || errno == EMFILE || errno == ENFILE))
 			put_back(j, n);
 		else
 			stop_engine(j, "begin a log segment");

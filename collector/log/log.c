@@ -87,6 +87,12 @@ log_pressure(const struct log *l)
 	return l->ops->pressure(l);
 }
 
+bool
+log_stopped(const struct log *l)
+{
+	return l->ops->stopped(l);
+}
+
 void
 log_close(struct log *l)
 {

@@ -125,6 +125,7 @@ void log_release_below(struct log *l, enum log_floor holder, uint64_t floor);
 
 enum log_durability log_durability(const struct log *l);
 enum log_pressure log_pressure(const struct log *l); /* any thread, cheap */
+bool log_stopped(const struct log *l);               /* every append is LOG_BROKEN from here; any thread, cheap */
 
 /* Flush what is queued, answer everything, stop the engine's threads.  The reply mailboxes
  * must still be there, and be dispatched once more. */
@@ -143,6 +144,7 @@ struct log_ops {
 	void (*release_below)(struct log *, enum log_floor holder, uint64_t floor);
 	enum log_durability (*durability)(const struct log *);
 	enum log_pressure (*pressure)(const struct log *);
+	bool (*stopped)(const struct log *);
 	void (*close)(struct log *);
 };
 struct log {

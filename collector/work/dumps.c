@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/descriptors.h"
 #include "base/hash.h"
 #include "base/logline.h"
 #include "collector/log/log.h"
@@ -167,7 +168,7 @@ dumps_begin(struct dumps *d, uint16_t tenant, uint64_t signature, enum discard *
 	w->hash = sha256_new();
 	snprintf(w->temp, sizeof(w->temp), "%llu.part", (unsigned long long)atomic_fetch_add(&d->next_temp, 1));
 	w->fd = openat(d->incoming, w->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (w->fd == -1 || w->hash == NULL) {
+	if (w->fd == -1 || w->hash == NULL || descriptors_low(w->fd, DESCRIPTORS_NOT_DUMPS)) {
 		dumps_abandon(w);
 		return NULL;
 	}

@@ -127,6 +127,19 @@ def test_second_daemon_on_the_same_directory_is_refused(daemon):
     daemon.report({"host": "h", "reason": "SIGSEGV"})  # the first one does not mind
 
 
+def test_a_log_whose_host_key_is_lost_is_not_opened_with_another(daemon):
+    daemon.report({"host": "h1", "module": "a.so", "module_id": "ab", "offset": 1, "reason": "SIGSEGV"})
+    assert daemon.stop() == 0
+    key = os.path.join(daemon.data, "host.key")
+    os.rename(key, key + ".moved")
+    r = subprocess.run(daemon.arguments(), capture_output=True, text=True, timeout=60, check=False)
+    assert r.returncode == 1 and "host.key is missing" in r.stderr and "restore it from a backup" in r.stderr, r
+    assert not os.path.exists(key)
+    os.rename(key + ".moved", key)
+    daemon.start()
+    assert daemon.get("/v1/hosts/h1").status == 200
+
+
 def test_port_that_is_taken_is_named(programs, tmp_path):
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))

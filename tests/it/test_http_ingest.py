@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ingest listener of the real daemon: what it takes, and what bad input costs."""
 import gzip
+import http.client
+import json
 import os
 import re
 import resource
@@ -352,6 +354,47 @@ def test_descriptors_run_out_and_come_back():
         d.until(lambda: d.request("GET", "/healthz")[0] == 200)
         assert d.post_json("/v1/reports", REPORT)[0] == 200
     finally:
+        for s in socks:
+            s.close()
+        d.stop()
+
+
+def test_a_crowd_of_connections_leaves_the_log_its_descriptors():
+    """Idle connections to every listener, more than the process may have; whoever is connected still
+    fills segment after segment and its dumps are kept."""
+    d = Daemon(max_descriptors=200, segment_bytes="1M", snapshot_interval="100ms")
+    socks = []
+    talker = http.client.HTTPConnection("127.0.0.1", d.port, timeout=30)
+
+    def talk(method, path, body, **headers):
+        talker.request(method, path, body, headers)
+        r = talker.getresponse()
+        return r.status, json.loads(r.read())
+
+    try:
+        talker.connect()
+        with open(os.path.join(d.data, "run", "ports.json"), encoding="utf-8") as f:
+            ports = json.load(f)
+        for i in range(300):
+            socks.append(socket.create_connection(("127.0.0.1", ports[("listen", "stream", "api")[i % 3]]), timeout=20))
+        d.until(lambda: "cannot accept" in d.log_text())
+        frames = [{"module": "x" * 60, "offset": 1}] * 30
+        for i in range(8):	# most of a segment each
+            reports = [dict(REPORT, host=f"h{i}-{k}", frames=frames) for k in range(300)]
+            status, answer = talk("POST", "/v1/reports", json.dumps(reports), **{"Content-Type": "application/json"})
+            assert status == 200 and all("id" in a for a in answer["reports"]), d.log_text()
+        status, answer = talk("POST", "/v1/reports", json.dumps(dict(REPORT, host="last", has_dump=True)),
+                              **{"Content-Type": "application/json"})
+        assert status == 200 and answer["want_dump"]
+        status, answer = talk("PUT", answer["put_url"], b"MDMP" + bytes(60))
+        assert status == 200 and answer["stored"], answer
+        for s in socks:
+            s.close()
+        d.until(lambda: d.request("GET", "/readyz", port=d.api_port)[0] == 200)
+        assert d.metrics()["faultline_reports_total"] == 8 * 300 + 1
+        assert "Too many open files" not in d.log_text()
+    finally:
+        talker.close()
         for s in socks:
             s.close()
         d.stop()

@@ -384,6 +384,13 @@ pressure(const struct log *l)
 	return store_of(l)->pressure;
 }
 
+static bool
+stopped(const struct log *l)
+{
+	(void)l;
+	return false;
+}
+
 static void
 close_log(struct log *l)
 {
@@ -404,6 +411,7 @@ static const struct log_ops fake_ops = {
 	.release_below = release_below,
 	.durability = durability,
 	.pressure = pressure,
+	.stopped = stopped,
 	.close = close_log,
 };
 

@@ -33,6 +33,7 @@ static struct {
 	_Atomic uint64_t free_bytes;
 	atomic_bool no_new_files; /* ENOSPC in what is being zero-filled */
 	atomic_bool no_space;     /* ENOSPC everywhere */
+	atomic_bool no_descriptors;
 	atomic_bool sync_fails;
 	atomic_bool write_fails;
 	atomic_bool stutters; /* EINTR and short writes */
@@ -43,8 +44,12 @@ static struct {
 static int
 knob_open(const char *path, int flags, unsigned mode)
 {
-	int fd = journal_io_system.open(path, flags, mode);
+	int fd;
 
+	errno = EMFILE;
+	if (atomic_load(&knob.no_descriptors))
+		return -1;
+	fd = journal_io_system.open(path, flags, mode);
 	if (strstr(path, "making-") != NULL)
 		atomic_store(&knob.making_fd, fd);
 	return fd;
@@ -406,6 +411,26 @@ last_segments_are_for_signatures(void **state)
 	log_close(l);
 }
 
+/* Whoever used up the descriptors: it is like a full disk, and over when they are back. */
+static void
+no_descriptors_is_waited_for(void **state)
+{
+	struct fixture *f = *state;
+	struct log *l = must_open(f);
+
+	add(f, l, BIG);
+	wait_ready(f, 4 * MB);
+	atomic_store(&knob.no_descriptors, true);
+	assert_in_range(add_until_full(f, l, BIG, LOG_CLASS_NORMAL), 2, 3); /* the rest of the first segment */
+	assert_false(log_stopped(l));
+	atomic_store(&knob.no_descriptors, false);
+	wait_pressure(f, l, LOG_PRESSURE_NONE, LOG_PRESSURE_NONE);
+	for (int i = 0; i < 8; i++)
+		add(f, l, BIG);
+	expect_from(f, l, 1);
+	log_close(l);
+}
+
 /* A file system that copies on write may refuse bytes of a zero-filled segment: the batch
  * waits, nobody is told anything wrong, and it goes in when there is room. */
 static void
@@ -508,6 +533,7 @@ failed_call_is_unknown_and_stops_the_log(struct fixture *f, atomic_bool *failure
 	assert_true(counter_get(COUNTER_log_unknown) == unknown + 1);
 	atomic_store(failure, false);
 	assert_int_equal(append_one(l, f->reply, 1, 1001, 100, LOG_CLASS_VITAL, &outcome, &first), LOG_BROKEN);
+	assert_true(log_stopped(l));
 	expect_from(f, l, 1); /* what is durable can be read; the other is not shown */
 	log_close(l);
 	l = must_open(f);
@@ -566,6 +592,7 @@ main(void)
 		CASE(age_is_kept_by_a_small_log),
 		CASE(pressure_rises_with_the_reserve),
 		CASE(last_segments_are_for_signatures),
+		CASE(no_descriptors_is_waited_for),
 		CASE(no_room_inside_a_segment_is_waited_for),
 		CASE(small_file_system),
 		CASE(failed_sync_is_unknown),
