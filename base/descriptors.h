@@ -8,7 +8,7 @@
  * leaves the log, snapshots and the database theirs; an eighth and a sixteenth of the
  * process's limit if that is less. */
 #define DESCRIPTORS_NOT_SOCKETS 64
-#define DESCRIPTORS_NOT_DUMPS	32 /* nor uploads */
+#define DESCRIPTORS_NOT_DUMPS   32 /* nor uploads */
 
 /* fd, just opened, is among the last `keep` that the process may have: close it and do
  * without. */
