@@ -20,13 +20,13 @@
 
 struct block {
 	struct block *next;
-	size_t	      cap, used;
+	size_t cap, used;
 	alignas(max_align_t) unsigned char data[];
 };
 
 struct arena {
 	struct block *head;
-	size_t	      limit, used;
+	size_t limit, used;
 };
 
 struct arena *

@@ -13,14 +13,14 @@
  * so overflows inside the arena are caught. */
 struct arena;
 
-struct arena *arena_new(size_t limit);	/* NULL if out of memory */
-void	      arena_free(struct arena *a);	/* NULL is fine */
+struct arena *arena_new(size_t limit); /* NULL if out of memory */
+void arena_free(struct arena *a);      /* NULL is fine */
 
 /* Zeroed memory for n objects; NULL on overflow, limit or out of memory. */
 void *arena_calloc(struct arena *a, size_t n, size_t size);
 
 #define ARENA_ARRAY(a, type, n) ((type *)arena_calloc((a), (n), sizeof(type)))
-#define ARENA_NEW(a, type)	ARENA_ARRAY((a), type, 1)
+#define ARENA_NEW(a, type)      ARENA_ARRAY((a), type, 1)
 
 size_t arena_used(const struct arena *a);
 

@@ -5,9 +5,9 @@
 #include <stdint.h>
 
 /* The only callers of clock_gettime().  Any thread. */
-int64_t clock_wall_us(void);	/* microseconds since 1970 UTC; may jump */
-int64_t clock_boot_us(void);	/* microseconds since boot, sleep included; never back */
-int64_t clock_cpu_us(void);	/* CPU time of the calling thread */
+int64_t clock_wall_us(void); /* microseconds since 1970 UTC; may jump */
+int64_t clock_boot_us(void); /* microseconds since boot, sleep included; never back */
+int64_t clock_cpu_us(void);  /* CPU time of the calling thread */
 
 /* RFC 3339 UTC with milliseconds, "2024-07-19T04:09:00.000Z"; buf of >= 25 bytes. */
 #define CLOCK_RFC3339_SIZE 25

@@ -25,19 +25,19 @@ enum discard {
 	DISCARD_N
 };
 
-void	 counter_add(enum counter c, uint64_t n);
-void	 counter_sub(enum counter c, uint64_t n);	/* gauges only */
-void	 counter_set(enum counter c, uint64_t v);	/* gauges only */
+void counter_add(enum counter c, uint64_t n);
+void counter_sub(enum counter c, uint64_t n); /* gauges only */
+void counter_set(enum counter c, uint64_t v); /* gauges only */
 uint64_t counter_get(enum counter c);
-bool	 counter_is_gauge(enum counter c);
-const char *counter_name(enum counter c);		/* "http_requests" */
+bool counter_is_gauge(enum counter c);
+const char *counter_name(enum counter c); /* "http_requests" */
 const char *counter_help(enum counter c);
 
 /* Count one refusal. */
-void	 discard_count(enum discard d);
+void discard_count(enum discard d);
 uint64_t discard_get(enum discard d);
-const char *discard_code(enum discard d);		/* "bad_gzip" */
+const char *discard_code(enum discard d); /* "bad_gzip" */
 const char *discard_help(enum discard d);
-int	 discard_status(enum discard d);		/* HTTP status of the JSON API */
+int discard_status(enum discard d); /* HTTP status of the JSON API */
 
 #endif

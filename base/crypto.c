@@ -24,8 +24,7 @@ sha256_new(void)
 {
 	struct sha256 *h = calloc(1, sizeof(*h));
 
-	if (h == NULL || (h->ctx = EVP_MD_CTX_new()) == NULL ||
-	    EVP_DigestInit_ex(h->ctx, EVP_sha256(), NULL) != 1) {
+	if (h == NULL || (h->ctx = EVP_MD_CTX_new()) == NULL || EVP_DigestInit_ex(h->ctx, EVP_sha256(), NULL) != 1) {
 		sha256_drop(h);
 		return NULL;
 	}
@@ -110,8 +109,8 @@ uint64_t
 siphash64(const uint8_t key[16], const void *data, size_t len)
 {
 	const uint64_t k0 = load64(key, 8), k1 = load64(key + 8, 8);
-	uint64_t v[4] = { k0 ^ 0x736f6d6570736575ull, k1 ^ 0x646f72616e646f6dull,
-			  k0 ^ 0x6c7967656e657261ull, k1 ^ 0x7465646279746573ull };
+	uint64_t v[4] = { k0 ^ 0x736f6d6570736575ull, k1 ^ 0x646f72616e646f6dull, k0 ^ 0x6c7967656e657261ull,
+			  k1 ^ 0x7465646279746573ull };
 	const uint8_t *p = data;
 	size_t left = len;
 	uint64_t m;

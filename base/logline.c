@@ -37,7 +37,8 @@ logline(enum log_level level, const char *area, const char *fmt, ...)
 
 	if ((int)level > atomic_load(&threshold))
 		return;
-	n = snprintf(line, sizeof(line), "%s %-5s %s: ", clock_rfc3339(clock_wall_us(), when), level_names[level], area);
+	n = snprintf(line, sizeof(line), "%s %-5s %s: ", clock_rfc3339(clock_wall_us(), when), level_names[level],
+		     area);
 	va_start(ap, fmt);
 	m = vsnprintf(line + n, sizeof(line) - (size_t)n - 1, fmt, ap);
 	va_end(ap);
@@ -52,5 +53,5 @@ logline(enum log_level level, const char *area, const char *fmt, ...)
 			line[i] = '?';
 	line[n++] = '\n';
 	if (write(STDERR_FILENO, line, (size_t)n) == -1)
-		return;		/* nowhere left to complain */
+		return; /* nowhere left to complain */
 }

@@ -7,10 +7,9 @@
 enum log_level { LOGLINE_ERROR, LOGLINE_WARN, LOGLINE_INFO, LOGLINE_DEBUG };
 
 void logline_set_level(enum log_level level);
-int  logline_level_by_name(const char *name);	/* -1 if unknown */
+int logline_level_by_name(const char *name); /* -1 if unknown */
 
-void logline(enum log_level level, const char *area, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+void logline(enum log_level level, const char *area, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 #define log_error(area, ...) logline(LOGLINE_ERROR, area, __VA_ARGS__)
 #define log_warn(area, ...)  logline(LOGLINE_WARN, area, __VA_ARGS__)

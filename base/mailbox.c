@@ -13,7 +13,7 @@
 /* A lock-free stack; the reader takes it whole and turns it round. */
 struct mailbox {
 	_Atomic(struct mail *) head;
-	int		       fd;
+	int fd;
 };
 
 struct mailbox *
@@ -48,11 +48,10 @@ mailbox_post(struct mailbox *b, struct mail *m)
 
 	do
 		m->next = old;
-	while (!atomic_compare_exchange_weak_explicit(&b->head, &old, m, memory_order_release,
-						      memory_order_relaxed));
+	while (!atomic_compare_exchange_weak_explicit(&b->head, &old, m, memory_order_release, memory_order_relaxed));
 	/* Only the first message of a burst needs to wake the reader. */
 	if (old == NULL && write(b->fd, &one, sizeof(one)) == -1)
-		return;		/* EAGAIN: already readable */
+		return; /* EAGAIN: already readable */
 }
 
 int

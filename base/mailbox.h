@@ -12,11 +12,11 @@ struct mail {
 };
 
 struct mailbox;
-struct mailbox *mailbox_new(void);		/* NULL when out of memory or descriptors */
-void		mailbox_free(struct mailbox *b);	/* must be empty */
+struct mailbox *mailbox_new(void);    /* NULL when out of memory or descriptors */
+void mailbox_free(struct mailbox *b); /* must be empty */
 
-void mailbox_post(struct mailbox *b, struct mail *m);	/* any thread; wakes the reader */
-int  mailbox_fd(const struct mailbox *b);		/* readable while there may be mail */
+void mailbox_post(struct mailbox *b, struct mail *m); /* any thread; wakes the reader */
+int mailbox_fd(const struct mailbox *b);              /* readable while there may be mail */
 
 /* Everything posted so far, oldest first, or NULL.  Reader only; never blocks. */
 struct mail *mailbox_take(struct mailbox *b);

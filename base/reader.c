@@ -69,10 +69,26 @@ read_uint(struct reader *r, unsigned width)
 	return v;
 }
 
-uint8_t	 reader_u8(struct reader *r)  { return (uint8_t)read_uint(r, 1); }
-uint16_t reader_u16(struct reader *r) { return (uint16_t)read_uint(r, 2); }
-uint32_t reader_u32(struct reader *r) { return (uint32_t)read_uint(r, 4); }
-uint64_t reader_u64(struct reader *r) { return read_uint(r, 8); }
+uint8_t
+reader_u8(struct reader *r)
+{
+	return (uint8_t)read_uint(r, 1);
+}
+uint16_t
+reader_u16(struct reader *r)
+{
+	return (uint16_t)read_uint(r, 2);
+}
+uint32_t
+reader_u32(struct reader *r)
+{
+	return (uint32_t)read_uint(r, 4);
+}
+uint64_t
+reader_u64(struct reader *r)
+{
+	return read_uint(r, 8);
+}
 
 size_t
 reader_count(struct reader *r, uint64_t n, size_t elem, size_t limit)

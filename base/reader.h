@@ -23,11 +23,11 @@
  * become an address.  Invariant: pos <= size. */
 struct reader {
 	const uint8_t *base;
-	size_t	       size;
-	size_t	       pos;
-	uint64_t       origin;	/* offset of base in the whole input, for err.at */
-	bool	       big_endian;
-	struct diag    err;
+	size_t size;
+	size_t pos;
+	uint64_t origin; /* offset of base in the whole input, for err.at */
+	bool big_endian;
+	struct diag err;
 };
 
 void reader_init(struct reader *r, const void *buf, size_t size, bool big_endian);
@@ -44,11 +44,11 @@ reader_failed(const struct reader *r)
 /* Record a failure at the current position unless one is already recorded. */
 enum err reader_fail(struct reader *r, enum err code, const char *what);
 
-uint8_t	 reader_u8(struct reader *r);
+uint8_t reader_u8(struct reader *r);
 uint16_t reader_u16(struct reader *r);
 uint32_t reader_u32(struct reader *r);
 uint64_t reader_u64(struct reader *r);
-void	 reader_skip(struct reader *r, uint64_t n);
+void reader_skip(struct reader *r, uint64_t n);
 
 /* n bytes in place, valid as long as the input; NULL on failure. */
 const uint8_t *reader_bytes(struct reader *r, uint64_t n);

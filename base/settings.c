@@ -15,7 +15,7 @@ enum type { STRING, BOOL, COUNT, BYTES, TIME };
 
 static const struct {
 	enum type type;
-	size_t	  offset;
+	size_t offset;
 } layout[] = {
 #define SETTING(field, type, def, reload, section, help) { type, offsetof(struct settings, field) },
 #include "base/settings.def"
@@ -28,7 +28,7 @@ static const char *const names[] = {
 #undef SETTING
 };
 
-#define N_SETTINGS (sizeof(layout) / sizeof(layout[0]))
+#define N_SETTINGS   (sizeof(layout) / sizeof(layout[0]))
 #define NAME_MAX_LEN 48
 
 static char dashed[N_SETTINGS][NAME_MAX_LEN];
@@ -81,12 +81,12 @@ parse_bool(const char *v, bool *out)
 
 struct unit {
 	const char *suffix;
-	uint64_t    factor;
+	uint64_t factor;
 };
 static const struct unit byte_units[] = { { "T", 1ull << 40 }, { "G", 1ull << 30 }, { "M", 1ull << 20 },
-					  { "K", 1ull << 10 }, { "", 1 }, { NULL, 0 } };
+					  { "K", 1ull << 10 }, { "", 1 },           { NULL, 0 } };
 static const struct unit time_units[] = { { "d", 86400000 }, { "h", 3600000 }, { "m", 60000 },
-					  { "s", 1000 }, { "ms", 1 }, { NULL, 0 } };
+					  { "s", 1000 },     { "ms", 1 },      { NULL, 0 } };
 static const struct unit count_units[] = { { "", 1 }, { NULL, 0 } };
 
 static const struct unit *
@@ -252,8 +252,8 @@ settings_copy(struct settings *dst, const struct settings *src)
 
 struct ini_ctx {
 	struct settings *s;
-	char		*err;
-	size_t		 err_size;
+	char *err;
+	size_t err_size;
 };
 
 static int
@@ -349,9 +349,67 @@ settings_read_args(struct settings *s, int argc, char **argv, int *action_out, c
 				snprintf(err, err_size, "option --config needs a file");
 				return -1;
 			}
-		} else if (strncmp(argv[i], "--config=", 9) != 0 &&
-			   apply_flag(s, argc, argv, &i, err, err_size) == -1)
+		} else if (strncmp(argv[i], "--config=", 9) != 0 && apply_flag(s, argc, argv, &i, err, err_size) == -1)
 			return -1;
 	}
 	return i;
+}
+
+/* ---- ranges ---- */
+
+#define RANGE(field, from, to)                                     \
+	{                                                          \
+#field, offsetof(struct settings, field), from, to \
+	}
+
+static const struct {
+	const char *field;
+	size_t offset;
+	uint64_t from, to;
+} ranges[] = {
+	RANGE(gate_threads, 1, 64),
+	RANGE(max_connections, 1, UINT32_MAX),
+	RANGE(max_header, 1024, 1u << 20),
+	RANGE(max_body, 1024, 1u << 30),
+	RANGE(max_dump, 1, 1ull << 40),
+	RANGE(max_dump_expanded, 1, 1ull << 40),
+	RANGE(max_frame, 1024, 64u << 20),
+	RANGE(segment_bytes, 1u << 20, 1u << 30),
+	RANGE(log_bytes, 2u << 20, UINT64_MAX),
+	RANGE(tick, 10, 60000),
+	RANGE(snapshot_interval, 10, 86400000),
+	RANGE(batch_rows, 1, 10000000),
+	RANGE(report_days, 1, 36500),
+	RANGE(workers, 1, 1024),
+	RANGE(worker_timeout, 10, 86400000),
+	RANGE(worker_memory, 16u << 20, 1ull << 40),
+};
+
+int
+settings_check(const struct settings *s, char *err, size_t err_size)
+{
+	char text[2][64], name[NAME_MAX_LEN];
+	struct settings bound;
+
+	for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
+		const uint64_t v = *(const uint64_t *)(const void *)((const char *)s + ranges[i].offset);
+
+		if (v >= ranges[i].from && v <= ranges[i].to)
+			continue;
+		snprintf(name, sizeof(name), "%s", ranges[i].field);
+		for (char *p = name; *p != '\0'; p++)
+			if (*p == '_')
+				*p = '-';
+		memset(&bound, 0, sizeof(bound));
+		*(uint64_t *)(void *)((char *)&bound + ranges[i].offset) = ranges[i].from;
+		settings_get(&bound, name, text[0], sizeof(text[0]));
+		*(uint64_t *)(void *)((char *)&bound + ranges[i].offset) = ranges[i].to;
+		settings_get(&bound, name, text[1], sizeof(text[1]));
+		if (ranges[i].to >= UINT32_MAX)
+			snprintf(err, err_size, "%s must be at least %s", name, text[0]);
+		else
+			snprintf(err, err_size, "%s must be from %s to %s", name, text[0], text[1]);
+		return -1;
+	}
+	return 0;
 }

@@ -25,17 +25,17 @@ struct settings {
 
 /* One row of the table, for --help, docs and the Settings record. */
 struct setting_row {
-	const char *name;	/* as flag and ini key, with dashes */
-	const char *type;	/* "STRING", "BOOL", ... */
-	const char *preset;	/* default, as text */
+	const char *name;   /* as flag and ini key, with dashes */
+	const char *type;   /* "STRING", "BOOL", ... */
+	const char *preset; /* default, as text */
 	const char *section;
 	const char *help;
-	bool	    reload;
+	bool reload;
 };
 const struct setting_row *settings_rows(size_t *n_out);
 
 /* Defaults.  Returns -1 when out of memory. */
-int  settings_init(struct settings *s);
+int settings_init(struct settings *s);
 void settings_fini(struct settings *s);
 
 /* Set one value from text.  On failure s is unchanged and err holds a sentence
@@ -52,8 +52,10 @@ int settings_read_file(struct settings *s, const char *path, char *err, size_t e
  * before the flags are applied, wherever it stands.  Returns the index of the first
  * argument that is no flag, or -1 with err.  --help and --version are the caller's:
  * they are reported through *action_out ('h', 'V' or 0). */
-int settings_read_args(struct settings *s, int argc, char **argv, int *action_out,
-		       char *err, size_t err_size);
+int settings_read_args(struct settings *s, int argc, char **argv, int *action_out, char *err, size_t err_size);
+
+/* Are the numbers usable?  -1 with a sentence in err naming the setting and its range. */
+int settings_check(const struct settings *s, char *err, size_t err_size);
 
 /* Deep copy of src over dst (which must be initialised). */
 int settings_copy(struct settings *dst, const struct settings *src);

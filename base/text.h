@@ -10,7 +10,7 @@
 /* Borrowed bytes, usually text; not NUL-terminated.  at may be NULL when len is 0. */
 struct text {
 	const char *at;
-	size_t	    len;
+	size_t len;
 };
 
 #define TEXT(literal) ((struct text){ "" literal, sizeof(literal) - 1 })

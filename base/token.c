@@ -10,12 +10,12 @@
 #include "base/crypto.h"
 #include "base/token.h"
 
-#define TOKEN_MIN 16
+#define TOKEN_MIN  16
 #define TOKENS_MAX 4096
 
 /* Digests are kept instead of the tokens: equal length, and no secret in memory. */
 struct tokens {
-	size_t	n;
+	size_t n;
 	uint8_t digest[][SHA256_BYTES];
 };
 

@@ -11,7 +11,7 @@ struct tokens;
 /* NULL with a sentence in err when the file cannot be read, is readable by others
  * than its owner and group, or holds no token of at least 16 characters. */
 struct tokens *tokens_load(const char *path, char *err, size_t err_size);
-void	       tokens_free(struct tokens *t);	/* NULL is fine */
+void tokens_free(struct tokens *t); /* NULL is fine */
 
 /* Is the presented token one of ours?  Time does not depend on where it differs. */
 bool tokens_match(const struct tokens *t, const char *token, size_t len);

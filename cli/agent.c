@@ -23,8 +23,8 @@
 
 enum { AGENT_OK = 0, AGENT_FAILED = 1, AGENT_USAGE = 2 };
 
-#define FLUSH_MS   5000		/* for the goodbye */
-#define CONFIG_MAX 1024		/* bytes of a line */
+#define FLUSH_MS   5000 /* for the goodbye */
+#define CONFIG_MAX 1024 /* bytes of a line */
 
 static const char help[] =
 	"usage: faultline agent [--config FILE] [--server HOST:PORT] [--watch DIR]... [--content NAME=VERSION]...\n\n"
@@ -95,11 +95,11 @@ set_option(struct agent *a, const char *name, const char *value)
 {
 	const struct {
 		const char *name;
-		char	  **field;
+		char **field;
 	} strings[] = {
-		{ "server", &a->server },	  { "token-file", &a->token_file },	{ "host", &a->host },
-		{ "state-dir", &a->state_dir },	  { "content-dir", &a->content_dir },	{ "halted", &a->halted_file },
-		{ "product", &a->product },	  { "version", &a->version },		{ "os-build", &a->os_build },
+		{ "server", &a->server },       { "token-file", &a->token_file },   { "host", &a->host },
+		{ "state-dir", &a->state_dir }, { "content-dir", &a->content_dir }, { "halted", &a->halted_file },
+		{ "product", &a->product },     { "version", &a->version },         { "os-build", &a->os_build },
 		{ "hw-class", &a->hw_class },
 	};
 
@@ -148,7 +148,8 @@ read_config(struct agent *a, const char *path)
 		if ((eq = strchr(name, '=')) != NULL)
 			*eq = '\0';
 		if (eq == NULL || !set_option(a, trim(name), trim(eq + 1))) {
-			fprintf(stderr, "faultline agent: %s:%d: not a setting, or not a value for it: %s\n", path, n, name);
+			fprintf(stderr, "faultline agent: %s:%d: not a setting, or not a value for it: %s\n", path, n,
+				name);
 			fclose(f);
 			return -1;
 		}
@@ -160,15 +161,24 @@ read_config(struct agent *a, const char *path)
 enum { OPT_CONFIG = 256, OPT_ONCE, OPT_QUIET, OPT_VALUE };
 
 static const struct option long_options[] = {
-	{ "config", required_argument, NULL, OPT_CONFIG },	{ "once", no_argument, NULL, OPT_ONCE },
-	{ "quiet", no_argument, NULL, OPT_QUIET },		{ "help", no_argument, NULL, 'h' },
-	{ "server", required_argument, NULL, OPT_VALUE },	{ "token-file", required_argument, NULL, OPT_VALUE },
-	{ "host", required_argument, NULL, OPT_VALUE },		{ "state-dir", required_argument, NULL, OPT_VALUE },
-	{ "watch", required_argument, NULL, OPT_VALUE },	{ "content", required_argument, NULL, OPT_VALUE },
-	{ "content-dir", required_argument, NULL, OPT_VALUE },	{ "halted", required_argument, NULL, OPT_VALUE },
-	{ "interval", required_argument, NULL, OPT_VALUE },	{ "product", required_argument, NULL, OPT_VALUE },
-	{ "version", required_argument, NULL, OPT_VALUE },	{ "os-build", required_argument, NULL, OPT_VALUE },
-	{ "hw-class", required_argument, NULL, OPT_VALUE },	{ "label", required_argument, NULL, OPT_VALUE },
+	{ "config", required_argument, NULL, OPT_CONFIG },
+	{ "once", no_argument, NULL, OPT_ONCE },
+	{ "quiet", no_argument, NULL, OPT_QUIET },
+	{ "help", no_argument, NULL, 'h' },
+	{ "server", required_argument, NULL, OPT_VALUE },
+	{ "token-file", required_argument, NULL, OPT_VALUE },
+	{ "host", required_argument, NULL, OPT_VALUE },
+	{ "state-dir", required_argument, NULL, OPT_VALUE },
+	{ "watch", required_argument, NULL, OPT_VALUE },
+	{ "content", required_argument, NULL, OPT_VALUE },
+	{ "content-dir", required_argument, NULL, OPT_VALUE },
+	{ "halted", required_argument, NULL, OPT_VALUE },
+	{ "interval", required_argument, NULL, OPT_VALUE },
+	{ "product", required_argument, NULL, OPT_VALUE },
+	{ "version", required_argument, NULL, OPT_VALUE },
+	{ "os-build", required_argument, NULL, OPT_VALUE },
+	{ "hw-class", required_argument, NULL, OPT_VALUE },
+	{ "label", required_argument, NULL, OPT_VALUE },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -183,15 +193,23 @@ parse(struct agent *a, int argc, char **argv)
 			if (read_config(a, optarg) == -1)
 				return -1;
 			break;
-		case OPT_ONCE: a->once = true; break;
-		case OPT_QUIET: a->quiet = true; break;
+		case OPT_ONCE:
+			a->once = true;
+			break;
+		case OPT_QUIET:
+			a->quiet = true;
+			break;
 		case OPT_VALUE:
 			if (set_option(a, long_options[which].name, optarg))
 				break;
-			fprintf(stderr, "faultline agent: --%s: \"%s\" is no value for it\n", long_options[which].name, optarg);
+			fprintf(stderr, "faultline agent: --%s: \"%s\" is no value for it\n", long_options[which].name,
+				optarg);
 			return -1;
-		case 'h': fputs(help, stdout); exit(0);
-		default: return -1;
+		case 'h':
+			fputs(help, stdout);
+			exit(0);
+		default:
+			return -1;
 		}
 	if (optind == argc)
 		return 0;
@@ -278,9 +296,17 @@ beat(struct agent *a, bool goodbye)
 	struct faultline_pair content[AGENT_PAIRS], labels[AGENT_PAIRS];
 	struct utsname u = { 0 };
 	struct faultline_heartbeat h = {
-		.boot_id = a->boot_id, .boot_id_len = strlen(a->boot_id), .product = a->product, .version = a->version,
-		.os = "linux", .os_build = a->os_build, .hw_class = a->hw_class, .content = content, .labels = labels,
-		.uptime_s = (uint64_t)(clock_boot_us() / 1000000), .interval_s = (unsigned)((a->interval_ms + 999) / 1000),
+		.boot_id = a->boot_id,
+		.boot_id_len = strlen(a->boot_id),
+		.product = a->product,
+		.version = a->version,
+		.os = "linux",
+		.os_build = a->os_build,
+		.hw_class = a->hw_class,
+		.content = content,
+		.labels = labels,
+		.uptime_s = (uint64_t)(clock_boot_us() / 1000000),
+		.interval_s = (unsigned)((a->interval_ms + 999) / 1000),
 	};
 	int rc;
 
@@ -377,10 +403,19 @@ open_client(struct agent *a, char *err, size_t err_size)
 {
 	char *spool = NULL, *state = NULL;
 	struct faultline_options o = {
-		.size = sizeof(o), .server = a->server, .agent = "faultline-agent/" PACKAGE_VERSION, .host = a->host,
-		.host_len = strlen(a->host), .token = a->token[0] != '\0' ? a->token : NULL, .arg = a,
-		.on = { .refused = on_refused, .want_dump = on_want_dump, .dump_done = on_dump_done,
-			.halted = on_halted, .advice = on_advice, .connection = on_connection },
+		.size = sizeof(o),
+		.server = a->server,
+		.agent = "faultline-agent/" PACKAGE_VERSION,
+		.host = a->host,
+		.host_len = strlen(a->host),
+		.token = a->token[0] != '\0' ? a->token : NULL,
+		.arg = a,
+		.on = { .refused = on_refused,
+			.want_dump = on_want_dump,
+			.dump_done = on_dump_done,
+			.halted = on_halted,
+			.advice = on_advice,
+			.connection = on_connection },
 	};
 
 	if (mkdir(a->state_dir, 0700) == -1 && errno != EEXIST) {
@@ -414,7 +449,8 @@ catch_signals(void)
 static void
 live(struct agent *a, int signal_fd)
 {
-	struct pollfd p[3] = { { faultline_fd(a->client), POLLIN, 0 }, { a->inotify_fd, POLLIN, 0 },
+	struct pollfd p[3] = { { faultline_fd(a->client), POLLIN, 0 },
+			       { a->inotify_fd, POLLIN, 0 },
 			       { signal_fd, POLLIN, 0 } };
 	int64_t next = clock_boot_us(), left;
 
@@ -422,7 +458,7 @@ live(struct agent *a, int signal_fd)
 		left = next - clock_boot_us();
 		if (left <= 0) {
 			beat(a, false);
-			agent_watch_scan(a);	/* what could not be queued before gets another chance */
+			agent_watch_scan(a); /* what could not be queued before gets another chance */
 			next = clock_boot_us() + a->interval_ms * 1000;
 			left = a->interval_ms * 1000;
 		}

@@ -24,23 +24,23 @@ struct agent {
 	struct agent_text content[AGENT_PAIRS], labels[AGENT_PAIRS];
 	unsigned n_content, n_labels, n_watch;
 	int64_t interval_ms;
-	bool	once, quiet;
-	char	token[1100], boot_id[40];
+	bool once, quiet;
+	char token[1100], boot_id[40];
 	struct faultline *client;
-	int	inotify_fd, watch_fd[AGENT_WATCHES];
+	int inotify_fd, watch_fd[AGENT_WATCHES];
 	/* what was handled: hashes of path, time and size; kept in STATE_DIR/seen */
 	uint64_t *seen;
-	size_t	  n_seen, cap_seen;
-	int	  seen_fd;
+	size_t n_seen, cap_seen;
+	int seen_fd;
 };
 
 void agent_say(const struct agent *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* ---- agent_watch.c: folders where crashes appear ---- */
-int  agent_watch_open(struct agent *a, char *err, size_t err_size);
+int agent_watch_open(struct agent *a, char *err, size_t err_size);
 void agent_watch_close(struct agent *a);
-void agent_watch_scan(struct agent *a);	/* everything that is there and was not handled */
-void agent_watch_ready(struct agent *a);	/* inotify_fd is readable */
+void agent_watch_scan(struct agent *a);  /* everything that is there and was not handled */
+void agent_watch_ready(struct agent *a); /* inotify_fd is readable */
 
 /* ---- agent_record.c: a file to a report ---- */
 

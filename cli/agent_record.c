@@ -21,7 +21,7 @@
 #include "cli/api_client.h"
 #include "triage/triage.h"
 
-#define RECORD_MAX  (256 * 1024)	/* bytes of a crash record */
+#define RECORD_MAX  (256 * 1024) /* bytes of a crash record */
 #define FRAMES_SENT 32
 #define TRIAGE_MS   20000
 
@@ -112,7 +112,9 @@ static unsigned
 fill_frames(const struct triage_result *t, struct faultline_frame *out)
 {
 	static const unsigned trusts[TRIAGE_N_TRUSTS] = {
-		[TRIAGE_TRUST_SCAN] = 4, [TRIAGE_TRUST_FRAME_POINTER] = 3, [TRIAGE_TRUST_CFI] = 2,
+		[TRIAGE_TRUST_SCAN] = 4,
+		[TRIAGE_TRUST_FRAME_POINTER] = 3,
+		[TRIAGE_TRUST_CFI] = 2,
 		[TRIAGE_TRUST_CONTEXT] = 1,
 	};
 	unsigned n = 0;
@@ -123,8 +125,10 @@ fill_frames(const struct triage_result *t, struct faultline_frame *out)
 		if (f->module < 0)
 			continue;
 		out[n++] = (struct faultline_frame){ .module = t->modules[f->module].path,
-						     .module_id = t->modules[f->module].id, .function = f->function,
-						     .offset = f->offset, .trust = trusts[f->trust] };
+						     .module_id = t->modules[f->module].id,
+						     .function = f->function,
+						     .offset = f->offset,
+						     .trust = trusts[f->trust] };
 	}
 	return n;
 }
@@ -159,7 +163,7 @@ queue(struct agent *a, struct faultline_report *r, const char *path)
 	rc = faultline_report(a->client, r, NULL);
 	if (rc == FAULTLINE_INVALID) {
 		agent_say(a, "%s: a field is too long or not UTF-8", path);
-		return true;	/* it will not get better */
+		return true; /* it will not get better */
 	}
 	if (rc != FAULTLINE_OK)
 		agent_say(a, "%s: %s; tried again later", path,
@@ -238,10 +242,8 @@ fill_params(const json_t *list, uint64_t *out)
 	size_t i;
 	json_t *v;
 
-	json_array_foreach(list, i, v)
-		if (n < 4)
-			out[n++] = json_is_string(v) ? strtoull(json_string_value(v), NULL, 0)
-						     : (uint64_t)json_integer_value(v);
+	json_array_foreach(list, i, v) if (n < 4) out[n++] =
+		json_is_string(v) ? strtoull(json_string_value(v), NULL, 0) : (uint64_t)json_integer_value(v);
 	return n;
 }
 
@@ -286,7 +288,8 @@ report_json(struct agent *a, const char *folder, const char *path, bool *ours)
 		r.arch = text_member(o, "arch");
 		r.uptime_s = number_member(o, "uptime_s");
 		r.count = (uint32_t)number_member(o, "count");
-		if (text_member(o, "occurred") == NULL || clock_parse_rfc3339(text_member(o, "occurred"), &r.occurred_us) == -1)
+		if (text_member(o, "occurred") == NULL ||
+		    clock_parse_rfc3339(text_member(o, "occurred"), &r.occurred_us) == -1)
 			r.occurred_us = (int64_t)st.st_mtim.tv_sec * 1000000;
 		r.has_dump = dump_path(o, folder, dump, sizeof(dump));
 		done = queue(a, &r, r.has_dump ? dump : path);

@@ -21,8 +21,8 @@ enum { SEND_OK = 0, SEND_FAILED = 1, SEND_USAGE = 2, SEND_UNTRIAGED = 3 };
 
 #define ANSWER_MAX 4096
 #define FIELDS_MAX 64
-#define POLL_MS	   200
-#define WAIT_MS	   60000
+#define POLL_MS    200
+#define WAIT_MS    60000
 
 static const char help[] =
 	"usage: faultline send [--product P] [--version V] [--host H] [--annotation K=V]... DUMP...\n\n"
@@ -44,17 +44,17 @@ struct field {
 };
 
 struct send {
-	const char	  *server, *path, *api, *token_file;
-	struct field	   fields[FIELDS_MAX];
-	unsigned	   n_fields;
-	char		   token[1100];
-	int64_t		   wait_ms;	/* 0: do not */
-	bool		   json, progress;
+	const char *server, *path, *api, *token_file;
+	struct field fields[FIELDS_MAX];
+	unsigned n_fields;
+	char token[1100];
+	int64_t wait_ms; /* 0: do not */
+	bool json, progress;
 	struct api_client *client;
 	/* the dump under way */
-	const char	  *file;
-	char		   answer[ANSWER_MAX], dump_note[128];
-	size_t		   answer_len;
+	const char *file;
+	char answer[ANSWER_MAX], dump_note[128];
+	size_t answer_len;
 };
 
 static size_t
@@ -93,7 +93,8 @@ on_progress(void *arg, curl_off_t down_total, curl_off_t down, curl_off_t up_tot
 	(void)down_total;
 	(void)down;
 	if (s->progress && up_total > 0)
-		fprintf(stderr, "\r%s: %3d %% of %.1f MB ", s->file, (int)(up * 100 / up_total), (double)up_total / 1e6);
+		fprintf(stderr, "\r%s: %3d %% of %.1f MB ", s->file, (int)(up * 100 / up_total),
+			(double)up_total / 1e6);
 	return 0;
 }
 
@@ -321,12 +322,18 @@ add_annotation(struct send *s, char *text)
 }
 
 static const struct option long_options[] = {
-	{ "server", required_argument, NULL, 's' },	{ "path", required_argument, NULL, 'f' },
-	{ "product", required_argument, NULL, 'p' },	{ "version", required_argument, NULL, 'v' },
-	{ "host", required_argument, NULL, 'H' },	{ "annotation", required_argument, NULL, 'a' },
-	{ "wait", optional_argument, NULL, 'w' },	{ "api", required_argument, NULL, 'A' },
-	{ "token-file", required_argument, NULL, 't' }, { "json", no_argument, NULL, 'j' },
-	{ "quiet", no_argument, NULL, 'q' },		{ "help", no_argument, NULL, 'h' },
+	{ "server", required_argument, NULL, 's' },
+	{ "path", required_argument, NULL, 'f' },
+	{ "product", required_argument, NULL, 'p' },
+	{ "version", required_argument, NULL, 'v' },
+	{ "host", required_argument, NULL, 'H' },
+	{ "annotation", required_argument, NULL, 'a' },
+	{ "wait", optional_argument, NULL, 'w' },
+	{ "api", required_argument, NULL, 'A' },
+	{ "token-file", required_argument, NULL, 't' },
+	{ "json", no_argument, NULL, 'j' },
+	{ "quiet", no_argument, NULL, 'q' },
+	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -334,31 +341,53 @@ static bool
 set_option(struct send *s, int opt, bool *host_given)
 {
 	switch (opt) {
-	case 's': s->server = optarg; return true;
-	case 'f': s->path = optarg; return true;
-	case 'A': s->api = optarg; return true;
-	case 't': s->token_file = optarg; return true;
-	case 'j': s->json = true; return true;
-	case 'q': s->progress = false; return true;
-	case 'p': return add_field(s, "prod", optarg);
-	case 'v': return add_field(s, "ver", optarg);
-	case 'a': return add_annotation(s, optarg);
-	case 'H': *host_given = true; return add_field(s, "host", optarg);
+	case 's':
+		s->server = optarg;
+		return true;
+	case 'f':
+		s->path = optarg;
+		return true;
+	case 'A':
+		s->api = optarg;
+		return true;
+	case 't':
+		s->token_file = optarg;
+		return true;
+	case 'j':
+		s->json = true;
+		return true;
+	case 'q':
+		s->progress = false;
+		return true;
+	case 'p':
+		return add_field(s, "prod", optarg);
+	case 'v':
+		return add_field(s, "ver", optarg);
+	case 'a':
+		return add_annotation(s, optarg);
+	case 'H':
+		*host_given = true;
+		return add_field(s, "host", optarg);
 	case 'w':
 		s->wait_ms = WAIT_MS;
 		if (optarg == NULL || (parse_wait(optarg, &s->wait_ms) == 0 && s->wait_ms > 0))
 			return true;
 		fprintf(stderr, "faultline send: --wait wants a time like 60s\n");
 		return false;
-	case 'h': fputs(help, stdout); exit(0);
-	default: return false;
+	case 'h':
+		fputs(help, stdout);
+		exit(0);
+	default:
+		return false;
 	}
 }
 
 int
 cmd_send(int argc, char **argv)
 {
-	struct send s = { .server = getenv("FAULTLINE_INGEST"), .path = "/submit", .progress = isatty(STDERR_FILENO) == 1 };
+	struct send s = { .server = getenv("FAULTLINE_INGEST"),
+			  .path = "/submit",
+			  .progress = isatty(STDERR_FILENO) == 1 };
 	char host[65] = "", err[512];
 	bool host_given = false;
 	int opt, rc = SEND_OK;

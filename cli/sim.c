@@ -162,9 +162,31 @@ parse_seconds(const char *text, double *out)
 }
 
 enum {
-	OPT_STREAM = 256, OPT_SERVER, OPT_TOKEN, OPT_HOSTS, OPT_SITES, OPT_CONNECTIONS, OPT_RINGS, OPT_BAD_RING,
-	OPT_HAZARD, OPT_DELAY, OPT_MODULE, OPT_DEPLOYMENT, OPT_RATE, OPT_SERVE_RATE, OPT_INTERVAL, OPT_BAKE,
-	OPT_RING_WAIT, OPT_DURATION, OPT_SEED, OPT_LOAD, OPT_BATCH, OPT_WINDOW, OPT_PID, OPT_JSON, OPT_QUIET
+	OPT_STREAM = 256,
+	OPT_SERVER,
+	OPT_TOKEN,
+	OPT_HOSTS,
+	OPT_SITES,
+	OPT_CONNECTIONS,
+	OPT_RINGS,
+	OPT_BAD_RING,
+	OPT_HAZARD,
+	OPT_DELAY,
+	OPT_MODULE,
+	OPT_DEPLOYMENT,
+	OPT_RATE,
+	OPT_SERVE_RATE,
+	OPT_INTERVAL,
+	OPT_BAKE,
+	OPT_RING_WAIT,
+	OPT_DURATION,
+	OPT_SEED,
+	OPT_LOAD,
+	OPT_BATCH,
+	OPT_WINDOW,
+	OPT_PID,
+	OPT_JSON,
+	OPT_QUIET
 };
 
 static const struct option long_options[] = {
@@ -202,23 +224,40 @@ static bool
 set_number(struct sim_options *o, int opt, const char *v)
 {
 	switch (opt) {
-	case OPT_HOSTS: return option_unsigned(v, 1, 4000000, &o->hosts);
-	case OPT_SITES: return option_unsigned(v, 1, 10000, &o->sites);
-	case OPT_CONNECTIONS: return option_unsigned(v, 1, 20000, &o->connections);
-	case OPT_BAD_RING: return option_unsigned(v, 0, SIM_RINGS_MAX, &o->bad_ring);
-	case OPT_BATCH: return option_unsigned(v, 1, 4096, &o->batch);
-	case OPT_WINDOW: return option_unsigned(v, 1, 64, &o->window);
-	case OPT_SEED: return option_u64(v, &o->seed);
-	case OPT_PID: return (o->server_pid = atoi(v)) > 0;
-	case OPT_HAZARD: return option_double(v, 0, 1, &o->hazard);
-	case OPT_RATE: return option_double(v, 0, 1e6, &o->rate);
-	case OPT_SERVE_RATE: return option_double(v, 0.1, 1e9, &o->serve_rate);
-	case OPT_DELAY: return parse_seconds(v, &o->delay_s);
-	case OPT_INTERVAL: return parse_seconds(v, &o->interval_s) && o->interval_s >= 0.1;
-	case OPT_BAKE: return parse_seconds(v, &o->bake_s);
-	case OPT_RING_WAIT: return parse_seconds(v, &o->ring_wait_s);
-	case OPT_DURATION: return parse_seconds(v, &o->duration_s);
-	default: return false;
+	case OPT_HOSTS:
+		return option_unsigned(v, 1, 4000000, &o->hosts);
+	case OPT_SITES:
+		return option_unsigned(v, 1, 10000, &o->sites);
+	case OPT_CONNECTIONS:
+		return option_unsigned(v, 1, 20000, &o->connections);
+	case OPT_BAD_RING:
+		return option_unsigned(v, 0, SIM_RINGS_MAX, &o->bad_ring);
+	case OPT_BATCH:
+		return option_unsigned(v, 1, 4096, &o->batch);
+	case OPT_WINDOW:
+		return option_unsigned(v, 1, 64, &o->window);
+	case OPT_SEED:
+		return option_u64(v, &o->seed);
+	case OPT_PID:
+		return (o->server_pid = atoi(v)) > 0;
+	case OPT_HAZARD:
+		return option_double(v, 0, 1, &o->hazard);
+	case OPT_RATE:
+		return option_double(v, 0, 1e6, &o->rate);
+	case OPT_SERVE_RATE:
+		return option_double(v, 0.1, 1e9, &o->serve_rate);
+	case OPT_DELAY:
+		return parse_seconds(v, &o->delay_s);
+	case OPT_INTERVAL:
+		return parse_seconds(v, &o->interval_s) && o->interval_s >= 0.1;
+	case OPT_BAKE:
+		return parse_seconds(v, &o->bake_s);
+	case OPT_RING_WAIT:
+		return parse_seconds(v, &o->ring_wait_s);
+	case OPT_DURATION:
+		return parse_seconds(v, &o->duration_s);
+	default:
+		return false;
 	}
 }
 
@@ -226,16 +265,35 @@ static bool
 set_text(struct sim_options *o, int opt, const char **rings, const char *v)
 {
 	switch (opt) {
-	case OPT_STREAM: o->stream = v; return true;
-	case OPT_SERVER: o->api = v; return true;
-	case OPT_TOKEN: o->token_file = v; return true;
-	case OPT_RINGS: *rings = v; return true;
-	case OPT_MODULE: o->module = v; return true;
-	case OPT_DEPLOYMENT: o->deployment = v; return true;
-	case OPT_LOAD: o->load = true; return true;
-	case OPT_JSON: o->json = true; return true;
-	case OPT_QUIET: o->quiet = true; return true;
-	default: return false;
+	case OPT_STREAM:
+		o->stream = v;
+		return true;
+	case OPT_SERVER:
+		o->api = v;
+		return true;
+	case OPT_TOKEN:
+		o->token_file = v;
+		return true;
+	case OPT_RINGS:
+		*rings = v;
+		return true;
+	case OPT_MODULE:
+		o->module = v;
+		return true;
+	case OPT_DEPLOYMENT:
+		o->deployment = v;
+		return true;
+	case OPT_LOAD:
+		o->load = true;
+		return true;
+	case OPT_JSON:
+		o->json = true;
+		return true;
+	case OPT_QUIET:
+		o->quiet = true;
+		return true;
+	default:
+		return false;
 	}
 }
 
@@ -252,7 +310,8 @@ parse(struct sim_options *o, int argc, char **argv)
 		}
 		if (opt == '?' || (!set_text(o, opt, &rings, optarg) && !set_number(o, opt, optarg))) {
 			if (opt != '?')
-				fprintf(stderr, "faultline sim: \"%s\" is out of range or not of the right kind\n", optarg);
+				fprintf(stderr, "faultline sim: \"%s\" is out of range or not of the right kind\n",
+					optarg);
 			return -1;
 		}
 	}
@@ -281,12 +340,12 @@ print_result(const struct sim_options *o, const struct rollout *r, struct fleet 
 	if (o->json) {
 		json_t *j = json_pack(
 			"{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:{s:f, s:f, s:f}, s:I}",
-			"deployment", o->deployment, "outcome", outcome, "verdict", r->verdict, "state", r->state, "reason",
-			r->reason, "signature", r->signature, "hosts", (json_int_t)o->hosts, "served", (json_int_t)r->served,
-			"ring", (json_int_t)r->ring, "harmed", (json_int_t)r->harmed_at_halt, "sent", (json_int_t)s->sent,
-			"acked", (json_int_t)s->acked, "refused", (json_int_t)s->refused, "heartbeats",
-			(json_int_t)s->beats, "halted_after_seconds", r->halted_after_s, "ack_ms", "p50", p50, "p99", p99,
-			"max", max, "disconnects", (json_int_t)s->disconnects);
+			"deployment", o->deployment, "outcome", outcome, "verdict", r->verdict, "state", r->state,
+			"reason", r->reason, "signature", r->signature, "hosts", (json_int_t)o->hosts, "served",
+			(json_int_t)r->served, "ring", (json_int_t)r->ring, "harmed", (json_int_t)r->harmed_at_halt,
+			"sent", (json_int_t)s->sent, "acked", (json_int_t)s->acked, "refused", (json_int_t)s->refused,
+			"heartbeats", (json_int_t)s->beats, "halted_after_seconds", r->halted_after_s, "ack_ms", "p50",
+			p50, "p99", p99, "max", max, "disconnects", (json_int_t)s->disconnects);
 
 		json_dumpf(j, stdout, JSON_INDENT(1));
 		putchar('\n');
@@ -334,9 +393,23 @@ int
 cmd_sim(int argc, char **argv)
 {
 	struct sim_options o = {
-		.stream = "127.0.0.1:8481", .module = "csagent.sys", .seed = 1, .hosts = 8500, .connections = 32,
-		.sites = 20, .batch = 256, .window = 2, .rate = 10, .serve_rate = 500, .hazard = 0.9, .delay_s = 0.5,
-		.interval_s = 2, .bake_s = 3, .ring_wait_s = 30, .duration_s = 0, .bad_ring = 2,
+		.stream = "127.0.0.1:8481",
+		.module = "csagent.sys",
+		.seed = 1,
+		.hosts = 8500,
+		.connections = 32,
+		.sites = 20,
+		.batch = 256,
+		.window = 2,
+		.rate = 10,
+		.serve_rate = 500,
+		.hazard = 0.9,
+		.delay_s = 0.5,
+		.interval_s = 2,
+		.bake_s = 3,
+		.ring_wait_s = 30,
+		.duration_s = 0,
+		.bad_ring = 2,
 		.quiet = isatty(STDERR_FILENO) == 0,
 	};
 	char id[64], err[256];

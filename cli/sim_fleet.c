@@ -11,45 +11,45 @@
 #include "base/hash.h"
 #include "cli/sim.h"
 
-#define NOISE_POOL  40u		/* ordinary signatures */
-#define LOOPS_MAX   3u		/* times a harmed host crashes again */
-#define TURN_MS	    5
+#define NOISE_POOL    40u /* ordinary signatures */
+#define LOOPS_MAX     3u  /* times a harmed host crashes again */
+#define TURN_MS       5
 #define BEATS_AT_ONCE 5000u
 
 struct sim_host {
-	int64_t	 crash_us;	/* when the bad payload kills it next; 0: not */
+	int64_t crash_us; /* when the bad payload kills it next; 0: not */
 	uint32_t boots, crashes, seq;
-	uint8_t	 ring;		/* served in; 0: not served */
-	bool	 bad;
+	uint8_t ring; /* served in; 0: not served */
+	bool bad;
 };
 
 /* Reports of a connection that wait for their ack, oldest first. */
 struct waiting {
 	uint64_t ticket;
-	int64_t	 since_us;
+	int64_t since_us;
 };
 struct relay {
-	struct fleet	 *fleet;
+	struct fleet *fleet;
 	struct faultline *client;
-	struct waiting	 *waiting;	/* ring */
-	size_t		  head, n, cap;
+	struct waiting *waiting; /* ring */
+	size_t head, n, cap;
 };
 
 struct fleet {
 	const struct sim_options *o;
-	struct sim_host	 *hosts;
-	struct relay	 *relays;
-	struct pollfd	 *fds;
-	unsigned	  n_relays;
-	unsigned	 *harmed;	/* hosts that may crash, in the order they were served */
-	unsigned	  n_harmed;
-	uint64_t	  random, seq_base, module_salt;
-	int64_t		  last_us;
-	double		  beat_debt, noise_debt;
-	unsigned	  beat_next;
-	bool		  noise, halted, beating;
+	struct sim_host *hosts;
+	struct relay *relays;
+	struct pollfd *fds;
+	unsigned n_relays;
+	unsigned *harmed; /* hosts that may crash, in the order they were served */
+	unsigned n_harmed;
+	uint64_t random, seq_base, module_salt;
+	int64_t last_us;
+	double beat_debt, noise_debt;
+	unsigned beat_next;
+	bool noise, halted, beating;
 	struct fleet_stats stats;
-	struct latencies  latencies;
+	struct latencies latencies;
 };
 
 uint64_t
@@ -132,9 +132,14 @@ open_relay(struct fleet *f, unsigned i, char *err, size_t err_size)
 	unsigned site = i % o->sites;
 	char source[32];
 	struct faultline_options co = {
-		.size = sizeof(co), .server = o->stream, .agent = "faultline-sim/" PACKAGE_VERSION,
-		.token = o->token[0] != '\0' ? o->token : NULL, .batch = o->batch, .window = 16,
-		.queue_bytes = 64u << 20, .arg = r,
+		.size = sizeof(co),
+		.server = o->stream,
+		.agent = "faultline-sim/" PACKAGE_VERSION,
+		.token = o->token[0] != '\0' ? o->token : NULL,
+		.batch = o->batch,
+		.window = 16,
+		.queue_bytes = 64u << 20,
+		.arg = r,
 		.on = { .acked = on_acked, .refused = on_refused, .halted = on_halted, .connection = on_connection },
 	};
 
@@ -168,8 +173,8 @@ fleet_new(const struct sim_options *o, char *err, size_t err_size)
 	for (; f->n_relays < o->connections; f->n_relays++) {
 		if (!open_relay(f, f->n_relays, err, err_size))
 			goto fail;
-		f->fds[f->n_relays] = (struct pollfd){ .fd = faultline_fd(f->relays[f->n_relays].client),
-						       .events = POLLIN };
+		f->fds[f->n_relays] =
+			(struct pollfd){ .fd = faultline_fd(f->relays[f->n_relays].client), .events = POLLIN };
 	}
 	return f;
 fail:
@@ -220,8 +225,13 @@ beat(struct fleet *f, unsigned host)
 	struct faultline_pair label = { "site", site };
 	struct faultline_pair content = { "sensor-content", h->ring > 0 ? "291-32" : "291-31" };
 	struct faultline_heartbeat b = {
-		.product = "sensor", .version = "7.15", .os = "windows", .os_build = "22631.3880", .arch = "x86_64",
-		.content = &content, .n_content = 1,
+		.product = "sensor",
+		.version = "7.15",
+		.os = "windows",
+		.os_build = "22631.3880",
+		.arch = "x86_64",
+		.content = &content,
+		.n_content = 1,
 	};
 
 	fleet_host_id(f, host, id);
@@ -297,7 +307,10 @@ noise_crash(struct fleet *f, unsigned kind, unsigned host)
 {
 	char module[32], id[32];
 	struct faultline_report r = {
-		.kind = FAULTLINE_KIND_USER, .module = module, .module_id = id, .offset = 0x1000 + kind * 0x111,
+		.kind = FAULTLINE_KIND_USER,
+		.module = module,
+		.module_id = id,
+		.offset = 0x1000 + kind * 0x111,
 		.reason = kind % 3 == 0 ? "EXCEPTION_STACK_OVERFLOW" : "EXCEPTION_ACCESS_VIOLATION_READ",
 	};
 
@@ -314,8 +327,13 @@ bad_crash(struct fleet *f, unsigned host)
 	static const uint64_t params[] = { 0xffff840500000074, 0, 0xfffff80335514ed, 0 };
 	char id[24];
 	struct faultline_report r = {
-		.kind = FAULTLINE_KIND_KERNEL, .module = f->o->module, .module_id = id,
-		.offset = 0xe14ed, .reason = "PAGE_FAULT_IN_NONPAGED_AREA", .reason_code = 0x50, .params = params,
+		.kind = FAULTLINE_KIND_KERNEL,
+		.module = f->o->module,
+		.module_id = id,
+		.offset = 0xe14ed,
+		.reason = "PAGE_FAULT_IN_NONPAGED_AREA",
+		.reason_code = 0x50,
+		.params = params,
 		.n_params = 4,
 	};
 

@@ -22,38 +22,38 @@
 
 /* Load: frames are encoded once; only sequence numbers and the frame number are written
  * anew, so that the generator costs next to nothing beside the server. */
-#define SEQ_FIRST    (1ull << 28)	/* five bytes as a varint, up to 2^35 */
-#define NUMBER_FIRST (1ull << 21)	/* four bytes, up to 2^28 */
+#define SEQ_FIRST    (1ull << 28) /* five bytes as a varint, up to 2^35 */
+#define NUMBER_FIRST (1ull << 21) /* four bytes, up to 2^28 */
 #define WINDOW_MAX   64u
-#define KEYS	     64u		/* distinct signatures */
+#define KEYS         64u /* distinct signatures */
 #define THREADS_MAX  32
 
 struct load_conn {
-	int	 fd;
+	int fd;
 	uint8_t *frame;
-	size_t	 len, sent;	/* of the frame being sent */
-	uint32_t *seq_at;	/* where the sequence numbers are */
-	size_t	 number_at;
+	size_t len, sent; /* of the frame being sent */
+	uint32_t *seq_at; /* where the sequence numbers are */
+	size_t number_at;
 	uint64_t number, acked, seq;
-	int64_t	 since_us[WINDOW_MAX];	/* by number */
-	uint8_t	 in[4096];
-	size_t	 in_len;
-	bool	 waiting;	/* for the socket to take more */
+	int64_t since_us[WINDOW_MAX]; /* by number */
+	uint8_t in[4096];
+	size_t in_len;
+	bool waiting; /* for the socket to take more */
 };
 
 struct thread_cpu {
-	char	 name[32];
+	char name[32];
 	uint64_t tid, ticks;
 };
 
 struct load {
 	const struct sim_options *o;
 	struct load_conn *conns;
-	int		  epoll;
-	uint64_t	  sent, acked, frames_refused;
-	struct latencies  latencies;
-	bool		  stop;
-	char		  error[160];
+	int epoll;
+	uint64_t sent, acked, frames_refused;
+	struct latencies latencies;
+	bool stop;
+	char error[160];
 };
 
 static void
@@ -73,10 +73,19 @@ encode_report(const struct load *l, unsigned conn, unsigned i, uint8_t *buf, siz
 	uint8_t *p;
 	size_t n;
 	struct report r = {
-		.epoch = hash_mix(l->o->seed + ((uint64_t)conn << 32 | i)) | 1, .seq = SEQ_FIRST, .kind = REPORT_USER,
-		.occurred_us = clock_wall_us(), .module_id = TEXT("5f0a1b2c21000"), .offset = 0x1000 + key * 16,
-		.reason = TEXT("EXCEPTION_ACCESS_VIOLATION_READ"), .product = TEXT("sensor"), .version = TEXT("7.15"),
-		.os = TEXT("windows"), .os_build = TEXT("22631.3880"), .arch = TEXT("x86_64"), .uptime_s = 86400,
+		.epoch = hash_mix(l->o->seed + ((uint64_t)conn << 32 | i)) | 1,
+		.seq = SEQ_FIRST,
+		.kind = REPORT_USER,
+		.occurred_us = clock_wall_us(),
+		.module_id = TEXT("5f0a1b2c21000"),
+		.offset = 0x1000 + key * 16,
+		.reason = TEXT("EXCEPTION_ACCESS_VIOLATION_READ"),
+		.product = TEXT("sensor"),
+		.version = TEXT("7.15"),
+		.os = TEXT("windows"),
+		.os_build = TEXT("22631.3880"),
+		.arch = TEXT("x86_64"),
+		.uptime_s = 86400,
 	};
 
 	snprintf(host, sizeof(host), "load%llu-%04u-%04u", (unsigned long long)l->o->seed, conn, i);
@@ -302,7 +311,8 @@ own_cpu(void)
 	struct rusage u;
 
 	getrusage(RUSAGE_SELF, &u);
-	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+	       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
 static json_t *
@@ -357,15 +367,15 @@ print_load(struct load *l, double seconds, double cpu, json_t *threads)
 	const char *name;
 	json_t *value;
 
-	json_object_foreach(threads, name, value)
-		if (strncmp(name, "gate", 4) == 0 || strncmp(name, "log", 3) == 0 || strncmp(name, "journal", 7) == 0)
-			ingest += json_real_value(value);
+	json_object_foreach(threads, name, value) if (strncmp(name, "gate", 4) == 0 || strncmp(name, "log", 3) == 0 ||
+						      strncmp(name, "journal", 7) == 0) ingest +=
+		json_real_value(value);
 	if (l->o->json) {
-		json_t *j = json_pack("{s:i, s:i, s:f, s:I, s:I, s:I, s:f, s:{s:f, s:f, s:f}, s:f, s:O, s:f}", "connections",
-				      (int)l->o->connections, "batch", (int)l->o->batch, "seconds", seconds, "sent",
-				      (json_int_t)l->sent, "acked", (json_int_t)l->acked, "refused",
-				      (json_int_t)l->frames_refused, "reports_per_second", rate, "ack_ms", "p50", p50, "p99",
-				      p99, "max", max, "own_cpu_seconds", cpu, "server_cpu_seconds", threads,
+		json_t *j = json_pack("{s:i, s:i, s:f, s:I, s:I, s:I, s:f, s:{s:f, s:f, s:f}, s:f, s:O, s:f}",
+				      "connections", (int)l->o->connections, "batch", (int)l->o->batch, "seconds",
+				      seconds, "sent", (json_int_t)l->sent, "acked", (json_int_t)l->acked, "refused",
+				      (json_int_t)l->frames_refused, "reports_per_second", rate, "ack_ms", "p50", p50,
+				      "p99", p99, "max", max, "own_cpu_seconds", cpu, "server_cpu_seconds", threads,
 				      "reports_per_ingest_cpu_second", ingest > 0 ? (double)l->acked / ingest : 0.0);
 
 		json_dumpf(j, stdout, JSON_INDENT(1));
@@ -377,8 +387,7 @@ print_load(struct load *l, double seconds, double cpu, json_t *threads)
 	       l->o->connections, l->o->batch, seconds, (unsigned long long)l->sent, (unsigned long long)l->acked, rate,
 	       (unsigned long long)l->frames_refused);
 	printf("ack: p50 %.2f ms, p99 %.2f ms, max %.2f ms; own CPU %.2f s\n", p50, p99, max, cpu);
-	json_object_foreach(threads, name, value)
-		printf("server thread %-16s %7.2f s\n", name, json_real_value(value));
+	json_object_foreach(threads, name, value) printf("server thread %-16s %7.2f s\n", name, json_real_value(value));
 	if (ingest > 0)
 		printf("durable reports per CPU-second of gate and log: %.0f\n", (double)l->acked / ingest);
 }
@@ -410,7 +419,8 @@ load_run(const struct sim_options *o)
 	print_load(&l, seconds, own_cpu() - cpu, threads);
 	json_decref(threads);
 	if (l.error[0] != '\0' || l.acked < l.sent) {
-		fprintf(stderr, "faultline sim: %s\n", l.error[0] != '\0' ? l.error : "not everything was acknowledged");
+		fprintf(stderr, "faultline sim: %s\n",
+			l.error[0] != '\0' ? l.error : "not everything was acknowledged");
 		status = SIM_FAILED;
 	}
 out:

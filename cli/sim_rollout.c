@@ -8,10 +8,10 @@
 #include "base/clock.h"
 #include "cli/sim.h"
 
-#define API_MS	   10000
-#define ASK_MS	   50		/* between questions for the verdict */
-#define SERVE_MS   50		/* between portions of a ring */
-#define CONNECT_S  20
+#define API_MS          10000
+#define ASK_MS          50 /* between questions for the verdict */
+#define SERVE_MS        50 /* between portions of a ring */
+#define CONNECT_S       20
 #define RECEIPT_AT_ONCE 1000u
 
 static bool
@@ -39,8 +39,8 @@ create_deployment(struct rollout *r)
 		json_array_append_new(rings, json_pack("{s:s, s:i}", "name", name, "hosts", (int)o->rings[i]));
 	}
 	plan = json_pack("{s:s, s:s, s:[s], s:{s:[s]}, s:s, s:f, s:o, s:s}", "artefact", "sensor-content", "version",
-			 "291-32", "modules", o->module, "eligible", "products", "sensor", "assignment", "listed", "bake",
-			 o->bake_s, "rings", rings, "actor", "faultline-sim");
+			 "291-32", "modules", o->module, "eligible", "products", "sensor", "assignment", "listed",
+			 "bake", o->bake_s, "rings", rings, "actor", "faultline-sim");
 	ok = api_request(r->api, "PUT", "/v1/deployments/%s", o->deployment, plan, NULL, API_MS, &a);
 	json_decref(plan);
 	if (!ok)
@@ -240,8 +240,8 @@ known(struct rollout *r)
 			return true;
 		fleet_run(r->fleet, 100);
 	} while (clock_boot_us() < end);
-	fprintf(stderr, "faultline sim: the server knows %lld of %u hosts after %d s\n", (long long)eligible, r->o->hosts,
-		CONNECT_S);
+	fprintf(stderr, "faultline sim: the server knows %lld of %u hosts after %d s\n", (long long)eligible,
+		r->o->hosts, CONNECT_S);
 	return false;
 }
 

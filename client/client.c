@@ -183,7 +183,8 @@ host_of(const struct faultline *f, const void *host, size_t len)
 }
 
 static bool
-copy_report(const struct faultline *f, const struct faultline_report *in, struct report *out, struct report_frame *frames)
+copy_report(const struct faultline *f, const struct faultline_report *in, struct report *out,
+	    struct report_frame *frames)
 {
 	out->host = host_of(f, in->host, in->host_len);
 	out->epoch = in->epoch;
@@ -216,7 +217,8 @@ copy_report(const struct faultline *f, const struct faultline_report *in, struct
 		frames[i] = (struct report_frame){ .module = text_of(in->frames[i].module),
 						   .module_id = text_of(in->frames[i].module_id),
 						   .function = text_of(in->frames[i].function),
-						   .offset = in->frames[i].offset, .trust = in->frames[i].trust };
+						   .offset = in->frames[i].offset,
+						   .trust = in->frames[i].trust };
 	return copy_pairs(in->labels, in->n_labels, out->labels, &out->n_labels) &&
 	       copy_pairs(in->content, in->n_content, out->content, &out->n_content);
 }

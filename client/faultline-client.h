@@ -35,9 +35,9 @@ struct faultline;
 /* Functions return 0 or one of these. */
 enum {
 	FAULTLINE_OK = 0,
-	FAULTLINE_FULL = -1,	 /* queue or spool is at its limit; nothing was queued */
-	FAULTLINE_INVALID = -2,	 /* a field is missing or too long */
-	FAULTLINE_IO = -3,	 /* the spool or state file cannot be written; errno tells */
+	FAULTLINE_FULL = -1,    /* queue or spool is at its limit; nothing was queued */
+	FAULTLINE_INVALID = -2, /* a field is missing or too long */
+	FAULTLINE_IO = -3,      /* the spool or state file cannot be written; errno tells */
 	FAULTLINE_TIMEOUT = -4,
 	FAULTLINE_MEMORY = -5,
 };
@@ -56,49 +56,49 @@ struct faultline_pair {
 };
 
 struct faultline_frame {
-	const char *module, *module_id, *function;	/* NULL when unknown */
-	uint64_t    offset;		/* in the module: return address - 1 for callers */
-	unsigned    trust;		/* 1 context, 2 CFI, 3 frame pointer, 4 scan */
+	const char *module, *module_id, *function; /* NULL when unknown */
+	uint64_t offset;                           /* in the module: return address - 1 for callers */
+	unsigned trust;                            /* 1 context, 2 CFI, 3 frame pointer, 4 scan */
 };
 
 /* One crash.  Zero the struct first; NULL and 0 mean unknown.  Texts are UTF-8.  Nothing
  * is kept after the call returns. */
 struct faultline_report {
-	const void *host;		/* NULL: the host of the options */
-	size_t	    host_len;
-	uint64_t    epoch, seq;		/* 0: from the state file; a relay passes on its hosts' own */
-	int	    kind;
-	int64_t	    occurred_us;	/* since 1970 UTC */
+	const void *host; /* NULL: the host of the options */
+	size_t host_len;
+	uint64_t epoch, seq; /* 0: from the state file; a relay passes on its hosts' own */
+	int kind;
+	int64_t occurred_us; /* since 1970 UTC */
 	const char *module, *module_id, *module_version;
-	uint64_t    offset;
-	const char *reason;		/* "SIGSEGV /SEGV_MAPERR" */
-	uint32_t    reason_code;
-	const uint64_t *params;		/* at most 4 */
-	unsigned    n_params;
+	uint64_t offset;
+	const char *reason; /* "SIGSEGV /SEGV_MAPERR" */
+	uint32_t reason_code;
+	const uint64_t *params; /* at most 4 */
+	unsigned n_params;
 	const char *product, *version, *os, *os_build, *arch, *hw_class;
 	const void *boot_id;
-	size_t	    boot_id_len;
-	uint64_t    uptime_s;
-	uint32_t    count;		/* crashes since the last report; 0 means 1 */
-	const struct faultline_pair *labels, *content;	/* at most 16 each */
-	unsigned    n_labels, n_content;
-	const struct faultline_frame *frames;	/* at most 64 */
-	unsigned    n_frames;
-	int	    has_dump;		/* a dump could be sent if it is asked for */
-	const char *cookie;		/* yours, at most 1024 bytes; comes back in the events, also
+	size_t boot_id_len;
+	uint64_t uptime_s;
+	uint32_t count;                                /* crashes since the last report; 0 means 1 */
+	const struct faultline_pair *labels, *content; /* at most 16 each */
+	unsigned n_labels, n_content;
+	const struct faultline_frame *frames; /* at most 64 */
+	unsigned n_frames;
+	int has_dump;       /* a dump could be sent if it is asked for */
+	const char *cookie; /* yours, at most 1024 bytes; comes back in the events, also
 					 * after a restart: the path of the dump, say */
 };
 
 struct faultline_heartbeat {
-	const void *host;		/* NULL: the host of the options */
-	size_t	    host_len;
+	const void *host; /* NULL: the host of the options */
+	size_t host_len;
 	const void *boot_id;
-	size_t	    boot_id_len;
-	uint64_t    uptime_s;
+	size_t boot_id_len;
+	uint64_t uptime_s;
 	const char *product, *version, *os, *os_build, *arch, *hw_class;
 	const struct faultline_pair *content, *labels;
-	unsigned    n_content, n_labels;
-	unsigned    interval_s;		/* when to expect the next one; 0: 60 */
+	unsigned n_content, n_labels;
+	unsigned interval_s; /* when to expect the next one; 0: 60 */
 };
 
 /* What happens, told from inside faultline_process(), _wait() and _flush().  Any entry may
@@ -128,21 +128,21 @@ struct faultline_events {
 };
 
 struct faultline_options {
-	size_t	    size;		/* sizeof(struct faultline_options) */
-	const char *server;		/* "host:port" or "[v6]:port" */
-	const char *bind;		/* source address, numeric; NULL: any */
-	const char *token;		/* NULL: none */
-	const char *agent;		/* "updater/3.1"; NULL: this library */
-	const void *host;		/* host id, 1 to 64 bytes; may be NULL if each call gives one */
-	size_t	    host_len;
-	const char *spool;		/* file; NULL: reports are queued in memory only */
-	const char *state;		/* file that keeps epoch and seq; NULL: a new epoch each time */
-	uint64_t    queue_bytes;	/* limit of queue or spool; 0: 8 MiB, with a spool 64 MiB */
-	unsigned    batch;		/* items in one frame; 0: 256 */
-	unsigned    window;		/* frames sent and not acknowledged; 0: 8 */
-	unsigned    retry_min_ms, retry_max_ms;	/* back-off between connections; 0: 500 and 60,000 */
+	size_t size;        /* sizeof(struct faultline_options) */
+	const char *server; /* "host:port" or "[v6]:port" */
+	const char *bind;   /* source address, numeric; NULL: any */
+	const char *token;  /* NULL: none */
+	const char *agent;  /* "updater/3.1"; NULL: this library */
+	const void *host;   /* host id, 1 to 64 bytes; may be NULL if each call gives one */
+	size_t host_len;
+	const char *spool;                   /* file; NULL: reports are queued in memory only */
+	const char *state;                   /* file that keeps epoch and seq; NULL: a new epoch each time */
+	uint64_t queue_bytes;                /* limit of queue or spool; 0: 8 MiB, with a spool 64 MiB */
+	unsigned batch;                      /* items in one frame; 0: 256 */
+	unsigned window;                     /* frames sent and not acknowledged; 0: 8 */
+	unsigned retry_min_ms, retry_max_ms; /* back-off between connections; 0: 500 and 60,000 */
 	struct faultline_events on;
-	void	   *arg;		/* passed to the events */
+	void *arg; /* passed to the events */
 };
 
 /* NULL with a sentence in err.  Connecting begins with the first faultline_process(). */
@@ -174,8 +174,8 @@ FAULTLINE_API void faultline_wait(struct faultline *f, int timeout_ms);
 /* Until everything queued is acknowledged, dumps included: 0, or FAULTLINE_TIMEOUT. */
 FAULTLINE_API int faultline_flush(struct faultline *f, int timeout_ms);
 
-FAULTLINE_API int	  faultline_connected(const struct faultline *f);
-FAULTLINE_API uint64_t faultline_pending(const struct faultline *f);	/* bytes queued and not acknowledged */
+FAULTLINE_API int faultline_connected(const struct faultline *f);
+FAULTLINE_API uint64_t faultline_pending(const struct faultline *f); /* bytes queued and not acknowledged */
 FAULTLINE_API uint64_t faultline_epoch(const struct faultline *f);
 
 /* Is this deployment halted, as far as the server has told?  Survives disconnection. */

@@ -169,7 +169,7 @@ say_hello(struct faultline *f)
 	f->state = LINK_HELLO;
 	f->number = 0;
 	if (send_frame(f, CLIENT_HELLO, body, (size_t)(o.p - body), (struct sent){ 0 }))
-		f->n_sent = 0;		/* the Welcome answers it, not an Ack */
+		f->n_sent = 0; /* the Welcome answers it, not an Ack */
 	else
 		link_down(f, "out of memory");
 }
@@ -238,7 +238,7 @@ read_frames(struct faultline *f)
 		switch (frame_split(f->in.p + f->in.at, f->in.len - f->in.at, 64u << 20, &frame, &need)) {
 		case FRAME_READY:
 			f->in.at += need;
-			answer_take(f, frame);	/* may drop the buffer's content, never its memory */
+			answer_take(f, frame); /* may drop the buffer's content, never its memory */
 			break;
 		case FRAME_PARTIAL:
 			if (f->in.at == f->in.len)

@@ -13,11 +13,11 @@
 #include "base/hash.h"
 #include "client/spool.h"
 
-#define HEADER	    64u
+#define HEADER      64u
 #define RELEASED_AT 32u
-#define PREFIX	    8u		/* length and crc */
-#define COMPACT_AT  (1u << 20)	/* released bytes that are worth a copy */
-#define WINDOW	    (256u * 1024)
+#define PREFIX      8u         /* length and crc */
+#define COMPACT_AT  (1u << 20) /* released bytes that are worth a copy */
+#define WINDOW      (256u * 1024)
 
 static void
 put_le(uint8_t *p, uint64_t v, int n)
@@ -181,7 +181,7 @@ open_file(struct spool *s, const char *path, char *err, size_t err_size)
 	}
 	n = pread(s->fd, h, sizeof(h), 0);
 	if (n > 0 && n < (ssize_t)HEADER && memcmp(h, "FLSPOOL1", n < 8 ? (size_t)n : 8) == 0)
-		n = 0;		/* torn while it was made: it holds nothing */
+		n = 0; /* torn while it was made: it holds nothing */
 	if (n == 0) {
 		if (ftruncate(s->fd, 0) == -1 || !write_header(s->fd, 0) || fsync(s->fd) == -1) {
 			snprintf(err, err_size, "cannot write spool %s: %s", path, strerror(errno));
@@ -290,7 +290,7 @@ spool_append(struct spool *s, uint8_t kind, const char *cookie, const uint8_t *i
 		return SPOOL_MEMORY;
 	encode(record, kind, cookie, cookie_len, item, len);
 	if (!write_all(s->fd, record, n, file_at(s, s->end)) || fdatasync(s->fd) == -1)
-		r = SPOOL_IO;	/* what is there is overwritten by the next one */
+		r = SPOOL_IO; /* what is there is overwritten by the next one */
 	else
 		s->end += n;
 	s->win_len = 0;
@@ -354,5 +354,5 @@ spool_release(struct spool *s, uint64_t off)
 		return;
 	write_released(s);
 	if (s->released - s->base >= COMPACT_AT)
-		compact(s);	/* if it fails the file only stays longer */
+		compact(s); /* if it fails the file only stays longer */
 }

@@ -16,24 +16,24 @@
  * that, u8 kind, u16 cookie length, cookie, item; little endian.  A record that is torn by
  * a power cut ends the file. */
 struct spool {
-	int	 fd;		/* -1: in memory */
-	char	*path;
-	uint64_t limit;		/* bytes between base and end */
-	uint64_t base;		/* offset of the first byte kept */
+	int fd; /* -1: in memory */
+	char *path;
+	uint64_t limit; /* bytes between base and end */
+	uint64_t base;  /* offset of the first byte kept */
 	uint64_t released, end;
-	uint8_t *buf;		/* memory: everything from base on; file: what was read last */
-	size_t	 cap;
-	uint64_t win;		/* file: offset of buf[0] */
-	size_t	 win_len;
+	uint8_t *buf; /* memory: everything from base on; file: what was read last */
+	size_t cap;
+	uint64_t win; /* file: offset of buf[0] */
+	size_t win_len;
 };
 
 struct spool_item {
-	uint8_t	       kind;
-	const char    *cookie;	/* cookie_len bytes, not terminated */
-	size_t	       cookie_len;
+	uint8_t kind;
+	const char *cookie; /* cookie_len bytes, not terminated */
+	size_t cookie_len;
 	const uint8_t *bytes;
-	size_t	       len;
-	uint64_t       next;	/* offset after it */
+	size_t len;
+	uint64_t next; /* offset after it */
 };
 
 enum spool_result { SPOOL_OK, SPOOL_END, SPOOL_FULL, SPOOL_IO, SPOOL_MEMORY };
@@ -41,7 +41,7 @@ enum spool_result { SPOOL_OK, SPOOL_END, SPOOL_FULL, SPOOL_IO, SPOOL_MEMORY };
 #define SPOOL_ITEM_MAX (128u * 1024)
 
 /* path NULL: in memory.  -1 with a sentence in err; also when another process has it. */
-int  spool_open(struct spool *s, const char *path, uint64_t limit, char *err, size_t err_size);
+int spool_open(struct spool *s, const char *path, uint64_t limit, char *err, size_t err_size);
 void spool_close(struct spool *s);
 
 /* On disk when it returns SPOOL_OK. */

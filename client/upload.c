@@ -32,7 +32,7 @@ upload_begin(struct faultline *f, struct text report, int fd)
 		u->report[report.len] = '\0';
 		return;
 	}
-	close(fd);	/* the server asks again with the next one */
+	close(fd); /* the server asks again with the next one */
 }
 
 static void
@@ -49,7 +49,7 @@ finish(struct faultline *f, struct upload *u, const char *code)
 bool
 upload_fill(struct faultline *f)
 {
-	static const size_t around = REPORT_ID_MAX + 64;	/* fields around the data */
+	static const size_t around = REPORT_ID_MAX + 64; /* fields around the data */
 	struct upload *u = NULL;
 	struct dump_piece piece = { 0 };
 	struct wire_out o;
@@ -67,7 +67,7 @@ upload_fill(struct faultline *f)
 	if (!buffer_room(&f->body, want * 2 + around))
 		return false;
 	n = pread(u->fd, f->body.p + want + around, want, (off_t)u->at);
-	if (n <= 0) {		/* it shrank, or the disk failed */
+	if (n <= 0) { /* it shrank, or the disk failed */
 		finish(f, u, "unreadable");
 		return true;
 	}

@@ -12,13 +12,25 @@
 
 struct api_thread {
 	struct event_base *base;
-	struct api	  *api;
-	struct loop	  *loop;
+	struct api *api;
+	struct loop *loop;
 };
 
-static void reload(void *arg)  { api_reload(((struct api_thread *)arg)->api); }
-static void drain(void *arg)   { api_drain(((struct api_thread *)arg)->api); }
-static bool drained(void *arg) { return api_drained(((struct api_thread *)arg)->api); }
+static void
+reload(void *arg)
+{
+	api_reload(((struct api_thread *)arg)->api);
+}
+static void
+drain(void *arg)
+{
+	api_drain(((struct api_thread *)arg)->api);
+}
+static bool
+drained(void *arg)
+{
+	return api_drained(((struct api_thread *)arg)->api);
+}
 
 static const struct loop_ops ops = { .name = "api", .reload = reload, .drain = drain, .drained = drained };
 
@@ -55,9 +67,21 @@ fail:
 	return NULL;
 }
 
-uint16_t api_thread_port(const struct api_thread *t) { return api_port(t->api); }
-void	 api_thread_wake(struct api_thread *t)	     { api_wake(t->api); }
-void	 api_thread_reload(struct api_thread *t)     { loop_reload(t->loop); }
+uint16_t
+api_thread_port(const struct api_thread *t)
+{
+	return api_port(t->api);
+}
+void
+api_thread_wake(struct api_thread *t)
+{
+	api_wake(t->api);
+}
+void
+api_thread_reload(struct api_thread *t)
+{
+	loop_reload(t->loop);
+}
 
 void
 api_thread_stop(struct api_thread *t, uint64_t timeout_ms)

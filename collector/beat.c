@@ -25,25 +25,25 @@
 
 /* A record on its way in; freed when it is durable. */
 struct note {
-	struct mail	    mail;
-	struct note	   *next;
+	struct mail mail;
+	struct note *next;
 	struct intake_group group;
-	struct beat	   *beat;
-	enum record_type    type;
-	uint16_t	    tenant;
-	size_t		    len;
-	uint8_t		    payload[];
+	struct beat *beat;
+	enum record_type type;
+	uint16_t tenant;
+	size_t len;
+	uint8_t payload[];
 };
 
 struct beat {
-	struct log	*log;
-	struct intake	*intake;
-	struct mailbox	*mail;
-	struct note	*again;		/* refused by the log; tried each tick */
-	int64_t		 tick_us;
-	int64_t		 last_wall_us, last_boot_us;
-	atomic_bool	 stop;
-	pthread_t	 thread;
+	struct log *log;
+	struct intake *intake;
+	struct mailbox *mail;
+	struct note *again; /* refused by the log; tried each tick */
+	int64_t tick_us;
+	int64_t last_wall_us, last_boot_us;
+	atomic_bool stop;
+	pthread_t thread;
 };
 
 /* ---- one record ---- */
@@ -114,7 +114,7 @@ settings_note(struct beat *b, const struct settings *s)
 	const struct setting_row *rows = settings_rows(&n);
 	Faultline__Log__Settings m = FAULTLINE__LOG__SETTINGS__INIT;
 	Faultline__Log__Setting *list = calloc(n, sizeof(*list)), **refs = calloc(n, sizeof(*refs));
-	char (*text)[1024] = calloc(n, sizeof(*text)), **names = calloc(n, sizeof(*names));
+	char(*text)[1024] = calloc(n, sizeof(*text)), **names = calloc(n, sizeof(*names));
 	struct note *note = NULL;
 
 	if (list == NULL || refs == NULL || text == NULL || names == NULL)
@@ -162,7 +162,7 @@ open_log(struct beat *b, const struct settings *s)
 	version.binary = text;
 	append(b, note_of(b, RECORD_LEDGER_VERSION, &version.base));
 	append(b, settings_note(b, s));
-	intake_flush(b->intake);	/* now: a log whose first record is no seed counts as cut off */
+	intake_flush(b->intake); /* now: a log whose first record is no seed counts as cut off */
 }
 
 static void
@@ -239,7 +239,7 @@ run(void *arg)
 			break;
 		wait = (next - now) / 1000 + 1;
 		if ((stopping || intake_in_flight(b->intake) > 0) && wait > 50)
-			wait = 50;	/* a busy log is tried again */
+			wait = 50; /* a busy log is tried again */
 		poll(p, 2, (int)wait);
 		intake_dispatch(b->intake);
 	}
@@ -312,7 +312,7 @@ beat_stop(struct beat *b)
 
 	if (b == NULL)
 		return;
-	atomic_store(&b->stop, true);	/* seen within a tick, or at once with mail */
+	atomic_store(&b->stop, true); /* seen within a tick, or at once with mail */
 	pthread_join(b->thread, NULL);
 	for (struct note *n = b->again; n != NULL; n = next) {
 		next = n->next;

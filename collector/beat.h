@@ -23,6 +23,6 @@ void beat_settings(struct beat *b, const struct settings *s);
  * up to pos.  Texts are copied.  Any thread; never blocks.  Tried again until the log takes it. */
 void beat_halt(struct beat *b, uint16_t tenant, const char *deployment, const char *reason, uint64_t pos);
 
-void beat_stop(struct beat *b);		/* append what is queued, stop, join; NULL is fine */
+void beat_stop(struct beat *b); /* append what is queued, stop, join; NULL is fine */
 
 #endif

@@ -28,28 +28,28 @@
 #include "collector/work/dispatch.h"
 #include "collector/work/dumps.h"
 
-#define MAX_GATES	 64
-#define DRAIN_MS	 10000
+#define MAX_GATES 64
+#define DRAIN_MS  10000
 
 struct daemon {
-	struct live	 *live;
-	struct log	 *log;
-	struct dumps	 *dumps;
-	struct beat	 *beat;
-	struct fold	 *fold;		/* under lock where the ledger thread may look */
-	struct halts	 *halts;	/* updated under lock */
-	struct dispatch	 *dispatch;
-	struct cluster	 *cluster;	/* NULL: a server of the operator's, or no database */
-	struct outcomes	 *outcomes;
+	struct live *live;
+	struct log *log;
+	struct dumps *dumps;
+	struct beat *beat;
+	struct fold *fold;   /* under lock where the ledger thread may look */
+	struct halts *halts; /* updated under lock */
+	struct dispatch *dispatch;
+	struct cluster *cluster; /* NULL: a server of the operator's, or no database */
+	struct outcomes *outcomes;
 	struct projector *projector;
 	struct store_queries *queries;
-	struct api_thread *api;		/* likewise */
-	pthread_mutex_t	  lock;
-	struct gate_env	  env;
+	struct api_thread *api; /* likewise */
+	pthread_mutex_t lock;
+	struct gate_env env;
 	struct gate_thread *gates[MAX_GATES];
 	struct host_map_reader *maps[MAX_GATES];
-	size_t		  n_gates;
-	atomic_bool	  listening;
+	size_t n_gates;
+	atomic_bool listening;
 };
 
 /* ---- options of the parts, from the settings ---- */
@@ -57,22 +57,28 @@ struct daemon {
 static struct journal_options
 journal_options(const struct settings *s)
 {
-	return (struct journal_options){ .segment_bytes = s->segment_bytes, .keep_bytes = s->log_bytes,
-					 .keep_age_ms = s->log_age, .reserve_bytes = s->disk_reserve };
+	return (struct journal_options){ .segment_bytes = s->segment_bytes,
+					 .keep_bytes = s->log_bytes,
+					 .keep_age_ms = s->log_age,
+					 .reserve_bytes = s->disk_reserve };
 }
 
 static struct dumps_options
 dumps_options(const struct settings *s)
 {
-	return (struct dumps_options){ .max_dump = s->max_dump, .keep_bytes = s->dump_bytes,
-				       .per_signature = s->dumps_per_signature, .keep_days = s->dump_days };
+	return (struct dumps_options){ .max_dump = s->max_dump_expanded,
+				       .keep_bytes = s->dump_bytes,
+				       .per_signature = s->dumps_per_signature,
+				       .keep_days = s->dump_days };
 }
 
 static struct pool_options
 pool_options(const struct settings *s)
 {
-	return (struct pool_options){ .workers = (uint32_t)s->workers, .timeout_ms = s->worker_timeout,
-				      .memory_bytes = s->worker_memory, .image_bytes = s->max_dump_expanded,
+	return (struct pool_options){ .workers = (uint32_t)s->workers,
+				      .timeout_ms = s->worker_timeout,
+				      .memory_bytes = s->worker_memory,
+				      .image_bytes = s->max_dump_expanded,
 				      .recycle = s->worker_recycle };
 }
 
@@ -105,9 +111,21 @@ wants_database(const struct settings *s)
 
 /* ---- what the gates ask; any thread ---- */
 
-static const struct settings *env_settings(void *arg) { return live_settings(((struct daemon *)arg)->live); }
-static const struct identity *env_identity(void *arg) { return live_identity(((struct daemon *)arg)->live); }
-static const struct tokens *env_tokens(void *arg)     { return live_tokens(((struct daemon *)arg)->live); }
+static const struct settings *
+env_settings(void *arg)
+{
+	return live_settings(((struct daemon *)arg)->live);
+}
+static const struct identity *
+env_identity(void *arg)
+{
+	return live_identity(((struct daemon *)arg)->live);
+}
+static const struct tokens *
+env_tokens(void *arg)
+{
+	return live_tokens(((struct daemon *)arg)->live);
+}
 
 static bool
 env_want_dump(void *arg, uint16_t tenant, uint64_t signature)
@@ -190,10 +208,26 @@ on_changed(void *arg)
 }
 
 /* The projector counts what the ledger counted: collector/store/outcomes.h. */
-static void put_outcome(void *arg, uint64_t pos, uint32_t bits) { outcomes_put(arg, pos, bits); }
-static void rewind_outcomes(void *arg, uint64_t from)		 { outcomes_rewind(arg, from); }
-static void decided_outcomes(void *arg, uint64_t next)		 { outcomes_decided(arg, next); }
-static int sync_outcomes(void *arg)				 { return outcomes_sync(arg); }
+static void
+put_outcome(void *arg, uint64_t pos, uint32_t bits)
+{
+	outcomes_put(arg, pos, bits);
+}
+static void
+rewind_outcomes(void *arg, uint64_t from)
+{
+	outcomes_rewind(arg, from);
+}
+static void
+decided_outcomes(void *arg, uint64_t next)
+{
+	outcomes_decided(arg, next);
+}
+static int
+sync_outcomes(void *arg)
+{
+	return outcomes_sync(arg);
+}
 
 /* For the lag of the database, in records. */
 static uint64_t
@@ -216,10 +250,14 @@ start_core(struct daemon *d, char *err, size_t err_size)
 	const struct journal_options jo = journal_options(s);
 	const struct dumps_options dumps = dumps_options(s);
 	const struct pool_options po = pool_options(s);
-	struct fold_options fo = { .snapshot_interval_ms = s->snapshot_interval, .snapshot_records = s->snapshot_records,
-				   .decide = on_decide, .changed = on_changed, .arg = d };
-	struct fold_outcomes oc = { .rewind = rewind_outcomes, .put = put_outcome, .decided = decided_outcomes,
-				    .sync = sync_outcomes };
+	struct fold_options fo = { .snapshot_interval_ms = s->snapshot_interval,
+				   .snapshot_records = s->snapshot_records,
+				   .decide = on_decide,
+				   .changed = on_changed,
+				   .arg = d };
+	struct fold_outcomes oc = {
+		.rewind = rewind_outcomes, .put = put_outcome, .decided = decided_outcomes, .sync = sync_outcomes
+	};
 	struct fold *fold;
 	char path[4096];
 	uint64_t first, end;
@@ -275,9 +313,13 @@ static int
 start_store(struct daemon *d, char *err, size_t err_size)
 {
 	const struct settings *s = live_settings(d->live);
-	struct projector_options po = { .log = d->log, .outcomes = d->outcomes, .batch_rows = (uint32_t)s->batch_rows,
-					.report_days = (uint32_t)s->report_days, .conninfo = s->database,
-					.log_records = records_folded, .arg = d };
+	struct projector_options po = { .log = d->log,
+					.outcomes = d->outcomes,
+					.batch_rows = (uint32_t)s->batch_rows,
+					.report_days = (uint32_t)s->report_days,
+					.conninfo = s->database,
+					.log_records = records_folded,
+					.arg = d };
 
 	if (!wants_database(s)) {
 		log_release_below(d->log, LOG_FLOOR_STORE, UINT64_MAX);
@@ -311,9 +353,16 @@ static int
 start_api(struct daemon *d, char *err, size_t err_size)
 {
 	const struct settings *s = live_settings(d->live);
-	struct api_env env = { .log = d->log, .log_id = d->env.log_id, .fold = d->fold, .arg = d, .settings = env_settings,
-			       .identity = env_identity, .tokens = env_tokens, .not_ready = env_not_ready,
-			       .stored = d->projector != NULL ? env_stored : NULL, .store = d->queries };
+	struct api_env env = { .log = d->log,
+			       .log_id = d->env.log_id,
+			       .fold = d->fold,
+			       .arg = d,
+			       .settings = env_settings,
+			       .identity = env_identity,
+			       .tokens = env_tokens,
+			       .not_ready = env_not_ready,
+			       .stored = d->projector != NULL ? env_stored : NULL,
+			       .store = d->queries };
 	struct sockaddr_storage sa;
 	struct api_thread *t;
 	socklen_t len;
@@ -362,7 +411,8 @@ start_gates(struct daemon *d, char *err, size_t err_size)
 			snprintf(err, err_size, "out of memory");
 			return -1;
 		}
-		d->gates[i] = gate_thread_start(&d->env, (uint32_t)i, find_host, d->maps[i], http, stream, err, err_size);
+		d->gates[i] =
+			gate_thread_start(&d->env, (uint32_t)i, find_host, d->maps[i], http, stream, err, err_size);
 		if (d->gates[i] == NULL)
 			return -1;
 		d->n_gates++;

@@ -20,12 +20,12 @@
 #define BEHIND_RESUME 2
 
 struct gate_thread {
-	struct gate    gate;
+	struct gate gate;
 	struct ingest *ingest;
 	struct stream *stream;
-	struct event  *outcomes, *second, *look_again;
-	bool	       held;
-	struct loop   *loop;
+	struct event *outcomes, *second, *look_again;
+	bool held;
+	struct loop *loop;
 };
 
 static void
@@ -57,7 +57,7 @@ mind_the_ledger(struct gate_thread *t)
 	static const struct timeval soon = { 0, 2000 };
 	uint64_t behind = t->gate.env->behind(t->gate.env->arg);
 
-	if (behind > 0)		/* it is the ledger that is slow: what is on its way counts too */
+	if (behind > 0) /* it is the ledger that is slow: what is on its way counts too */
 		behind += intake_in_flight(t->gate.intake);
 	if (behind > (t->held ? BEHIND_RESUME : BEHIND_HOLD)) {
 		if (!t->held)
@@ -111,7 +111,9 @@ drained(void *arg)
 	return ingest_drained(t->ingest) && stream_drained(t->stream) && intake_in_flight(t->gate.intake) == 0;
 }
 
-static const struct loop_ops ops = { .name = "gate", .nice = 10, .turn = turn, .reload = reload, .drain = drain, .drained = drained };
+static const struct loop_ops ops = {
+	.name = "gate", .nice = 10, .turn = turn, .reload = reload, .drain = drain, .drained = drained
+};
 
 static void
 release(struct gate_thread *t)
@@ -170,8 +172,16 @@ fail:
 	return NULL;
 }
 
-uint16_t gate_thread_http_port(const struct gate_thread *t)   { return ingest_port(t->ingest); }
-uint16_t gate_thread_stream_port(const struct gate_thread *t) { return stream_port(t->stream); }
+uint16_t
+gate_thread_http_port(const struct gate_thread *t)
+{
+	return ingest_port(t->ingest);
+}
+uint16_t
+gate_thread_stream_port(const struct gate_thread *t)
+{
+	return stream_port(t->stream);
+}
 
 void
 gate_thread_reload(struct gate_thread *t)

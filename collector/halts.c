@@ -11,9 +11,9 @@
 
 struct list {
 	struct list *older;
-	uint64_t     version;
-	size_t	     n;
-	struct text  ids[];	/* the texts follow */
+	uint64_t version;
+	size_t n;
+	struct text ids[]; /* the texts follow */
 };
 
 struct halts {
@@ -85,7 +85,7 @@ halts_update(struct halts *h, const struct fold_view *v)
 		}
 	l = malloc(sizeof(*l) + n * sizeof(l->ids[0]) + bytes);
 	if (l == NULL)
-		return;		/* the next update tries again */
+		return; /* the next update tries again */
 	*l = (struct list){ .older = old, .version = old->version + 1 };
 	at = (char *)&l->ids[n];
 	for (uint32_t i = 0; i < v->n_deployments; i++)

@@ -14,8 +14,8 @@ struct fold_view;
  * because halts are rare and no reader says when it is done. */
 struct halts;
 
-struct halts *halts_new(void);		/* NULL when out of memory */
-void	      halts_free(struct halts *h);	/* NULL is fine */
+struct halts *halts_new(void);    /* NULL when out of memory */
+void halts_free(struct halts *h); /* NULL is fine */
 
 /* Take the set from a view.  One thread at a time. */
 void halts_update(struct halts *h, const struct fold_view *v);

@@ -54,8 +54,9 @@ listen_parse(const char *what, const char *text, struct sockaddr_storage *out, s
 	*len_out = sizeof(v6);
 	return 0;
 bad:
-	snprintf(err, err_size, "%s: \"%s\" is not ADDR:PORT with a numeric address, such as 127.0.0.1:8480 or [::1]:8480",
-		 what, text);
+	snprintf(err, err_size,
+		 "%s: \"%s\" is not ADDR:PORT with a numeric address, such as 127.0.0.1:8480 or [::1]:8480", what,
+		 text);
 	return -1;
 }
 
@@ -114,9 +115,10 @@ listen_check(const struct settings *s, char *err, size_t err_size)
 		if (listen_parse(name, value, &sa, &len, err, err_size) == -1)
 			return -1;
 		if (!listen_is_loopback(&sa) && s->token_file[0] == '\0' && !s->allow_unauthenticated) {
-			snprintf(err, err_size,
-				 "%s %s is reachable from other machines: give --token-file FILE, or --allow-unauthenticated if everyone who can connect may report and halt",
-				 name, value);
+			snprintf(
+				err, err_size,
+				"%s %s is reachable from other machines: give --token-file FILE, or --allow-unauthenticated if everyone who can connect may report and halt",
+				name, value);
 			return -1;
 		}
 	}

@@ -18,9 +18,9 @@
 
 struct generation {
 	struct generation *older;
-	struct settings	   settings;
-	struct identity	  *identity;
-	struct tokens	  *tokens;
+	struct settings settings;
+	struct identity *identity;
+	struct tokens *tokens;
 };
 
 struct live {
@@ -58,7 +58,8 @@ key_is_lost(const char *data, const char *key)
 	snprintf(path, sizeof(path), "%s/log", data);
 	if ((log = opendir(path)) == NULL)
 		return false;
-	while ((e = readdir(log)) != NULL && (strlen(e->d_name) < 4 || strcmp(e->d_name + strlen(e->d_name) - 4, ".seg") != 0))
+	while ((e = readdir(log)) != NULL &&
+	       (strlen(e->d_name) < 4 || strcmp(e->d_name + strlen(e->d_name) - 4, ".seg") != 0))
 		;
 	closedir(log);
 	return e != NULL;
@@ -77,6 +78,8 @@ generation_fill(struct generation *g, char *err, size_t err_size)
 		snprintf(err, err_size, "log-level: \"%s\" is not error, warn, info or debug", s->log_level);
 		return -1;
 	}
+	if (settings_check(s, err, err_size) == -1)
+		return -1;
 	if (s->token_file[0] != '\0' && (g->tokens = tokens_load(s->token_file, err, err_size)) == NULL)
 		return -1;
 	trust = label_trust(s, g->tokens != NULL, err, err_size, &ok);
@@ -84,9 +87,11 @@ generation_fill(struct generation *g, char *err, size_t err_size)
 		return -1;
 	snprintf(key, sizeof(key), "%s/host.key", s->data);
 	if (key_is_lost(s->data, key)) {
-		snprintf(err, err_size,
-			 "host key %s is missing and the log has hosts of it: restore it from a backup; a new key makes every "
-			 "host a stranger", key);
+		snprintf(
+			err, err_size,
+			"host key %s is missing and the log has hosts of it: restore it from a backup; a new key makes every "
+			"host a stranger",
+			key);
 		return -1;
 	}
 	g->identity = identity_new(key, s->site_map, trust, err, err_size);
@@ -142,9 +147,21 @@ live_free(struct live *l)
 	free(l);
 }
 
-const struct settings *live_settings(const struct live *l) { return &atomic_load(&l->now)->settings; }
-const struct identity *live_identity(const struct live *l) { return atomic_load(&l->now)->identity; }
-const struct tokens *live_tokens(const struct live *l)	   { return atomic_load(&l->now)->tokens; }
+const struct settings *
+live_settings(const struct live *l)
+{
+	return &atomic_load(&l->now)->settings;
+}
+const struct identity *
+live_identity(const struct live *l)
+{
+	return atomic_load(&l->now)->identity;
+}
+const struct tokens *
+live_tokens(const struct live *l)
+{
+	return atomic_load(&l->now)->tokens;
+}
 
 /* Settings that cannot change while we run keep their value; say which were asked to. */
 static void

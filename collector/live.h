@@ -15,11 +15,11 @@ struct live;
 
 /* Takes over s (initialised, read).  NULL with a sentence in err. */
 struct live *live_new(struct settings *s, char *err, size_t err_size);
-void	     live_free(struct live *l);
+void live_free(struct live *l);
 
 const struct settings *live_settings(const struct live *l);
 const struct identity *live_identity(const struct live *l);
-const struct tokens   *live_tokens(const struct live *l);	/* NULL: none configured */
+const struct tokens *live_tokens(const struct live *l); /* NULL: none configured */
 
 /* Read the configuration file and flags again and replace what may change; settings that
  * need a restart keep their old value and are named in a log line.  -1 with a sentence in

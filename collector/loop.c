@@ -14,17 +14,17 @@
 #include "collector/loop.h"
 
 struct loop {
-	struct event_base    *base;
+	struct event_base *base;
 	const struct loop_ops *ops;
-	void		     *arg;
-	struct mailbox	     *box;
-	struct mail	      nudge;
-	struct event	     *wake, *poll;
-	atomic_bool	      nudged, reload, stop;
-	uint64_t	      grace_ms;
-	int64_t		      deadline_us;	/* of draining; 0: not draining */
-	bool		      started;
-	pthread_t	      thread;
+	void *arg;
+	struct mailbox *box;
+	struct mail nudge;
+	struct event *wake, *poll;
+	atomic_bool nudged, reload, stop;
+	uint64_t grace_ms;
+	int64_t deadline_us; /* of draining; 0: not draining */
+	bool started;
+	pthread_t thread;
 };
 
 static void

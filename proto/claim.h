@@ -11,9 +11,9 @@
 /* What a report itself claims to be a case of, before triage has seen a dump.  One
  * definition for ledger, database and clients. */
 struct claim {
-	enum signature_rung  rung;	/* RUNG_KEY, RUNG_STOP; RUNG_ANY: it names nothing */
-	struct signature_key key;	/* reason is set for every rung; texts borrow the report's */
-	struct stop_key	     stop;	/* RUNG_STOP */
+	enum signature_rung rung; /* RUNG_KEY, RUNG_STOP; RUNG_ANY: it names nothing */
+	struct signature_key key; /* reason is set for every rung; texts borrow the report's */
+	struct stop_key stop;     /* RUNG_STOP */
 };
 
 /* A module is named: RUNG_KEY.  Else a kernel crash with a stop code: RUNG_STOP.  The

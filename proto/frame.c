@@ -283,8 +283,9 @@ ack_item(struct reader *r, const struct wire_field *f, struct server_item *out)
 	case ACK_WANT_DUMP:
 	case ACK_REFUSED:
 	case ACK_ADVICE:
-		out->kind = f->number == ACK_ADVICE ? ITEM_ADVICE :
-			    f->number == ACK_REFUSED ? ITEM_REFUSED : ITEM_WANT_DUMP;
+		out->kind = f->number == ACK_ADVICE    ? ITEM_ADVICE
+			    : f->number == ACK_REFUSED ? ITEM_REFUSED
+						       : ITEM_WANT_DUMP;
 		body = take_bytes(r, f, SIZE_MAX, "item");
 		take_nested(r, body, f->number != ACK_ADVICE, out);
 		return true;
@@ -343,8 +344,9 @@ server_next(struct reader *r, enum server_kind kind, struct server_item *out)
 
 	while (!found && wire_next(r, &f)) {
 		*out = (struct server_item){ 0 };
-		found = kind == SERVER_ACK ? ack_item(r, &f, out) :
-			kind == SERVER_NACK ? nack_item(r, &f, out) : welcome_item(r, &f, out);
+		found = kind == SERVER_ACK    ? ack_item(r, &f, out)
+			: kind == SERVER_NACK ? nack_item(r, &f, out)
+					      : welcome_item(r, &f, out);
 	}
 	return found && !reader_failed(r);
 }

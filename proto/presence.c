@@ -10,7 +10,7 @@ presence_encode(uint32_t gate, uint64_t second, const uint32_t *hosts, size_t n,
 {
 	struct wire_out o = { buf, buf + size, false };
 	uint32_t last = 0;
-	size_t bytes = 25, fit = 0;	/* head room for the three leading varints */
+	size_t bytes = 25, fit = 0; /* head room for the three leading varints */
 
 	while (fit < n && bytes + 5 <= size) {
 		bytes += wire_varint_size(hosts[fit] - last);

@@ -13,16 +13,16 @@
  * then each difference to the one before (numbers rise strictly). */
 
 /* Encode as many of the n sorted, distinct numbers as fit in a record; *used_out says how many. */
-size_t presence_encode(uint32_t gate, uint64_t second, const uint32_t *hosts, size_t n,
-		       uint8_t *buf, size_t size, size_t *used_out);
+size_t presence_encode(uint32_t gate, uint64_t second, const uint32_t *hosts, size_t n, uint8_t *buf, size_t size,
+		       size_t *used_out);
 
 struct presence {
-	uint32_t      gate;
-	uint64_t      second;
-	uint32_t      n;	/* claimed; iterate, do not trust */
+	uint32_t gate;
+	uint64_t second;
+	uint32_t n; /* claimed; iterate, do not trust */
 	struct reader r;
-	uint32_t      last;
-	bool	      started;
+	uint32_t last;
+	bool started;
 };
 enum err presence_open(const void *bytes, size_t len, struct presence *out);
 

@@ -10,10 +10,38 @@
 
 /* Field numbers of faultline.Report. */
 enum {
-	R_HOST = 1, R_EPOCH, R_SEQ, R_KIND, R_OCCURRED, R_MODULE, R_MODULE_ID, R_MODULE_VERSION, R_OFFSET,
-	R_REASON, R_REASON_CODE, R_PARAMS, R_PRODUCT, R_VERSION, R_OS, R_OS_BUILD, R_ARCH, R_BOOT_ID, R_UPTIME,
-	R_COUNT, R_LABELS, R_FRAMES, R_CONTENT, R_HW_CLASS, R_HAS_DUMP,
-	R_HOST_HASH = 40, R_SITE, R_FLAGS, R_IDEMPOTENCY, R_DUMP_SHA256, R_DUMP_SIZE, R_GUID_HASH
+	R_HOST = 1,
+	R_EPOCH,
+	R_SEQ,
+	R_KIND,
+	R_OCCURRED,
+	R_MODULE,
+	R_MODULE_ID,
+	R_MODULE_VERSION,
+	R_OFFSET,
+	R_REASON,
+	R_REASON_CODE,
+	R_PARAMS,
+	R_PRODUCT,
+	R_VERSION,
+	R_OS,
+	R_OS_BUILD,
+	R_ARCH,
+	R_BOOT_ID,
+	R_UPTIME,
+	R_COUNT,
+	R_LABELS,
+	R_FRAMES,
+	R_CONTENT,
+	R_HW_CLASS,
+	R_HAS_DUMP,
+	R_HOST_HASH = 40,
+	R_SITE,
+	R_FLAGS,
+	R_IDEMPOTENCY,
+	R_DUMP_SHA256,
+	R_DUMP_SIZE,
+	R_GUID_HASH
 };
 /* Field numbers of faultline.StackFrame and faultline.Pair. */
 enum { F_MODULE = 1, F_MODULE_ID, F_OFFSET, F_TRUST, F_FUNCTION };
@@ -22,7 +50,7 @@ enum { P_NAME = 1, P_VALUE };
 /* Why decoding stopped, kept apart from the reader's own failures. */
 struct decode {
 	struct reader *r;
-	enum discard   why;	/* first refusal that is not plain damage */
+	enum discard why; /* first refusal that is not plain damage */
 };
 
 __attribute__((cold, noinline)) static void
@@ -59,7 +87,7 @@ static bool
 utf8_ok(struct text t)
 {
 	const uint64_t low = 0x0101010101010101ull, high = 0x8080808080808080ull;
-	uint64_t v, bad = 0;	/* a byte above 0x7f, or perhaps a zero */
+	uint64_t v, bad = 0; /* a byte above 0x7f, or perhaps a zero */
 	size_t i = 0;
 
 	for (; t.len - i >= 8; i += 8) {
@@ -231,7 +259,7 @@ take_gate_field(struct decode *d, const struct wire_field *f, struct report *out
 		out->guid_hash = take_uint(d, f, UINT64_MAX, "guid_hash");
 		break;
 	default:
-		break;		/* a newer sender's field */
+		break; /* a newer sender's field */
 	}
 }
 
@@ -276,7 +304,7 @@ take_report_field(struct decode *d, const struct wire_field *f, struct report *o
 {
 	switch (f->number) {
 	case R_HOST:
-		if (out->host_len != 0)		/* one only: it is cut out of the record */
+		if (out->host_len != 0) /* one only: it is cut out of the record */
 			refuse(d, DISCARD_invalid_host_id, "host given twice");
 		out->host = take_bytes(d, f, HOST_ID_MAX, DISCARD_invalid_host_id, "host");
 		out->host_at = f->start;
@@ -487,7 +515,7 @@ put_stamp(const struct report_stamp *s, bool all, uint8_t *buf, size_t size)
 		wire_put_varint_always(&o, R_FLAGS, s->flags);
 	if (all || s->idempotency != 0)
 		wire_put_fixed64_always(&o, R_IDEMPOTENCY, s->idempotency);
-	all = all || s->dump_sha256.len > 0;	/* report_record_dump() reads these three from the end */
+	all = all || s->dump_sha256.len > 0; /* report_record_dump() reads these three from the end */
 	if (all)
 		wire_put_bytes_always(&o, R_DUMP_SHA256, s->dump_sha256);
 	if (all || s->dump_size != 0)
@@ -591,9 +619,22 @@ report_time_ok(int64_t occurred_us, int64_t now_us)
 /* ---- heartbeats ---- */
 
 enum {
-	H_HOST = 1, H_BOOT_ID, H_UPTIME, H_PRODUCT, H_VERSION, H_OS, H_OS_BUILD, H_ARCH, H_HW_CLASS, H_CONTENT,
-	H_GOODBYE, H_INTERVAL, H_LABELS,
-	H_HOST_HASH = 40, H_SITE, H_FLAGS
+	H_HOST = 1,
+	H_BOOT_ID,
+	H_UPTIME,
+	H_PRODUCT,
+	H_VERSION,
+	H_OS,
+	H_OS_BUILD,
+	H_ARCH,
+	H_HW_CLASS,
+	H_CONTENT,
+	H_GOODBYE,
+	H_INTERVAL,
+	H_LABELS,
+	H_HOST_HASH = 40,
+	H_SITE,
+	H_FLAGS
 };
 
 static void
@@ -653,7 +694,7 @@ take_heartbeat_field(struct decode *d, const struct wire_field *f, struct heartb
 		out->flags = (uint32_t)take_uint(d, f, UINT32_MAX, "flags");
 		break;
 	default:
-		break;		/* a newer sender's field */
+		break; /* a newer sender's field */
 	}
 }
 

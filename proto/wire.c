@@ -15,7 +15,7 @@ wire_varint(struct reader *r)
 
 	if (reader_failed(r))
 		return 0;
-	if (left > 0 && p[0] < 0x80) {	/* tags and most lengths */
+	if (left > 0 && p[0] < 0x80) { /* tags and most lengths */
 		r->pos++;
 		return p[0];
 	}

@@ -15,11 +15,11 @@
 enum wire_type { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
 
 struct wire_field {
-	uint32_t       number;
+	uint32_t number;
 	enum wire_type type;
-	uint64_t       value;	/* VARINT, FIXED64, FIXED32 */
-	struct text    bytes;	/* BYTES; borrowed */
-	size_t	       start;	/* offset of the tag in the message */
+	uint64_t value;    /* VARINT, FIXED64, FIXED32 */
+	struct text bytes; /* BYTES; borrowed */
+	size_t start;      /* offset of the tag in the message */
 };
 
 /* What wire_next() does when the field is not of the common short form. */
@@ -61,15 +61,15 @@ uint64_t wire_varint(struct reader *r);
 /* Append to [p, end).  Overflow sticks: p stays, full is set. */
 struct wire_out {
 	uint8_t *p, *end;
-	bool	 full;
+	bool full;
 };
-void wire_put_varint(struct wire_out *o, uint32_t field, uint64_t v);	/* v = 0 is left out */
-void wire_put_fixed64(struct wire_out *o, uint32_t field, uint64_t v);	/* v = 0 is left out */
-void wire_put_bytes(struct wire_out *o, uint32_t field, struct text t);	/* empty is left out */
+void wire_put_varint(struct wire_out *o, uint32_t field, uint64_t v);   /* v = 0 is left out */
+void wire_put_fixed64(struct wire_out *o, uint32_t field, uint64_t v);  /* v = 0 is left out */
+void wire_put_bytes(struct wire_out *o, uint32_t field, struct text t); /* empty is left out */
 void wire_put_fixed64_always(struct wire_out *o, uint32_t field, uint64_t v);
 void wire_put_varint_always(struct wire_out *o, uint32_t field, uint64_t v);
 void wire_put_bytes_always(struct wire_out *o, uint32_t field, struct text t);
-void wire_put_raw_varint(struct wire_out *o, uint64_t v);	/* no tag */
+void wire_put_raw_varint(struct wire_out *o, uint64_t v); /* no tag */
 
 size_t wire_varint_size(uint64_t v);
 

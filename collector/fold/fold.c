@@ -807,7 +807,7 @@ fold_behind(const struct fold *f)
 
 	if (!fold_caught_up(f) || fold_failed(f) != NULL || folded == 0 || folded >= end)
 		return 0;
-	return (end - folded) >> 16;	/* since we are caught up, positions are of this run: dense */
+	return (end - folded) >> 16; /* since we are caught up, positions are of this run: dense */
 }
 
 uint64_t

@@ -21,13 +21,13 @@ struct tokens;
 /* What every gate of the process shares.  Filled by main() before the first gate starts;
  * what may change on reload is behind a function and stays valid for the loop turn. */
 struct gate_env {
-	struct log   *log;
+	struct log *log;
 	struct log_id log_id;
-	struct dumps *dumps;		/* collector/work/dumps.h */
-	void	     *arg;		/* passed to the functions below; all callable from any thread */
+	struct dumps *dumps; /* collector/work/dumps.h */
+	void *arg;           /* passed to the functions below; all callable from any thread */
 	const struct settings *(*settings)(void *arg);
 	const struct identity *(*identity)(void *arg);
-	const struct tokens   *(*tokens)(void *arg);	/* NULL: no token file */
+	const struct tokens *(*tokens)(void *arg); /* NULL: no token file */
 
 	/* Would we like a dump of this crash?  `signature` is its exact rung (base/signature.h). */
 	bool (*want_dump)(void *arg, uint16_t tenant, uint64_t signature);
@@ -47,10 +47,10 @@ struct gate_env {
 /* A gate: one thread, one event loop, its intake and roster, and the listeners on it. */
 struct gate {
 	const struct gate_env *env;
-	struct event_base     *base;
-	struct intake	      *intake;
-	struct roster	      *roster;
-	uint32_t	       number;
+	struct event_base *base;
+	struct intake *intake;
+	struct roster *roster;
+	uint32_t number;
 };
 
 #endif

@@ -19,16 +19,16 @@
 
 /* Addresses are kept as IPv6; IPv4 as ::ffff:a.b.c.d, its prefix longer by 96. */
 struct site_rule {
-	uint8_t	 net[16];
+	uint8_t net[16];
 	unsigned prefix;
-	char	*site;
+	char *site;
 };
 
 struct identity {
-	uint8_t		  key[16];
-	enum label_trust  trust;
-	struct site_rule *rules;	/* longest prefix first */
-	size_t		  n_rules;
+	uint8_t key[16];
+	enum label_trust trust;
+	struct site_rule *rules; /* longest prefix first */
+	size_t n_rules;
 };
 
 /* ---- the key ---- */
@@ -69,7 +69,8 @@ load_key(const char *path, uint8_t key[16], char *err, size_t err_size)
 	}
 	n = read(fd, key, 16);
 	if (n != 16 || fstat(fd, &st) == -1 || st.st_size != 16) {
-		snprintf(err, err_size, "host key %s is damaged: restore it from a backup; a new key makes every host a stranger",
+		snprintf(err, err_size,
+			 "host key %s is damaged: restore it from a backup; a new key makes every host a stranger",
 			 path);
 		close(fd);
 		return -1;
@@ -326,6 +327,6 @@ identity_site(const struct identity *id, const struct sockaddr *peer, bool authe
 			}
 	if (known)
 		return site_by_network(addr, buf);
-	memcpy(buf, "local", 5);	/* a unix socket, or a test's pair */
+	memcpy(buf, "local", 5); /* a unix socket, or a test's pair */
 	return (struct text){ buf, 5 };
 }

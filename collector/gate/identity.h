@@ -19,9 +19,9 @@ enum label_trust { LABELS_NEVER, LABELS_AUTHENTICATED, LABELS_ALWAYS };
 
 /* key_path: 16 random bytes, made with mode 0600 when missing; never changed silently.
  * site_map: a file of "CIDR site" lines, or "" for none.  NULL with a sentence in err. */
-struct identity *identity_new(const char *key_path, const char *site_map, enum label_trust trust,
-			      char *err, size_t err_size);
-void		 identity_free(struct identity *id);
+struct identity *identity_new(const char *key_path, const char *site_map, enum label_trust trust, char *err,
+			      size_t err_size);
+void identity_free(struct identity *id);
 
 /* Keyed hash of a host id; never 0.  "h:<16 hex>" ids from the API are taken as they are
  * by identity_api_host(). */

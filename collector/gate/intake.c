@@ -16,29 +16,29 @@
 
 struct batch {
 	struct log_submission submission;
-	struct batch_writer   writer;
-	struct intake	     *intake;
-	struct batch	     *next;	/* in the free list */
-	struct intake_part   *parts;	/* of the groups in it, newest first */
-	enum log_class	      class;
+	struct batch_writer writer;
+	struct intake *intake;
+	struct batch *next;        /* in the free list */
+	struct intake_part *parts; /* of the groups in it, newest first */
+	enum log_class class;
 };
 
 struct intake {
-	struct log	*log;
-	struct mailbox	*reply;
-	uint64_t	 producer, number;
-	struct batch	 batches[BATCHES];
-	struct batch	*free, *open;
-	struct batch	*stalled, **stalled_tail;	/* the log was busy: tried again each turn */
-	struct intake_group *group;	/* between begin and commit */
-	enum log_class	 class;
-	uint32_t	 in_flight;
-	bool		 broken, full, waiting, held;
-	void	       (*on_room)(void *arg);
-	void		*on_room_arg;
+	struct log *log;
+	struct mailbox *reply;
+	uint64_t producer, number;
+	struct batch batches[BATCHES];
+	struct batch *free, *open;
+	struct batch *stalled, **stalled_tail; /* the log was busy: tried again each turn */
+	struct intake_group *group;            /* between begin and commit */
+	enum log_class class;
+	uint32_t in_flight;
+	bool broken, full, waiting, held;
+	void (*on_room)(void *arg);
+	void *on_room_arg;
 	/* to take a group back */
-	uint32_t	 mark_len, mark_n;
-	struct batch	*mark;
+	uint32_t mark_len, mark_n;
+	struct batch *mark;
 };
 
 struct intake *
@@ -86,7 +86,7 @@ finish_part(struct intake_part *p, enum log_outcome outcome, uint64_t first)
 	struct intake_group *g = p->group;
 
 	p->first = first;
-	if (outcome > g->outcome)	/* DURABLE < REFUSED < UNKNOWN: the worst one counts */
+	if (outcome > g->outcome) /* DURABLE < REFUSED < UNKNOWN: the worst one counts */
 		g->outcome = outcome;
 	if (--g->pending == 0)
 		g->done(g, g->outcome);
@@ -108,7 +108,7 @@ finish_batch(struct batch *b, enum log_outcome outcome, uint64_t first)
 
 	recycle(b);
 	for (; p != NULL; p = next) {
-		next = p->next;		/* done() may free the group */
+		next = p->next; /* done() may free the group */
 		finish_part(p, outcome, first);
 	}
 }
@@ -147,8 +147,12 @@ try_submit(struct intake *in, struct batch *b)
 
 	batch_writer_finish(&b->writer, in->producer, in->number + 1, 0);
 	b->submission = (struct log_submission){
-		.bytes = b->writer.bytes, .len = b->writer.len, .class = b->class,
-		.reply = in->reply, .done = on_outcome, .arg = b,
+		.bytes = b->writer.bytes,
+		.len = b->writer.len,
+		.class = b->class,
+		.reply = in->reply,
+		.done = on_outcome,
+		.arg = b,
 	};
 	r = log_append(in->log, &b->submission);
 	if (r == LOG_BUSY)
@@ -363,12 +367,12 @@ intake_ready(const struct intake *in)
 	uint32_t spare = 0;
 
 	if (in->broken)
-		return true;	/* let the gate answer, not hang */
+		return true; /* let the gate answer, not hang */
 	if (in->held)
 		return false;
 	for (const struct batch *b = in->free; b != NULL && spare < 4; b = b->next)
 		spare++;
-	return spare >= 4;	/* room for a large frame */
+	return spare >= 4; /* room for a large frame */
 }
 
 void

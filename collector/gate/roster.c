@@ -9,11 +9,11 @@
 #include "proto/presence.h"
 
 struct roster {
-	uint32_t     gate;
+	uint32_t gate;
 	roster_find *find;
-	void	    *arg;
-	uint32_t    *heard;	/* this second's host numbers, unsorted, repeated ones too */
-	size_t	     n_heard, cap_heard;
+	void *arg;
+	uint32_t *heard; /* this second's host numbers, unsorted, repeated ones too */
+	size_t n_heard, cap_heard;
 };
 
 struct roster *

@@ -17,8 +17,8 @@ struct roster;
 typedef bool roster_find(void *arg, uint16_t tenant, uint64_t host_hash, uint32_t *host_no_out,
 			 uint32_t *fingerprint_out);
 
-struct roster *roster_new(uint32_t gate, roster_find *find, void *arg);	/* NULL when out of memory */
-void	       roster_free(struct roster *r);
+struct roster *roster_new(uint32_t gate, roster_find *find, void *arg); /* NULL when out of memory */
+void roster_free(struct roster *r);
 
 /* A heartbeat came.  True if it must be logged in full (the ledger does not know the host,
  * or its fingerprint changed); false if it was taken into this second's presence set. */

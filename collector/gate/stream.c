@@ -18,9 +18,9 @@
 #include "collector/gate/stream_conn.h"
 #include "collector/listen.h"
 
-#define TICK_MS	     250
-#define BACKLOG	     4096
-#define ACCEPT_BURST 256	/* connections accepted before others are served */
+#define TICK_MS      250
+#define BACKLOG      4096
+#define ACCEPT_BURST 256 /* connections accepted before others are served */
 
 static uint64_t
 setting(const struct stream *s, size_t offset)
@@ -225,8 +225,8 @@ open_listener(struct stream *s, const char *addr, char *err, size_t err_size)
 	if (bind(s->fd, (struct sockaddr *)&ss, len) == -1 || listen(s->fd, BACKLOG) == -1 ||
 	    getsockname(s->fd, (struct sockaddr *)&ss, &bound_len) == -1)
 		goto fail;
-	s->port = ntohs(ss.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&ss)->sin6_port :
-						   ((struct sockaddr_in *)&ss)->sin_port);
+	s->port = ntohs(ss.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&ss)->sin6_port
+						 : ((struct sockaddr_in *)&ss)->sin_port);
 	return 0;
 fail:
 	snprintf(err, err_size, "stream-listen: cannot listen on %s: %s", addr, strerror(errno));
@@ -243,7 +243,7 @@ expire(struct stream *s, enum conn_state state, enum discard code, const char *w
 
 	for (c = TAILQ_FIRST(&s->list[state]); c != NULL && c->deadline_us <= now; c = next) {
 		next = TAILQ_NEXT(c, entry);
-		if (c->in_flight > 0)		/* we are the slow one */
+		if (c->in_flight > 0) /* we are the slow one */
 			conn_set_state(c, state, 1000);
 		else
 			conn_finish(c, code, what, 0);

@@ -19,7 +19,7 @@ struct stream;
  * stream.  NULL with a sentence in err. */
 struct stream *stream_new(struct gate *gate, const char *listen_addr, char *err, size_t err_size);
 
-uint16_t stream_port(const struct stream *s);	/* the port that is really bound */
+uint16_t stream_port(const struct stream *s); /* the port that is really bound */
 
 /* Call once per loop turn, after intake_flush(): sends the acknowledgements that became
  * due, resumes what waited for room and frees what died. */
@@ -28,7 +28,7 @@ void stream_reap(struct stream *s);
 /* Stop: no new connections, nothing more is read, what is in flight is acknowledged, then
  * every peer gets a Nack with retry_after.  The loop must keep turning. */
 void stream_drain(struct stream *s);
-bool stream_drained(const struct stream *s);	/* no connection is left */
+bool stream_drained(const struct stream *s); /* no connection is left */
 
 size_t stream_connections(const struct stream *s);
 

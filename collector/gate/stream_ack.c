@@ -12,9 +12,9 @@
 #include "collector/log/report_id.h"
 
 #define FREE_GROUPS_MAX 4096u
-#define KEEP_ITEMS	1024u	/* item arrays larger than this are not kept for the next frame */
-#define EXPLAINED	16u	/* refusals of a frame that carry a sentence */
-#define ADVICE_MAX	1024u	/* longer texts are cut */
+#define KEEP_ITEMS      1024u /* item arrays larger than this are not kept for the next frame */
+#define EXPLAINED       16u   /* refusals of a frame that carry a sentence */
+#define ADVICE_MAX      1024u /* longer texts are cut */
 
 /* ---- groups ---- */
 
@@ -367,7 +367,7 @@ acknowledge(struct conn *c)
 	uint64_t acked = c->acked;
 	struct wire_out o;
 
-	if (c->lost)		/* acks are cumulative: a later one would cover the loss */
+	if (c->lost) /* acks are cumulative: a later one would cover the loss */
 		return;
 	for (g = c->first; g != NULL && g->done && group_verdict(c, g) == DISCARD_none; g = g->next) {
 		bytes += group_bytes(g);
@@ -406,7 +406,7 @@ say_goodbye(struct conn *c)
 
 	if (c->nack == DISCARD_none || !scratch(c->stream, 512, &o))
 		return;
-	c->nack = DISCARD_none;		/* once */
+	c->nack = DISCARD_none; /* once */
 	nack_put(&o, &n);
 	send_message(c, SERVER_NACK, &o);
 }

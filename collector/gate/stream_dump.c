@@ -16,7 +16,7 @@ void
 conn_asked(struct conn *c, uint64_t report, uint64_t signature)
 {
 	if (c->asked == NULL && (c->asked = calloc(ASKED_MAX, sizeof(*c->asked))) == NULL)
-		return;		/* the dump will count under no signature */
+		return; /* the dump will count under no signature */
 	c->asked[c->n_asked++ % ASKED_MAX] = (struct asked){ report, signature };
 }
 

@@ -15,17 +15,17 @@
 #include "proto/wire.h"
 
 #define BUSY_RETRY_MS 5000
-#define RECEIPT_HOSTS 8192u	/* hosts in one Receipt record */
+#define RECEIPT_HOSTS 8192u /* hosts in one Receipt record */
 
 /* A frame being taken: what its items share. */
 struct batch {
-	struct conn	   *c;
-	struct stream	   *s;
+	struct conn *c;
+	struct stream *s;
 	struct frame_group *g;
-	int64_t		    now_us;
-	uint32_t	    index;	/* of the item */
-	uint32_t	    bad_times, items;
-	bool		    reduce;
+	int64_t now_us;
+	uint32_t index; /* of the item */
+	uint32_t bad_times, items;
+	bool reduce;
 };
 
 /* What came of an item: it goes on, or the log decides for the whole frame. */
@@ -122,7 +122,7 @@ take_report(struct batch *b, struct text item, enum intake_result *why)
 	enum discard d = report_decode(item.at, item.len, r, &diag);
 	uint8_t *p;
 
-	if (d == DISCARD_none && r->host.len == 0) {	/* a hash in its place is ours to write */
+	if (d == DISCARD_none && r->host.len == 0) { /* a hash in its place is ours to write */
 		d = DISCARD_invalid_host_id;
 		diag.what = "host";
 	}
@@ -390,8 +390,8 @@ take_reports(struct conn *c, const struct client_frame *f)
 {
 	enum log_pressure pressure = log_pressure(c->stream->env->log);
 
-	return take_batch(c, f, take_report, pressure >= LOG_PRESSURE_REDUCE_BODIES ? LOG_CLASS_VITAL : LOG_CLASS_NORMAL,
-			  COUNTER_reports);
+	return take_batch(c, f, take_report,
+			  pressure >= LOG_PRESSURE_REDUCE_BODIES ? LOG_CLASS_VITAL : LOG_CLASS_NORMAL, COUNTER_reports);
 }
 
 enum taken

@@ -106,7 +106,7 @@ rest(struct conn *c, bool progress)
 		return;
 	if (c->held_len == 0 || (c->pause & (PAUSE_BUSY | PAUSE_FLIGHT)) != 0)
 		conn_set_state(c, CONN_OPEN, set->idle_timeout);
-	else if (c->state != CONN_PARTIAL || progress)	/* the clock runs from the frame's first byte */
+	else if (c->state != CONN_PARTIAL || progress) /* the clock runs from the frame's first byte */
 		conn_set_state(c, CONN_PARTIAL, set->request_timeout);
 }
 

@@ -573,12 +573,29 @@ projector_main(void *arg)
 
 /* ---- lifetime ---- */
 
+static int
+check_conninfo(const char *conninfo, char *err, size_t err_size)
+{
+	char *why = NULL;
+	PQconninfoOption *options = PQconninfoParse(conninfo, &why);
+
+	if (options == NULL)
+		snprintf(err, err_size, "database \"%s\" is no libpq URL or connection string: %s", conninfo,
+			 why != NULL ? why : "out of memory");
+	PQconninfoFree(options);
+	PQfreemem(why);
+	return options != NULL ? 0 : -1;
+}
+
 struct projector *
 projector_start(const struct projector_options *o, char *err, size_t err_size)
 {
-	struct projector *p = calloc(1, sizeof(*p));
+	struct projector *p;
 	uint64_t first, end;
 
+	if (check_conninfo(o->conninfo, err, err_size) == -1)
+		return NULL;
+	p = calloc(1, sizeof(*p));
 	if (p == NULL || (p->conninfo = strdup(o->conninfo)) == NULL) {
 		snprintf(err, err_size, "out of memory");
 		free(p);

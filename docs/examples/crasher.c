@@ -20,7 +20,7 @@
 /* What Crashpad's handler reads at the address it is given. */
 struct __attribute__((packed)) exception_information {
 	uint64_t siginfo, context;
-	int32_t	 thread;
+	int32_t thread;
 };
 
 static const char *handler, *database, *url;
@@ -60,7 +60,7 @@ read_rule(const int *rules, int field)
 __attribute__((noinline)) static int
 evaluate(const int *rules)
 {
-	return read_rule(rules, 20) + 1;	/* the twenty-first field */
+	return read_rule(rules, 20) + 1; /* the twenty-first field */
 }
 
 static void *

@@ -206,15 +206,24 @@ world_new(const char *tokens)
 	the_tokens = tokens != NULL ? tokens_load(tokens, err, sizeof(err)) : NULL;
 	must(tokens == NULL || the_tokens != NULL, err);
 	w->env = (struct gate_env){
-		.log = &w->log, .log_id = { "stream test log" }, .arg = w, .settings = get_settings,
-		.identity = get_identity, .tokens = get_tokens, .want_dump = want_dump, .halted = get_halted,
-		.advice = get_advice, .dumps = open_dumps(),
+		.log = &w->log,
+		.log_id = { "stream test log" },
+		.arg = w,
+		.settings = get_settings,
+		.identity = get_identity,
+		.tokens = get_tokens,
+		.want_dump = want_dump,
+		.halted = get_halted,
+		.advice = get_advice,
+		.dumps = open_dumps(),
 	};
-	w->gate = (struct gate){ .env = &w->env, .base = event_base_new(), .intake = intake_new(&w->log),
+	w->gate = (struct gate){ .env = &w->env,
+				 .base = event_base_new(),
+				 .intake = intake_new(&w->log),
 				 .roster = roster_new(0, find_host, NULL) };
 	must(w->gate.base != NULL && w->gate.intake != NULL && w->gate.roster != NULL, "gate");
-	w->intake_ev = event_new(w->gate.base, intake_fd(w->gate.intake), EV_READ | EV_PERSIST, on_intake,
-				 w->gate.intake);
+	w->intake_ev =
+		event_new(w->gate.base, intake_fd(w->gate.intake), EV_READ | EV_PERSIST, on_intake, w->gate.intake);
 	must(w->intake_ev != NULL && event_add(w->intake_ev, NULL) == 0, "event");
 	w->stream = stream_new(&w->gate, "127.0.0.1:0", err, sizeof(err));
 	must(w->stream != NULL, err);
@@ -472,7 +481,8 @@ heard(struct world *w, int fd)
 		return "a torn frame";
 	must(recv(fd, buf, need, 0) == (ssize_t)need, "recv");
 	must(server_frame_decode((struct text){ (char *)buf + FRAME_PREFIX, need - FRAME_PREFIX }, &kind, &body) ==
-		     DISCARD_none, "server frame");
+		     DISCARD_none,
+	     "server frame");
 	put("%s", names[kind]);
 	reader_init(&r, body.at, body.len, false);
 	while (server_next(&r, kind, &item))

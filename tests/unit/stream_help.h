@@ -20,44 +20,44 @@ struct event;
 
 struct world_record {
 	enum record_type type;
-	uint64_t	 pos;
-	uint8_t		*payload;
-	size_t		 len;
+	uint64_t pos;
+	uint8_t *payload;
+	size_t len;
 };
 
 struct world {
-	struct log	log;		/* first: the log is this struct */
+	struct log log; /* first: the log is this struct */
 	struct log_submission *held[64];
-	size_t		n_held;
-	uint64_t	seq;
-	bool		hold;		/* answers only in world_settle() */
+	size_t n_held;
+	uint64_t seq;
+	bool hold; /* answers only in world_settle() */
 	enum log_append answer;
 	enum log_pressure pressure;
 	struct gate_env env;
-	struct gate	gate;
-	struct stream  *stream;
+	struct gate gate;
+	struct stream *stream;
 	struct settings settings;
-	char	       *dir;
-	struct event   *intake_ev;
-	struct text	halted[4];
-	size_t		n_halted;
-	uint64_t	halted_version;
-	unsigned	wants;		/* dumps still wanted */
-	const char     *advice;
-	struct world_record records[WORLD_RECORDS];	/* durable ones, in order */
-	size_t		n_records;
+	char *dir;
+	struct event *intake_ev;
+	struct text halted[4];
+	size_t n_halted;
+	uint64_t halted_version;
+	unsigned wants; /* dumps still wanted */
+	const char *advice;
+	struct world_record records[WORLD_RECORDS]; /* durable ones, in order */
+	size_t n_records;
 };
 
 /* tokens: path of a token file, or NULL. */
 struct world *world_new(const char *tokens);
-void	      world_free(struct world *w);	/* nothing may be held */
+void world_free(struct world *w); /* nothing may be held */
 
 /* Turn the loop until nothing more happens by itself. */
 void world_turn(struct world *w);
-void world_settle(struct world *w, enum log_outcome outcome);	/* everything held, then a turn */
+void world_settle(struct world *w, enum log_outcome outcome); /* everything held, then a turn */
 /* Only the oldest one held, then a turn. */
 void world_settle_first(struct world *w, enum log_outcome outcome);
-void world_tick(struct world *w);	/* wait for the gate's next timer tick */
+void world_tick(struct world *w); /* wait for the gate's next timer tick */
 size_t world_count(const struct world *w, enum record_type type);
 
 /* A new connection (one end of a socket pair, non-blocking at the gate's end). */
@@ -72,7 +72,7 @@ struct report sample_report(const char *host, uint64_t seq);
 
 /* Send, turn the loop.  False when the socket is closed. */
 bool say(struct world *w, int fd, const void *bytes, size_t len);
-void say_hello(struct world *w, int fd);	/* and takes the Welcome */
+void say_hello(struct world *w, int fd); /* and takes the Welcome */
 
 /* What came back, without waiting: the next server frame's body, as text in buf for
  * strstr()-style checks: "ack 3 refused 3/1 invalid_utf8 want 3/0 halts[a b]",

@@ -65,7 +65,7 @@ test_wrong_values_are_named(void **state)
 {
 	static const char *const bad[][2] = {
 		{ "max-dump", "10 MB" }, { "max-dump", "99999999999999999999" }, { "idle-timeout", "5" },
-		{ "workers", "-1" },	 { "allow-unauthenticated", "maybe" },	 { "no-such-thing", "1" },
+		{ "workers", "-1" },     { "allow-unauthenticated", "maybe" },   { "no-such-thing", "1" },
 	};
 	struct settings s;
 	char err[256];
@@ -116,6 +116,28 @@ test_a_bad_file_names_the_line(void **state)
 	unlink(path);
 }
 
+static void
+test_unusable_numbers_are_refused(void **state)
+{
+	static const char *const bad[][2] = { { "workers", "0" },
+					      { "gate-threads", "0" },
+					      { "segment-bytes", "1" },
+					      { "max-frame", "100G" },
+					      { "tick", "0s" } };
+	struct settings s;
+	char err[256];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_int_equal(settings_init(&s), 0);
+		assert_int_equal(settings_check(&s, err, sizeof(err)), 0);
+		assert_int_equal(settings_set(&s, bad[i][0], bad[i][1], err, sizeof(err)), 0);
+		assert_int_equal(settings_check(&s, err, sizeof(err)), -1);
+		assert_non_null(strstr(err, bad[i][0]));
+		settings_fini(&s);
+	}
+}
+
 /* ---- times and texts ---- */
 
 static void
@@ -149,10 +171,10 @@ test_utf8(void **state)
 	(void)state;
 	assert_true(text_is_utf8(TEXT("csagent.sys")));
 	assert_true(text_is_utf8(TEXT("\xc3\xbc\xe2\x82\xac\xf0\x9f\x92\xa5")));
-	assert_false(text_is_utf8(TEXT("\xc0\xaf")));		/* overlong */
-	assert_false(text_is_utf8(TEXT("\xed\xa0\x80")));	/* surrogate */
-	assert_false(text_is_utf8(TEXT("\xf4\x90\x80\x80")));	/* past the last */
-	assert_false(text_is_utf8(TEXT("\xe2\x82")));		/* cut */
+	assert_false(text_is_utf8(TEXT("\xc0\xaf")));         /* overlong */
+	assert_false(text_is_utf8(TEXT("\xed\xa0\x80")));     /* surrogate */
+	assert_false(text_is_utf8(TEXT("\xf4\x90\x80\x80"))); /* past the last */
+	assert_false(text_is_utf8(TEXT("\xe2\x82")));         /* cut */
 	assert_false(text_is_utf8(TEXT("a\0b")));
 }
 
@@ -222,17 +244,17 @@ test_arena_limit_holds(void **state)
 /* ---- mailbox ---- */
 
 #define SENDERS 4
-#define EACH	20000
+#define EACH    20000
 
 struct letter {
 	struct mail mail;
-	int	    sender, n;
+	int sender, n;
 };
 
 struct sender {
 	struct mailbox *box;
-	struct letter  *letters;
-	int		id;
+	struct letter *letters;
+	int id;
 };
 
 static void *
@@ -286,6 +308,7 @@ main(void)
 		cmocka_unit_test(test_wrong_values_are_named),
 		cmocka_unit_test(test_flags_win_over_the_file),
 		cmocka_unit_test(test_a_bad_file_names_the_line),
+		cmocka_unit_test(test_unusable_numbers_are_refused),
 		cmocka_unit_test(test_rfc3339_both_ways),
 		cmocka_unit_test(test_utf8),
 		cmocka_unit_test(test_tokens),

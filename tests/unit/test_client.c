@@ -23,14 +23,14 @@
 #include "tests/unit/stream_help.h"
 
 struct fixture {
-	struct world	 *w;
+	struct world *w;
 	struct faultline *f;
 	struct faultline_options o;
-	char	 server[64], spool[4200], state[4200], dump[4200], *dir;
+	char server[64], spool[4200], state[4200], dump[4200], *dir;
 	/* what was told */
 	uint64_t acked;
-	int	 connects, disconnects, refusals, wants, dumps_stored;
-	char	 why[256], cookie[64], code[64], halted[64], advice[128];
+	int connects, disconnects, refusals, wants, dumps_stored;
+	char why[256], cookie[64], code[64], halted[64], advice[128];
 };
 
 static void
@@ -124,8 +124,13 @@ setup(void **state)
 	snprintf(x->state, sizeof(x->state), "%s/state", x->dir);
 	snprintf(x->dump, sizeof(x->dump), "%s/dump", x->dir);
 	x->o = (struct faultline_options){
-		.size = sizeof(x->o), .server = x->server, .host = "host-a", .host_len = 6, .arg = x,
-		.retry_min_ms = 5, .retry_max_ms = 20,
+		.size = sizeof(x->o),
+		.server = x->server,
+		.host = "host-a",
+		.host_len = 6,
+		.arg = x,
+		.retry_min_ms = 5,
+		.retry_max_ms = 20,
 		.on = { on_acked, on_refused, on_want_dump, on_dump_done, on_halted, on_advice, on_connection },
 	};
 	*state = x;
@@ -173,8 +178,16 @@ send_report(struct fixture *x, const char *cookie, int has_dump)
 	struct faultline_pair label = { "site", "berlin" };
 	uint64_t ticket = 0;
 	struct faultline_report r = {
-		.kind = FAULTLINE_KIND_SERVICE, .module = "app", .module_id = "bb", .offset = 0x20, .reason = "SIGABRT",
-		.frames = frames, .n_frames = 2, .labels = &label, .n_labels = 1, .has_dump = has_dump,
+		.kind = FAULTLINE_KIND_SERVICE,
+		.module = "app",
+		.module_id = "bb",
+		.offset = 0x20,
+		.reason = "SIGABRT",
+		.frames = frames,
+		.n_frames = 2,
+		.labels = &label,
+		.n_labels = 1,
+		.has_dump = has_dump,
 		.cookie = cookie,
 	};
 
@@ -227,7 +240,7 @@ thousands_are_batched(void **state)
 		ticket = send_report(x, NULL, 0);
 	until_acked(x, ticket);
 	assert_int_equal(world_count(x->w, RECORD_REPORT), 3000);
-	assert_true(x->w->stream->frame <= 14);	/* 3000 / 256 and a hello */
+	assert_true(x->w->stream->frame <= 14); /* 3000 / 256 and a hello */
 	for (uint64_t i = 0; i < 3000; i++)
 		assert_true(logged(x, i).seq == i + 1);
 }
@@ -249,7 +262,7 @@ what_was_not_acknowledged_is_sent_again(void **state)
 	}
 	assert_int_equal(x->acked, 0);
 	conn_kill(TAILQ_FIRST(&x->w->stream->list[CONN_OPEN]));
-	world_settle(x->w, LOG_DURABLE);	/* it is stored, and nobody could say so */
+	world_settle(x->w, LOG_DURABLE); /* it is stored, and nobody could say so */
 	x->w->hold = false;
 	until_acked(x, ticket);
 	assert_int_equal(x->connects, 2);
@@ -270,7 +283,7 @@ a_nack_is_obeyed(void **state)
 	until(x, &x->disconnects, 1);
 	assert_non_null(strstr(x->why, "disk_full"));
 	x->w->answer = LOG_QUEUED;
-	for (int i = 0; i < 50; i++) {	/* its own back-off would be 5 to 20 ms */
+	for (int i = 0; i < 50; i++) { /* its own back-off would be 5 to 20 ms */
 		world_turn(x->w);
 		faultline_wait(x->f, 1);
 	}
@@ -293,7 +306,7 @@ the_spool_outlives_the_process(void **state)
 	epoch = faultline_epoch(x->f);
 	for (int i = 0; i < 300; i++)
 		send_report(x, "path", 0);
-	assert_null(faultline_new(&x->o, err, sizeof(err)));	/* one process at a time */
+	assert_null(faultline_new(&x->o, err, sizeof(err))); /* one process at a time */
 	assert_non_null(strstr(err, "another process"));
 	faultline_free(x->f);
 	x->o.server = x->server;

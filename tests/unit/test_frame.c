@@ -33,7 +33,8 @@ prefixes(void **state)
 	assert_int_equal(frame_split(whole, 8, 3, &body, &need), FRAME_READY);
 	assert_int_equal(frame_split(whole, 8, 2, &body, &need), FRAME_OVERSIZED);
 	assert_int_equal(frame_split((const uint8_t *)"\0\0\0\0", 4, 100, &body, &need), FRAME_ZERO);
-	assert_int_equal(frame_split((const uint8_t *)"\xff\xff\xff\xff", 4, 0x7fffffff, &body, &need), FRAME_OVERSIZED);
+	assert_int_equal(frame_split((const uint8_t *)"\xff\xff\xff\xff", 4, 0x7fffffff, &body, &need),
+			 FRAME_OVERSIZED);
 }
 
 /* What a client encodes, a server decodes, whatever the sizes do to the varints. */
@@ -82,7 +83,8 @@ messages_come_back(void **state)
 	assert_true(text_equal(s2.deployment, s.deployment) && text_equal(s2.host, s.host) && s2.withdrawn);
 	o.p = buf;
 	dump_piece_put(&o, &p);
-	assert_int_equal(dump_piece_decode((struct text){ (char *)buf, (size_t)(o.p - buf) }, &p2, &diag), DISCARD_none);
+	assert_int_equal(dump_piece_decode((struct text){ (char *)buf, (size_t)(o.p - buf) }, &p2, &diag),
+			 DISCARD_none);
 	assert_true(text_equal(p2.report, p.report) && text_equal(p2.data, p.data) && p2.offset == 99 && p2.last);
 }
 
@@ -94,21 +96,21 @@ hellos_are_checked(void **state)
 	char agent[2 + AGENT_MAX + 1 + 2] = "\x12";
 
 	(void)state;
-	assert_int_equal(hello_decode(TEXT(""), &h, &diag), DISCARD_frame_invalid);		/* no version */
-	assert_int_equal(hello_decode(TEXT("\x08\x02"), &h, &diag), DISCARD_frame_invalid);	/* of tomorrow */
+	assert_int_equal(hello_decode(TEXT(""), &h, &diag), DISCARD_frame_invalid);         /* no version */
+	assert_int_equal(hello_decode(TEXT("\x08\x02"), &h, &diag), DISCARD_frame_invalid); /* of tomorrow */
 	assert_int_equal(hello_decode(TEXT("\x08\x01\x12\x02\xff\xff"), &h, &diag), DISCARD_frame_invalid);
 	assert_int_equal(hello_decode(TEXT("\x08\x01\x12\x05x"), &h, &diag), DISCARD_frame_invalid);
 	memcpy(agent, "\x08\x01\x12\x81\x01", 5);
 	assert_int_equal(hello_decode((struct text){ agent, 5 + 129 - 4 }, &h, &diag), DISCARD_frame_invalid);
-	assert_int_equal(hello_decode(TEXT("\x08\x01\x7a\x03xyz"), &h, &diag), DISCARD_none);	/* a newer field */
+	assert_int_equal(hello_decode(TEXT("\x08\x01\x7a\x03xyz"), &h, &diag), DISCARD_none); /* a newer field */
 }
 
 static void
 acks_come_back_in_order(void **state)
 {
 	static const struct text halted[] = { { "a", 1 }, { "bb", 2 } };
-	static const enum server_item_kind kinds[] = { ITEM_NUMBER, ITEM_WANT_DUMP, ITEM_REFUSED, ITEM_HALTS, ITEM_HALTED,
-						       ITEM_HALTED, ITEM_ADVICE };
+	static const enum server_item_kind kinds[] = { ITEM_NUMBER, ITEM_WANT_DUMP, ITEM_REFUSED, ITEM_HALTS,
+						       ITEM_HALTED, ITEM_HALTED,    ITEM_ADVICE };
 	uint8_t buf[1024];
 	struct wire_out o = { buf + FRAME_HEAD_MAX, buf + sizeof(buf), false };
 	struct server_item i;
@@ -127,8 +129,9 @@ acks_come_back_in_order(void **state)
 	len = (size_t)(o.p - buf - FRAME_HEAD_MAX);
 	n = server_frame_head(SERVER_ACK, len, head);
 	memcpy(buf + FRAME_HEAD_MAX - n, head, n);
-	assert_int_equal(server_frame_decode((struct text){ (char *)buf + FRAME_HEAD_MAX - n + 4, n - 4 + len }, &kind, &body),
-			 DISCARD_none);
+	assert_int_equal(
+		server_frame_decode((struct text){ (char *)buf + FRAME_HEAD_MAX - n + 4, n - 4 + len }, &kind, &body),
+		DISCARD_none);
 	assert_int_equal(kind, SERVER_ACK);
 	reader_init(&r, body.at, body.len, false);
 	for (size_t k = 0; k < 7; k++) {

@@ -114,7 +114,7 @@ test_site_map_then_label_then_network(void **state)
 	assert_non_null(id);
 	assert_true(site_is(id, "10.1.9.9", false, NULL, 0, "berlin"));
 	assert_true(site_is(id, "10.1.2.9", false, NULL, 0, "berlin-lab"));
-	assert_true(site_is(id, "10.1.2.9", true, &label, 1, "berlin-lab"));	/* the operator's word wins */
+	assert_true(site_is(id, "10.1.2.9", true, &label, 1, "berlin-lab")); /* the operator's word wins */
 	assert_true(site_is(id, "10.2.3.4", true, &label, 1, "paris"));
 	assert_true(site_is(id, "10.2.3.4", false, &label, 1, "10.2.3.0/24"));
 	identity_free(id);
@@ -148,11 +148,11 @@ test_roster_logs_in_full_what_the_ledger_does_not_know(void **state)
 	struct roster *r = roster_new(1, find_one, &known);
 
 	(void)state;
-	assert_true(roster_beat(r, 0, 7, 100));		/* unknown */
+	assert_true(roster_beat(r, 0, 7, 100)); /* unknown */
 	known.hash = 7;
 	assert_false(roster_beat(r, 0, 7, 100));
-	assert_true(roster_beat(r, 0, 7, 101));		/* rebooted or updated */
-	assert_true(roster_beat(r, 1, 7, 100));		/* another tenant's */
+	assert_true(roster_beat(r, 0, 7, 101)); /* rebooted or updated */
+	assert_true(roster_beat(r, 1, 7, 100)); /* another tenant's */
 	roster_free(r);
 }
 

@@ -110,7 +110,7 @@ test_group_over_several_batches_has_every_position(void **state)
 
 	(void)state;
 	put_group(in, &a, 2, 1000);
-	put_group(in, &b, n, 60000);	/* 8 to a batch */
+	put_group(in, &b, n, 60000); /* 8 to a batch */
 	intake_flush(in);
 	assert_true(h.n > 3);
 	settle(&h, in, LOG_DURABLE);

@@ -143,7 +143,7 @@ finds_every_position_in_a_large_segment(void **state)
 	struct fixture *f = *state;
 	struct journal_options o = { .segment_bytes = 16 << 20, .keep_bytes = 1 << 30, .queue_bytes = 64 << 20 };
 	struct log *l = must_open(f, &o);
-	enum { N = 400 };	/* 12 MB: never busy, however slow the disk */
+	enum { N = 400 }; /* 12 MB: never busy, however slow the disk */
 	uint64_t pos[N];
 	struct test_batch *t[N];
 	struct log_reader *r;

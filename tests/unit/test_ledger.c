@@ -213,7 +213,8 @@ test_kernel_dump(void **state)
 	assert_true(ledger_signature(s.l, 0, signature_hash(&none, RUNG_KERNEL), &v));
 	assert_int_equal(v.reports, 1);
 
-	t.report = scribe_crash(&s, &(struct crash){ .host = 2, .module = "a.sys", .module_id = "12", .has_dump = true });
+	t.report =
+		scribe_crash(&s, &(struct crash){ .host = 2, .module = "a.sys", .module_id = "12", .has_dump = true });
 	scribe_message(&s, RECORD_TRIAGE_RESULT, &t);
 	assert_true(ledger_report(s.l, t.report, &r));
 	assert_int_equal(r.computed, 0);
@@ -471,18 +472,12 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_ladder),
-		cmocka_unit_test(test_resent),
-		cmocka_unit_test(test_cloned),
-		cmocka_unit_test(test_uploads),
-		cmocka_unit_test(test_triage),
-		cmocka_unit_test(test_kernel_dump),
-		cmocka_unit_test(test_enough_dumps),
-		cmocka_unit_test(test_duplicate_batches),
-		cmocka_unit_test(test_unknown_records),
-		cmocka_unit_test(test_tenants),
-		cmocka_unit_test(test_hosts),
-		cmocka_unit_test(test_cap),
+		cmocka_unit_test(test_ladder),          cmocka_unit_test(test_resent),
+		cmocka_unit_test(test_cloned),          cmocka_unit_test(test_uploads),
+		cmocka_unit_test(test_triage),          cmocka_unit_test(test_kernel_dump),
+		cmocka_unit_test(test_enough_dumps),    cmocka_unit_test(test_duplicate_batches),
+		cmocka_unit_test(test_unknown_records), cmocka_unit_test(test_tenants),
+		cmocka_unit_test(test_hosts),           cmocka_unit_test(test_cap),
 		cmocka_unit_test(test_keys_query),
 	};
 

@@ -20,7 +20,7 @@
 
 struct fixture {
 	char *dir, path[4200];
-	char  err[256];
+	char err[256];
 };
 
 static int
@@ -50,7 +50,8 @@ append(struct spool *s, unsigned n, enum spool_result want)
 	char text[64];
 
 	snprintf(text, sizeof(text), "item %u", n);
-	assert_int_equal(spool_append(s, (uint8_t)(n % 5), n % 2 ? "cookie" : NULL, (uint8_t *)text, strlen(text)), want);
+	assert_int_equal(spool_append(s, (uint8_t)(n % 5), n % 2 ? "cookie" : NULL, (uint8_t *)text, strlen(text)),
+			 want);
 }
 
 /* Items first.. are there from `off` on, in order; returns how many. */
@@ -193,7 +194,8 @@ it_is_bounded_and_reuses_room(void **state)
 		struct stat st;
 
 		assert_int_equal(spool_open(&s, file ? f->path : NULL, 4096, f->err, sizeof(f->err)), 0);
-		while (spool_append(&s, (uint8_t)(n % 5), n % 2 ? "cookie" : NULL, (const uint8_t *)"item 0", 6) == SPOOL_OK)
+		while (spool_append(&s, (uint8_t)(n % 5), n % 2 ? "cookie" : NULL, (const uint8_t *)"item 0", 6) ==
+		       SPOOL_OK)
 			n++;
 		assert_true(n > 100 && s.end <= 4096);
 		for (unsigned i = 0; i < 10 * n; i++) {
@@ -229,7 +231,7 @@ no_number_is_used_twice(void **state)
 			assert_true(n > last);
 			last = n;
 		}
-		state_close(&s);	/* as after a kill: nothing is written here */
+		state_close(&s); /* as after a kill: nothing is written here */
 	}
 }
 

@@ -130,7 +130,7 @@ a_bad_report_costs_nothing_else(void **state)
 	r.reason = TEXT("\xff\xfe");
 	item_put(&o, (struct text){ (char *)one, report_encode(&r, NULL, one, sizeof(one)) });
 	item_put(&o, TEXT(""));
-	item_put(&o, TEXT("\x0a\x7f"));	/* host that ends early */
+	item_put(&o, TEXT("\x0a\x7f")); /* host that ends early */
 	r = sample_report("host-a", 3);
 	item_put(&o, (struct text){ (char *)one, report_encode(&r, NULL, one, sizeof(one)) });
 	say(w, fd, buf, frame_of(buf, sizeof(buf), 2, CLIENT_REPORTS, body, (size_t)(o.p - body)));
@@ -219,14 +219,14 @@ damaged_frames_end_the_connection_with_a_reason(void **state)
 	size_t n;
 
 	nacked(w, "\0\0\0\0", 4, DISCARD_frame_zero);
-	nacked(w, "\x00\x08\x00\x01", 4, DISCARD_frame_too_large);	/* max_frame + 1 */
+	nacked(w, "\x00\x08\x00\x01", 4, DISCARD_frame_too_large); /* max_frame + 1 */
 	nacked(w, "\xff\xff\xff\xff", 4, DISCARD_frame_too_large);
-	nacked(w, "\0\0\0\2\x08\x02", 6, DISCARD_frame_unknown);	/* a number alone */
-	nacked(w, "\0\0\0\4\x08\x02\x7a\x00", 8, DISCARD_frame_unknown);	/* field 15 */
-	nacked(w, "\0\0\0\3\x08\x02\x1b", 7, DISCARD_frame_invalid);	/* a group */
-	nacked(w, "\0\0\0\4\x08\x02\x1a\x05", 8, DISCARD_frame_invalid);	/* body ends early */
-	nacked(w, "\0\0\0\6\x08\x02\x1a\x00\x22\x00", 10, DISCARD_frame_invalid);	/* two kinds */
-	nacked(w, f, frame_reports(f, sizeof(f), 1, "host-a", 1, 1), DISCARD_frame_invalid);	/* number again */
+	nacked(w, "\0\0\0\2\x08\x02", 6, DISCARD_frame_unknown);                             /* a number alone */
+	nacked(w, "\0\0\0\4\x08\x02\x7a\x00", 8, DISCARD_frame_unknown);                     /* field 15 */
+	nacked(w, "\0\0\0\3\x08\x02\x1b", 7, DISCARD_frame_invalid);                         /* a group */
+	nacked(w, "\0\0\0\4\x08\x02\x1a\x05", 8, DISCARD_frame_invalid);                     /* body ends early */
+	nacked(w, "\0\0\0\6\x08\x02\x1a\x00\x22\x00", 10, DISCARD_frame_invalid);            /* two kinds */
+	nacked(w, f, frame_reports(f, sizeof(f), 1, "host-a", 1, 1), DISCARD_frame_invalid); /* number again */
 	nacked(w, f, frame_of(f, sizeof(f), 2, CLIENT_HELLO, "\x08\x01", 2), DISCARD_frame_invalid);
 	/* a batch whose last item runs over its end: nothing of it is taken */
 	n = frame_reports(nested, sizeof(nested), 2, "host-a", 1, 1) - 12;
@@ -303,7 +303,7 @@ frames_before_the_hello_are_refused(void **state)
 	assert_string_equal(heard(w, fd), "nack hello_missing");
 	close(fd);
 	fd = world_connect(w);
-	say(w, fd, "\0\0\x10\x01", 4);	/* a hello of 4097 bytes */
+	say(w, fd, "\0\0\x10\x01", 4); /* a hello of 4097 bytes */
 	assert_string_equal(heard(w, fd), "nack frame_too_large");
 	close(fd);
 	assert_int_equal(w->n_records, 0);
@@ -332,7 +332,7 @@ too_many_items_are_refused_alone(void **state)
 	int fd = world_connect(w);
 
 	for (size_t i = 0; i < n; i += 2)
-		memcpy(body + i, "\x0a", 2);	/* an empty report */
+		memcpy(body + i, "\x0a", 2); /* an empty report */
 	say_hello(w, fd);
 	say(w, fd, buf, frame_of(buf, sizeof(buf), 2, CLIENT_REPORTS, body, n));
 	assert_string_equal(heard(w, fd), "ack 2 refused 2/-1 too_many_items");
@@ -514,12 +514,9 @@ receipts_of_one_deployment_become_one_record(void **state)
 {
 	struct world *w = *state;
 	static const struct served all[] = {
-		{ TEXT("dep-1"), TEXT("host-a"), false },
-		{ TEXT("dep-1"), TEXT("host-b"), false },
-		{ TEXT("dep-1"), TEXT("host-a"), true },
-		{ TEXT(""), TEXT("host-a"), false },
-		{ TEXT("dep-2"), TEXT(""), false },
-		{ TEXT("dep-2"), TEXT("host-c"), false },
+		{ TEXT("dep-1"), TEXT("host-a"), false }, { TEXT("dep-1"), TEXT("host-b"), false },
+		{ TEXT("dep-1"), TEXT("host-a"), true },  { TEXT(""), TEXT("host-a"), false },
+		{ TEXT("dep-2"), TEXT(""), false },       { TEXT("dep-2"), TEXT("host-c"), false },
 	};
 	uint8_t body[512];
 	struct wire_out o = { body, body + sizeof(body), false };
@@ -599,7 +596,7 @@ get_wanted(struct world *w, int fd, char id[REPORT_ID_SIZE])
 	const char *h;
 
 	w->wants = 1;
-	for (int i = 0; i < 2; i++) {	/* the second one says it has no dump */
+	for (int i = 0; i < 2; i++) { /* the second one says it has no dump */
 		r.has_dump = i == 0;
 		item_put(&o, (struct text){ (char *)one, report_encode(&r, NULL, one, sizeof(one)) });
 	}
@@ -664,7 +661,7 @@ dump_pieces_out_of_place_are_refused(void **state)
 	say(w, fd, buf, frame_dump(6, id, 4, "x", 1, true));
 	assert_string_equal(heard(w, fd), "ack 6 refused 6/-1 invalid_field");
 	assert_int_equal(world_count(w, RECORD_DUMP_STORED), 0);
-	close(fd);	/* in the middle of a dump */
+	close(fd); /* in the middle of a dump */
 	world_turn(w);
 	assert_int_equal(dumps_bytes(w->env.dumps), before);
 }
@@ -821,7 +818,8 @@ static void
 connections_over_the_limit_are_closed(void **state)
 {
 	struct world *w = *state;
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(stream_port(w->stream)),
+	struct sockaddr_in to = { .sin_family = AF_INET,
+				  .sin_port = htons(stream_port(w->stream)),
 				  .sin_addr = { htonl(INADDR_LOOPBACK) } };
 	uint64_t before = discard_get(DISCARD_too_many_connections);
 	int a = socket(AF_INET, SOCK_STREAM, 0), b = socket(AF_INET, SOCK_STREAM, 0);
