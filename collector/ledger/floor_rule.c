@@ -16,13 +16,14 @@ ten_times(uint32_t n1, uint32_t N1, uint32_t n0, uint32_t N0)
 	return a > b ? 1 : a == b ? 0 : -1;
 }
 
+/* After a resume the hosts are counted anew, the sites are not: a fleet of two sites must be
+ * able to halt on the same key again. */
 static bool
 crosses(const void *state, const struct trial *t)
 {
 	(void)state;
-	return t->born_since && t->n1 - t->forgiven_n1 >= FLOOR_HOSTS &&
-	       t->sites1 - t->forgiven_sites1 >= FLOOR_SITES && ten_times(t->n1, t->N1, t->n0, t->N0) >= 0 &&
-	       ten_times(t->m1, t->N1, t->m0, t->N0) > 0;
+	return t->born_since && t->n1 - t->forgiven_n1 >= FLOOR_HOSTS && t->sites1 >= FLOOR_SITES &&
+	       ten_times(t->n1, t->N1, t->n0, t->N0) >= 0 && ten_times(t->m1, t->N1, t->m0, t->N0) > 0;
 }
 
 const struct verdict_engine floor_rule = { "floor", 0, crosses };

@@ -91,6 +91,26 @@ move_host(struct ledger *l, uint32_t no, uint16_t site, uint16_t stratum)
 	deployments_host_changed(l, no, &old);
 }
 
+/* "10.1.2.0/24" or a /48: what a gate says of a sender that named no site. */
+static bool
+is_network(struct text site)
+{
+	return site.len > 3 &&
+	       (memcmp(site.at + site.len - 3, "/24", 3) == 0 || memcmp(site.at + site.len - 3, "/48", 3) == 0);
+}
+
+/* The site a message moves its host to, 0: none.  A mere network does not replace a site that
+ * a label or the operator's map gave, or one place would count as two. */
+static uint16_t
+site_of_message(struct ledger *l, uint32_t no, uint16_t tenant, struct text site)
+{
+	uint16_t old = host_chunk(&l->hosts, no)->site[HOST_AT(no)];
+
+	if (old != 0 && is_network(site) && !is_network(site_name(l, old)))
+		return 0;
+	return site_number(l, tenant, site);
+}
+
 static void
 set_boot(struct ledger *l, uint32_t no, struct text boot_id, bool only_first)
 {
@@ -118,7 +138,7 @@ fold_heartbeat(struct ledger *l, const struct record_view *rec, const struct hea
 	if (no == UINT32_MAX)
 		return;
 	heard(l, no, h->goodbye);
-	move_host(l, no, site_number(l, rec->tenant, h->site),
+	move_host(l, no, site_of_message(l, no, rec->tenant, h->site),
 		  stratum_number(l, rec->tenant, h->product, h->os_build, h->hw_class));
 	set_boot(l, no, h->boot_id, false);
 	content = pairs_number(l, INTERN_CONTENT, h->content, h->n_content);
@@ -414,7 +434,7 @@ fold_report(struct ledger *l, const struct record_view *rec, const struct report
 	if (no == UINT32_MAX)
 		return;
 	heard(l, no, false);
-	move_host(l, no, site_number(l, rec->tenant, r->site),
+	move_host(l, no, site_of_message(l, no, rec->tenant, r->site),
 		  stratum_number(l, rec->tenant, r->product, r->os_build, r->hw_class));
 	set_boot(l, no, r->boot_id, true);
 	j = judge_report(l, rec, no, r, h);

@@ -400,6 +400,27 @@ test_hosts(void **state)
 }
 
 /* Over the cap old signatures give way, are remembered, and are not new when they return. */
+/* A sender that names its site in one message only is at one site, not at two. */
+static void
+test_a_network_does_not_replace_a_site(void **state)
+{
+	struct scribe s;
+	struct host_view h;
+
+	(void)state;
+	start(&s);
+	scribe_heartbeat(&s, 1, "10.0.0.0/24", "p", "b");
+	scribe_heartbeat(&s, 1, "berlin", "p", "b");
+	scribe_heartbeat(&s, 1, "10.0.0.0/24", "p", "b");
+	scribe_crash(&s, &(struct crash){ .host = 1, .site = "2001:db8::/48", .module = "m", .seq = 1 });
+	assert_true(ledger_host(s.l, 0, 1, &h));
+	assert_true(text_equal(h.site, TEXT("berlin")));
+	scribe_heartbeat(&s, 1, "paris", "p", "b");
+	assert_true(ledger_host(s.l, 0, 1, &h));
+	assert_true(text_equal(h.site, TEXT("paris")));
+	stop(&s);
+}
+
 static void
 test_cap(void **state)
 {
@@ -478,7 +499,7 @@ main(void)
 		cmocka_unit_test(test_enough_dumps),    cmocka_unit_test(test_duplicate_batches),
 		cmocka_unit_test(test_unknown_records), cmocka_unit_test(test_tenants),
 		cmocka_unit_test(test_hosts),           cmocka_unit_test(test_cap),
-		cmocka_unit_test(test_keys_query),
+		cmocka_unit_test(test_keys_query),      cmocka_unit_test(test_a_network_does_not_replace_a_site),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

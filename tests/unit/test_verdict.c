@@ -397,7 +397,7 @@ test_people(void **state)
 	/* the automatic Decision of before comes late: a person has decided since */
 	scribe_decide(&s, "d", FAULTLINE__LOG__ACTION__ACTION_HALT, true, "late", heard.decision_pos, false);
 	assert_int_not_equal(verdict(&s, "d").verdict, VERDICT_HALT);
-	/* what crossed starts again: three more hosts at two more sites */
+	/* what crossed starts again: three more hosts */
 	bad_crash(&s, 31);
 	bad_crash(&s, 41);
 	assert_int_not_equal(verdict(&s, "d").verdict, VERDICT_HALT);
@@ -619,6 +619,28 @@ test_duplicates(void **state)
 	stop(&s);
 }
 
+/* Two sites are all there is: after a resume the same signature must still be able to halt. */
+static void
+test_resume_on_two_sites(void **state)
+{
+	static const uint64_t before[] = { 1, 2, 11 }, after[] = { 3, 4, 12 };
+	struct scribe s;
+
+	(void)state;
+	start(&s, 2000);
+	scribe_deploy(&s, "d", 0, 1000, "armed");
+	serve_range(&s, "d", 1, 20);
+	for (int i = 0; i < 3; i++)
+		bad_crash(&s, before[i]);
+	assert_int_equal(verdict(&s, "d").verdict, VERDICT_HALT);
+	scribe_decide(&s, "d", FAULTLINE__LOG__ACTION__ACTION_RESUME, false, "thought fixed", 0, false);
+	assert_int_not_equal(verdict(&s, "d").verdict, VERDICT_HALT);
+	for (int i = 0; i < 3; i++)
+		bad_crash(&s, after[i]);
+	assert_int_equal(verdict(&s, "d").verdict, VERDICT_HALT);
+	stop(&s);
+}
+
 int
 main(void)
 {
@@ -638,6 +660,7 @@ main(void)
 		cmocka_unit_test(test_forms),
 		cmocka_unit_test(test_harmless_rebuild),
 		cmocka_unit_test(test_duplicates),
+		cmocka_unit_test(test_resume_on_two_sites),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
