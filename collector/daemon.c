@@ -25,8 +25,8 @@
 #include "collector/store/outcomes.h"
 #include "collector/store/projector.h"
 #include "collector/store/store_query.h"
-#include "collector/work/dispatch.h"
-#include "collector/work/dumps.h"
+#include "collector/workers/dispatch.h"
+#include "collector/workers/dumps.h"
 
 #define MAX_GATES 64
 #define DRAIN_MS  10000

@@ -17,8 +17,8 @@
 #include "collector/daemon.h"
 #include "collector/listen.h"
 #include "collector/live.h"
-#include "collector/work/worker.h"
-#include "collector/work/zygote.h"
+#include "collector/workers/worker.h"
+#include "collector/workers/zygote.h"
 
 static void
 print_help(void)

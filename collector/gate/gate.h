@@ -23,7 +23,7 @@ struct tokens;
 struct gate_env {
 	struct log *log;
 	struct log_id log_id;
-	struct dumps *dumps; /* collector/work/dumps.h */
+	struct dumps *dumps; /* collector/workers/dumps.h */
 	void *arg;           /* passed to the functions below; all callable from any thread */
 	const struct settings *(*settings)(void *arg);
 	const struct identity *(*identity)(void *arg);

@@ -11,7 +11,7 @@
 #include "base/settings.h"
 #include "collector/gate/identity.h"
 #include "collector/gate/ingest_impl.h"
-#include "collector/work/dumps.h"
+#include "collector/workers/dumps.h"
 
 #define BODY_BYTES_MAX   ((size_t)256 * 1024 * 1024) /* of one gate, over all its requests */
 #define WAITERS_MAX      4096

@@ -9,7 +9,7 @@
 #include "base/settings.h"
 #include "collector/gate/ingest_impl.h"
 #include "collector/log/report_id.h"
-#include "collector/work/dumps.h"
+#include "collector/workers/dumps.h"
 #include "proto/wire.h"
 
 /* faultline.log.DumpStored */

@@ -15,7 +15,7 @@
 #include "base/text.h"
 #include "collector/gate/gate.h"
 #include "collector/gate/intake.h"
-#include "collector/work/dumps.h"
+#include "collector/workers/dumps.h"
 #include "proto/frame.h"
 #include "proto/report.h"
 

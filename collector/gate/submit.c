@@ -18,7 +18,7 @@
 #include "collector/gate/multipart.h"
 #include "collector/gate/submit_fields.h"
 #include "collector/log/report_id.h"
-#include "collector/work/dumps.h"
+#include "collector/workers/dumps.h"
 
 #define FIELDS_ROOM ((uint64_t)16 * 1024 * 1024) /* of a form, beside its dump */
 #define FIELD_MAX   ((size_t)64 * 1024)          /* of an annotation we know */

@@ -19,7 +19,7 @@
 #include "collector/gate/intake.h"
 #include "collector/gate/roster.h"
 #include "collector/log/journal.h"
-#include "collector/work/dumps.h"
+#include "collector/workers/dumps.h"
 #include "proto/report.h"
 #include "proto/wire.h"
 

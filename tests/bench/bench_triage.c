@@ -13,10 +13,10 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
-#include "collector/work/pool.h"
-#include "collector/work/serve.h"
-#include "collector/work/worker.h"
-#include "collector/work/zygote.h"
+#include "collector/workers/pool.h"
+#include "collector/workers/serve.h"
+#include "collector/workers/worker.h"
+#include "collector/workers/zygote.h"
 #include "triage/triage.h"
 
 /* Dump to signature in one warm, confined worker, against the same call in this process:

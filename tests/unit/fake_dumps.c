@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/mailbox.h"
-#include "collector/work/dumps.h"
+#include "collector/workers/dumps.h"
 #include "tests/unit/fake_dumps.h"
 
 struct dump_writer {

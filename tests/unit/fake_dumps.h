@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "base/counters.h"
-#include "collector/work/dumps.h"
+#include "collector/workers/dumps.h"
 
 /* The writing side of the dump store without a disk, for tests of what stands before it. */
 struct fake_dumps {

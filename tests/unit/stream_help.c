@@ -20,7 +20,7 @@
 #include "collector/gate/roster.h"
 #include "collector/gate/stream.h"
 #include "collector/gate/stream_conn.h"
-#include "collector/work/dumps.h"
+#include "collector/workers/dumps.h"
 #include "proto/frame.h"
 #include "tests/unit/log_help.h"
 #include "tests/unit/stream_help.h"

@@ -18,7 +18,7 @@
 #include "client/faultline-client.h"
 #include "collector/gate/stream.h"
 #include "collector/gate/stream_conn.h"
-#include "collector/work/dumps.h"
+#include "collector/workers/dumps.h"
 #include "tests/unit/log_help.h"
 #include "tests/unit/stream_help.h"
 

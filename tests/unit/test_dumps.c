@@ -16,7 +16,7 @@
 
 #include "base/clock.h"
 #include "collector/log/log.h"
-#include "collector/work/dumps.h"
+#include "collector/workers/dumps.h"
 
 /* ---- a log that only has pressure ---- */
 

@@ -20,9 +20,9 @@
 
 #include "base/clock.h"
 #include "base/counters.h"
-#include "collector/work/pool.h"
-#include "collector/work/serve.h"
-#include "collector/work/zygote.h"
+#include "collector/workers/pool.h"
+#include "collector/workers/serve.h"
+#include "collector/workers/zygote.h"
 
 #define WORKER_SOCKET 3 /* as zygote.c gives it */
 

@@ -19,7 +19,7 @@
 #include "collector/gate/stream.h"
 #include "collector/gate/stream_conn.h"
 #include "collector/log/report_id.h"
-#include "collector/work/dumps.h"
+#include "collector/workers/dumps.h"
 #include "proto/frame.h"
 #include "tests/unit/stream_help.h"
 

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "collector/work/checkpoint.h"
+#include "collector/workers/checkpoint.h"
 
 #define HEADER "faultline triage checkpoint 1"
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "collector/work/worker.h"
+#include "collector/workers/worker.h"
 #include "triage/triage.h"
 
 #define EXPAND_MAX    ((size_t)1 << 30) /* the memory limit of the worker is usually below */

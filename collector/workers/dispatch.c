@@ -14,12 +14,12 @@
 #include "base/counters.h"
 #include "base/logline.h"
 #include "collector/log/log.h"
-#include "collector/work/checkpoint.h"
-#include "collector/work/dispatch.h"
-#include "collector/work/dumps.h"
-#include "collector/work/finding.h"
-#include "collector/work/follow.h"
-#include "collector/work/worker.h"
+#include "collector/workers/checkpoint.h"
+#include "collector/workers/dispatch.h"
+#include "collector/workers/dumps.h"
+#include "collector/workers/finding.h"
+#include "collector/workers/follow.h"
+#include "collector/workers/worker.h"
 #include "triage/triage.h"
 
 #define MAX_OPEN      256u /* dumps read from the log and not done with */

@@ -15,9 +15,9 @@
 #include "base/clock.h"
 #include "base/counters.h"
 #include "base/logline.h"
-#include "collector/work/pool.h"
-#include "collector/work/serve.h"
-#include "collector/work/zygote.h"
+#include "collector/workers/pool.h"
+#include "collector/workers/serve.h"
+#include "collector/workers/zygote.h"
 
 #define MAX_WORKERS  64u
 #define START_US     10000000 /* a worker that is not ready by then has failed */

@@ -16,9 +16,9 @@
 #include <unistd.h>
 
 #include "base/crypto.h"
-#include "collector/work/confine.h"
-#include "collector/work/serve.h"
-#include "collector/work/zygote.h"
+#include "collector/workers/confine.h"
+#include "collector/workers/serve.h"
+#include "collector/workers/zygote.h"
 
 #define ZYGOTE_FLAG "--triage-zygote"
 #define ZYGOTE_FD   3

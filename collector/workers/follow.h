@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef COLLECTOR_WORK_FOLLOW_H
-#define COLLECTOR_WORK_FOLLOW_H
+#ifndef COLLECTOR_WORKERS_FOLLOW_H
+#define COLLECTOR_WORKERS_FOLLOW_H
 
 #include <stdint.h>
 

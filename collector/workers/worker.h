@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef COLLECTOR_WORK_WORKER_H
-#define COLLECTOR_WORK_WORKER_H
+#ifndef COLLECTOR_WORKERS_WORKER_H
+#define COLLECTOR_WORKERS_WORKER_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "collector/work/confine.h"
+#include "collector/workers/confine.h"
 
 /* A sanitizer needs terabytes of address space and system calls of its own to report. */
 #ifndef __has_feature

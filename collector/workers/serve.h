@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef COLLECTOR_WORK_SERVE_H
-#define COLLECTOR_WORK_SERVE_H
+#ifndef COLLECTOR_WORKERS_SERVE_H
+#define COLLECTOR_WORKERS_SERVE_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-#include "collector/work/confine.h"
-#include "collector/work/zygote.h"
+#include "collector/workers/confine.h"
+#include "collector/workers/zygote.h"
 
 /* Between pool and worker: one packet a message, native byte order.  Requests are answered
  * in order; the result of request t is in slot t % SERVE_DEPTH of the shared area, where it

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef COLLECTOR_WORK_QUOTA_H
-#define COLLECTOR_WORK_QUOTA_H
+#ifndef COLLECTOR_WORKERS_QUOTA_H
+#define COLLECTOR_WORKERS_QUOTA_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/hash.h"
-#include "collector/work/quota.h"
+#include "collector/workers/quota.h"
 
 #define DAY_US     86400000000ll
 #define MAX_SLOTS  ((size_t)1 << 20)

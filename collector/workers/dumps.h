@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef COLLECTOR_WORK_DUMPS_H
-#define COLLECTOR_WORK_DUMPS_H
+#ifndef COLLECTOR_WORKERS_DUMPS_H
+#define COLLECTOR_WORKERS_DUMPS_H
 
 #include <stdbool.h>
 #include <stdint.h>

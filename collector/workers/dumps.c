@@ -17,8 +17,8 @@
 #include "base/hash.h"
 #include "base/logline.h"
 #include "collector/log/log.h"
-#include "collector/work/dumps.h"
-#include "collector/work/quota.h"
+#include "collector/workers/dumps.h"
+#include "collector/workers/quota.h"
 
 #define EXPIRE_EVERY_MS 3600000
 #define NAME_SIZE       (3 + SHA256_HEX) /* "ab/" and the hash */

@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "collector/work/serve.h"
+#include "collector/workers/serve.h"
 
 static void
 reply(int sock, uint32_t ticket, enum serve_status status, size_t size)

@@ -8,7 +8,7 @@
 
 #include "base/logline.h"
 #include "collector/log/log.h"
-#include "collector/work/follow.h"
+#include "collector/workers/follow.h"
 #include "proto/report.h"
 #include "proto/wire.h"
 

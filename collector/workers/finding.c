@@ -2,7 +2,7 @@
 #include "config.h"
 
 #include "base/arena.h"
-#include "collector/work/finding.h"
+#include "collector/workers/finding.h"
 #include "proto/log.pb-c.h"
 #include "proto/report.h"
 #include "triage/triage.h"

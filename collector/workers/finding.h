@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef COLLECTOR_WORK_FINDING_H
-#define COLLECTOR_WORK_FINDING_H
+#ifndef COLLECTOR_WORKERS_FINDING_H
+#define COLLECTOR_WORKERS_FINDING_H
 
 #include <stddef.h>
 #include <stdint.h>

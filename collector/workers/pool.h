@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef COLLECTOR_WORK_POOL_H
-#define COLLECTOR_WORK_POOL_H
+#ifndef COLLECTOR_WORKERS_POOL_H
+#define COLLECTOR_WORKERS_POOL_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef COLLECTOR_WORK_DISPATCH_H
-#define COLLECTOR_WORK_DISPATCH_H
+#ifndef COLLECTOR_WORKERS_DISPATCH_H
+#define COLLECTOR_WORKERS_DISPATCH_H
 
 #include <stddef.h>
 
-#include "collector/work/pool.h"
+#include "collector/workers/pool.h"
 
 struct dumps;
 struct log;
