@@ -99,9 +99,13 @@ struct candidate {
 
 struct ledger;
 
+struct candidate host_candidate(const struct ledger *l, uint32_t host_no);
+uint16_t host_tenant(const struct ledger *l, uint32_t host_no);
+
 #define WITHDRAWN_BLOCKS (1u << 31) /* CHUNK_RESOLVED: where the blocks of withdrawn begin */
 
 void deployment_free(struct deployment *d);
+void deployment_touch(struct ledger *l, struct deployment *d); /* changed: save it and judge it */
 void deployment_close(struct ledger *l, struct deployment *d, enum deployment_life life);
 bool deployment_read(struct deployment *d, const void *packed, size_t len); /* parse into msg */
 bool deployment_eligible(struct ledger *l, struct deployment *d, const struct candidate *c);

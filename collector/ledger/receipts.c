@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "base/hash.h"
+#include "collector/ledger/mem.h"
+#include "collector/ledger/state.h"
+
+/* Receipts: who was served a deployment's payload, and when. */
+
+#define LATE_REPORTS (1u << 20) /* the newest reports that a late receipt looks at */
+
+bool
+deployment_served(const struct deployment *d, uint32_t host_no)
+{
+	uint32_t b = host_no / SERVED_BLOCK;
+
+	return b < d->n_blocks && d->blocks[b] != NULL && d->blocks[b]->minute[host_no % SERVED_BLOCK] != 0;
+}
+
+/* What one receipt serves. */
+struct serving {
+	int64_t at_us;   /* when; at most now, at least when the deployment began */
+	uint32_t *known; /* hosts served now whose crashes may have come before the receipt did */
+	size_t n, cap;
+};
+
+static void
+serve(struct ledger *l, struct deployment *d, uint32_t host_no, struct serving *s)
+{
+	uint32_t b = host_no / SERVED_BLOCK;
+	uint64_t minute = (uint64_t)(s->at_us - d->begin_us) / 60000000u;
+	const struct host_side *side;
+	struct candidate c = host_candidate(l, host_no);
+	struct waiting_row *w;
+
+	if (deployment_served(d, host_no))
+		return; /* served again, or after a withdrawal: it stays exposed since the first time */
+	if (b >= d->n_blocks) {
+		d->blocks = mem_grow(d->blocks, d->n_blocks, b + 1, sizeof(*d->blocks));
+		d->n_blocks = b + 1;
+	}
+	if (d->blocks[b] == NULL)
+		d->blocks[b] = mem_zero(1, sizeof(*d->blocks[b]));
+	snap_touch(&l->snap, &d->blocks[b]->word, chunk_id(CHUNK_SERVED, d->no, b));
+	d->blocks[b]->minute[host_no % SERVED_BLOCK] = minute < 0xfffe ? (uint16_t)(minute + 1) : 0xffff;
+	d->served++;
+	d->served_eligible += deployment_eligible(l, d, &c);
+	w = table_add(&d->waiting[0], &l->snap, NULL);
+	*w = (struct waiting_row){ host_no, seconds(l->now_us),
+				   (uint32_t)((l->now_us + deployment_bake_us(l, d) + 999999) / 1000000) };
+	side = s->at_us < l->now_us ? hosts_side(&l->hosts, host_no) : NULL;
+	if (side == NULL || side->last_report < seconds(s->at_us))
+		return;
+	if (s->n == s->cap) {
+		s->known = mem_grow(s->known, s->cap, s->cap > 0 ? s->cap * 2 : 64, sizeof(*s->known));
+		s->cap = s->cap > 0 ? s->cap * 2 : 64;
+	}
+	s->known[s->n++] = host_no;
+}
+
+static int
+by_number(const void *a, const void *b)
+{
+	const uint32_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+/* Receipts come in batches, later than the first crashes: what the hosts reported since
+ * they were served is counted on the exposed side after all. */
+static void
+expose(struct ledger *l, struct deployment *d, struct serving *s)
+{
+	uint32_t from_s = (uint32_t)((s->at_us + 999999) / 1000000);
+	uint64_t i = l->reports.n, least = i > LATE_REPORTS ? i - LATE_REPORTS : 0;
+
+	if (least < l->reports_first)
+		least = l->reports_first;
+	while (i > least && ((struct report_row *)table_at(&l->reports, i - 1))->received_s >= from_s)
+		i--;
+	if (s->n > 1)
+		qsort(s->known, s->n, sizeof(*s->known), by_number);
+	for (; i < l->reports.n; i++) {
+		struct report_row *r = table_at(&l->reports, i);
+
+		if ((r->flags & REPORT_ROW_RESENT) != 0 || r->pos < d->begin_pos ||
+		    bsearch(&r->host_no, s->known, s->n, sizeof(*s->known), by_number) == NULL)
+			continue;
+		if (r->exposed[0] == 0 || r->exposed[1] == 0) { /* triage of its dump counts there as well */
+			r = table_edit(&l->reports, &l->snap, i);
+			r->exposed[r->exposed[0] != 0] = d->no + 1;
+		}
+		deployment_expose(l, d, r);
+	}
+}
+
+/* ---- rings ---- */
+
+uint64_t
+deployment_ring_size(const struct deployment *d, size_t ring)
+{
+	const Faultline__Log__Ring *r = d->msg->rings[ring];
+	uint64_t ppm;
+
+	if (r->size > 0)
+		return r->size;
+	if (!(r->percent > 0))
+		return UINT64_MAX; /* the rest */
+	ppm = r->percent < 100 ? (uint64_t)(r->percent * 10000) : 1000000;
+	return ((uint64_t)d->eligible * ppm + 999999) / 1000000;
+}
+
+struct ranked {
+	uint64_t rank;
+	uint32_t host_no;
+};
+
+static int
+by_rank(const void *a, const void *b)
+{
+	const struct ranked *x = a, *y = b;
+
+	if (x->rank != y->rank)
+		return x->rank < y->rank ? -1 : 1;
+	return (x->host_no > y->host_no) - (x->host_no < y->host_no);
+}
+
+/* Place of a host in the plan: its own hash, or its site's, with the deployment's salt. */
+static uint64_t
+rank_of(const struct ledger *l, const struct deployment *d, const struct candidate *c)
+{
+	struct text site;
+
+	if (strcmp(d->msg->assignment, "site") != 0)
+		return hash_mix(c->hash ^ d->msg->salt);
+	site = site_name(l, c->site);
+	return hash64(d->msg->salt, site.at, site.len);
+}
+
+/* Serve every eligible host that the plan puts in this ring. */
+static void
+serve_ring(struct ledger *l, struct deployment *d, const char *name, struct serving *s)
+{
+	uint64_t from = 0, size = 0;
+	struct ranked *v;
+	size_t ring, n = 0;
+
+	for (ring = 0; ring < d->msg->n_rings; ring++) {
+		size = deployment_ring_size(d, ring);
+		if (strcmp(d->msg->rings[ring]->name, name) == 0)
+			break;
+		from += size < UINT64_MAX - from ? size : UINT64_MAX - from;
+	}
+	if (ring == d->msg->n_rings || strcmp(d->msg->assignment, "listed") == 0) {
+		l->stats.refused_changes++;
+		return;
+	}
+	v = mem_zero(l->hosts.n, sizeof(*v));
+	for (uint32_t no = 0; no < l->hosts.n; no++) {
+		struct candidate c = host_candidate(l, no);
+
+		if (host_tenant(l, no) == d->tenant && deployment_eligible(l, d, &c))
+			v[n++] = (struct ranked){ rank_of(l, d, &c), no };
+	}
+	qsort(v, n, sizeof(*v), by_rank);
+	for (uint64_t i = from; i < n && i - from < size; i++)
+		serve(l, d, v[i].host_no, s);
+	free(v);
+}
+
+void
+fold_receipt(struct ledger *l, const struct record_view *rec)
+{
+	Faultline__Log__Receipt *m = unpack_record(l, rec, &faultline__log__receipt__descriptor);
+	struct serving s = { .at_us = l->now_us };
+	struct deployment *d;
+	uint32_t no;
+
+	l->stats.receipts++;
+	if (m == NULL)
+		return;
+	if (!ledger_deployment_find(l, rec->tenant, text_of(m->deployment), &no) ||
+	    (d = l->deployments[no])->life != DEPLOYMENT_OPEN) {
+		l->stats.refused_changes++;
+		return;
+	}
+	deployment_touch(l, d);
+	if (d->first_receipt_us == 0)
+		d->first_receipt_us = l->now_us;
+	d->last_receipt_us = l->now_us;
+	d->frozen = true;
+	if (m->at_us > 0 && m->at_us < l->now_us)
+		s.at_us = m->at_us > d->begin_us ? m->at_us : d->begin_us;
+	if (m->n_hosts == 0 && !m->withdrawn)
+		serve_ring(l, d, m->ring, &s);
+	for (size_t i = 0; i < m->n_hosts; i++) {
+		uint32_t host = host_number(l, rec->tenant, m->hosts[i]);
+
+		if (host == UINT32_MAX)
+			continue;
+		if (!m->withdrawn)
+			serve(l, d, host, &s);
+		else if (deployment_served(d, host))
+			hostset_add(&d->withdrawn, host, &l->snap, chunk_id(CHUNK_RESOLVED, d->no, WITHDRAWN_BLOCKS));
+	}
+	if (s.n > 0)
+		expose(l, d, &s);
+	free(s.known);
+}
+
+int32_t
+ledger_served_minute(const struct ledger *l, uint32_t deployment, uint32_t host_no)
+{
+	const struct deployment *d = deployment < l->n_deployments ? l->deployments[deployment] : NULL;
+
+	if (d == NULL || !deployment_served(d, host_no))
+		return -1;
+	return d->blocks[host_no / SERVED_BLOCK]->minute[host_no % SERVED_BLOCK] - 1;
+}
