@@ -4,43 +4,25 @@
 #include <string.h>
 
 #include "triage/blame.h"
+#include "triage/messenger.h"
 
 #define BLAME_DEPTH 32 /* messengers nest no deeper; also what a wire result always keeps */
-
-static const struct messenger {
-	enum reason_class class;
-	const char *module;
-	const char *rule;
-} messengers[] = {
-#define MESSENGER(class, module) { REASON_##class, module, "messenger: " module },
-#include "triage/messengers.def"
-};
-
-bool
-blame_matches(const char *pattern, const char *name)
-{
-	size_t n = strlen(pattern);
-
-	if (n > 0 && pattern[n - 1] == '*')
-		return strncmp(pattern, name, n - 1) == 0;
-	return strcmp(pattern, name) == 0;
-}
 
 /* The rule by which frame f is a messenger, NULL when it is none. */
 static const char *
 messenger_rule(const struct triage_result *res, const struct triage_frame *f, enum reason_class class)
 {
-	const struct triage_module *m;
-	char name[MODULE_NAME_MAX + 1];
+	char name[MODULE_NAME_MAX + 1] = "";
+	const char *rule = NULL;
 
-	if (f->module < 0)
-		return NULL;
-	m = &res->modules[f->module];
-	module_name_normalise(text_of(m->path), text_of(m->id), name, sizeof(name));
-	for (size_t i = 0; i < sizeof(messengers) / sizeof(messengers[0]); i++)
-		if (messengers[i].class == class && blame_matches(messengers[i].module, name))
-			return messengers[i].rule;
-	return NULL;
+	if (f->module >= 0) {
+		const struct triage_module *m = &res->modules[f->module];
+
+		module_name_normalise(text_of(m->path), text_of(m->id), name, sizeof(name));
+	}
+	if (*f->function != '\0')
+		rule = messenger_function(name, f->function, triage_of_kernel(res));
+	return rule != NULL || f->module < 0 ? rule : messenger_module(class, name);
 }
 
 /* Called through a bad pointer: who called.  -1: no frame is in a module. */
@@ -80,6 +62,36 @@ blame_choose(struct triage_result *res)
 		if ((rule = messenger_rule(res, &res->frames[i], class)) == NULL) {
 			res->blamed = (int32_t)i;
 			res->blame_rule = last != NULL ? last : "context";
+			return;
+		}
+		last = rule;
+	}
+}
+
+void
+blame_function(struct triage_result *res)
+{
+	enum reason_class class = reason_class_of(res->reason, strlen(res->reason));
+	size_t n = res->n_frames < BLAME_DEPTH ? res->n_frames : BLAME_DEPTH;
+	const char *last = "context";
+
+	res->function_frame = -1;
+	res->function_rule = "none";
+	for (size_t i = 0; i < n; i++) {
+		const struct triage_frame *f = &res->frames[i];
+		const char *rule = messenger_rule(res, f, class);
+
+		if (f->trust < TRIAGE_TRUST_FRAME_POINTER)
+			return;
+		if (i == 0 && f->module < 0 && *f->function == '\0') {
+			last = "no-module"; /* called through a bad pointer: who called */
+			continue;
+		}
+		if (rule == NULL) {
+			if (*f->function != '\0') {
+				res->function_frame = (int32_t)i;
+				res->function_rule = last;
+			}
 			return;
 		}
 		last = rule;

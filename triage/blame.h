@@ -10,8 +10,10 @@
  * an address that is in no module.  Sets blamed and blame_rule. */
 void blame_choose(struct triage_result *res);
 
-/* A normalised module name by a rule's pattern; a final * matches any rest. */
-bool blame_matches(const char *pattern, const char *name);
+/* Which function it is counted under at the function rung: the innermost named one that is
+ * not a messenger.  Called again when images have brought names; the signature never
+ * follows them.  Sets function_frame and function_rule. */
+void blame_function(struct triage_result *res);
 
 /* Signature fields of res (class, module, module_id, offset, signature, title) from
  * reason, blamed, frames and modules.  ERR_OK or ERR_LIMIT (arena). */

@@ -3,6 +3,7 @@
 
 #include "triage/blame.h"
 #include "triage/kdump.h"
+#include "triage/messenger.h"
 
 /* Which driver a stop is counted under.  The kernel is where most stops are noticed and where few are
  * caused: it and the frameworks are messengers, and the blame passes to the module that called them,
@@ -26,7 +27,7 @@ messenger(const struct triage_result *res, const struct triage_frame *f)
 
 	module_name_normalise(text_of(m->path), text_of(m->id), name, sizeof(name));
 	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
-		if (blame_matches(rules[i].module, name))
+		if (messenger_matches(rules[i].module, name))
 			return rules[i].name;
 	return NULL;
 }

@@ -40,6 +40,12 @@ triage_trust_name(enum triage_trust t)
 	return (unsigned)t < TRIAGE_N_TRUSTS ? trusts[t] : "unknown";
 }
 
+bool
+triage_of_kernel(const struct triage_result *res)
+{
+	return res->has_kernel;
+}
+
 static enum err
 read_dump(struct arena *a, const void *image, size_t size, struct dump *d, struct diag *diag)
 {
@@ -91,6 +97,8 @@ fill(struct triage_result *r, const struct dump *d)
 		.module = "",
 		.module_id = "",
 		.title = "",
+		.function_frame = -1,
+		.function_rule = "none",
 		.partial = d->partial,
 		.partial_what = d->partial_what,
 	};
@@ -129,6 +137,7 @@ triage_run(struct arena *a, const void *image, size_t size, const struct triage_
 			kdump_blame(d->kernel, &r);
 		else
 			blame_choose(&r);
+		blame_function(&r);
 		if (blame_sign(a, &r) != ERR_OK)
 			goto limit;
 	}

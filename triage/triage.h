@@ -160,9 +160,15 @@ struct triage_result {
 			     * a module to blame signature_stop_hash() of code, parameters and os_version */
 	const char *title;
 
+	int32_t function_frame;    /* frame the function rung names, -1: no name is known there */
+	const char *function_rule; /* why that one: "context", "no-module", "messenger: …", "none" */
+
 	bool partial;             /* part of the dump was missing or damaged */
 	const char *partial_what; /* first reason for it, "" */
 };
+
+/* Is it the stack of an operating system's kernel? */
+bool triage_of_kernel(const struct triage_result *res);
 
 struct triage_options {
 	size_t max_frames; /* 0: TRIAGE_MAX_FRAMES */

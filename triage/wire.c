@@ -12,8 +12,8 @@
  *	u32 magic, u8 format, os, arch, flags
  *	u32 code, subcode; u64 address
  *	i32 crashing_thread; u32 crashing_tid, thread_count, module_count, process_id
- *	i64 dump_time; i32 blamed
- *	text os_version, reason, blame_rule, partial_what
+ *	i64 dump_time; i32 blamed, function_frame
+ *	text os_version, reason, blame_rule, function_rule, partial_what
  *	with FLAG_KERNEL: u32 bugcheck; u64 params[4]; u32 processors; i32 processor;
  *		u64 uptime; text kind, how, build, process
  *	u16 modules { u64 base, size; text path, id, code_id, debug_id, version }
@@ -22,7 +22,7 @@
  *
  * text: u16 length, bytes.  The signature is not sent: it follows from the rest. */
 
-#define WIRE_MAGIC     0x31544c46 /* "FLT1" */
+#define WIRE_MAGIC     0x32544c46 /* "FLT2" */
 #define TEXT_MAX_BYTES 1024
 #define NONE           0xffff
 
@@ -114,9 +114,11 @@ put_fixed(struct writer *w, const struct triage_result *r)
 	put_uint(w, r->process_id, 4);
 	put_uint(w, (uint64_t)r->dump_time, 8);
 	put_uint(w, (uint32_t)r->blamed, 4);
+	put_uint(w, (uint32_t)r->function_frame, 4);
 	put_text(w, r->os_version);
 	put_text(w, r->reason);
 	put_text(w, r->blame_rule);
+	put_text(w, r->function_rule);
 	put_text(w, r->partial_what);
 	if (r->has_kernel)
 		put_kernel(w, &r->kernel);
@@ -218,7 +220,8 @@ triage_result_encode(const struct triage_result *r, void *buf, size_t cap)
 		return 0;
 	p = (struct plan){ .room = w.cap - w.len - 6 };
 	plan_result(&p, r, n_modules);
-	if (r->blamed >= 0 && (size_t)r->blamed >= p.n_frames)
+	if ((r->blamed >= 0 && (size_t)r->blamed >= p.n_frames) ||
+	    (r->function_frame >= 0 && (size_t)r->function_frame >= p.n_frames))
 		return 0;
 	put_uint(&w, p.n_modules, 2);
 	for (size_t i = 0; i < p.n_modules; i++)
@@ -310,9 +313,11 @@ get_fixed(struct arena *a, struct reader *r, struct triage_result *out)
 	out->process_id = reader_u32(r);
 	out->dump_time = (int64_t)reader_u64(r);
 	out->blamed = (int32_t)reader_u32(r);
+	out->function_frame = (int32_t)reader_u32(r);
 	out->os_version = get_text(a, r);
 	out->reason = get_text(a, r);
 	out->blame_rule = get_text(a, r);
+	out->function_rule = get_text(a, r);
 	out->partial_what = get_text(a, r);
 	if (out->has_kernel)
 		get_kernel(a, r, &out->kernel);
@@ -364,7 +369,8 @@ get_frames(struct arena *a, struct reader *r, struct triage_result *out)
 	}
 	out->frames = f;
 	out->n_frames = n;
-	if (out->blamed < -1 || (out->blamed >= 0 && (size_t)out->blamed >= n))
+	if (out->blamed < -1 || (out->blamed >= 0 && (size_t)out->blamed >= n) || out->function_frame < -1 ||
+	    (out->function_frame >= 0 && (size_t)out->function_frame >= n))
 		reader_fail(r, ERR_MALFORMED, "the blame is on a frame that was not sent");
 }
 

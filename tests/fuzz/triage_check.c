@@ -21,14 +21,15 @@ check_text(const char *s)
 void
 triage_check_result(const struct triage_result *r)
 {
-	const char *const texts[] = { r->os_version, r->reason, r->blame_rule,  r->module,
-				      r->module_id,  r->title,  r->partial_what };
+	const char *const texts[] = { r->os_version, r->reason,    r->blame_rule, r->function_rule,
+				      r->module,     r->module_id, r->title,      r->partial_what };
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
 		check_text(texts[i]);
 	MUST(r->n_frames <= TRIAGE_MAX_FRAMES && r->n_modules <= TRIAGE_MAX_MODULES);
 	MUST(r->crashing_thread >= -1 && (r->crashing_thread < 0 || (uint32_t)r->crashing_thread < r->thread_count));
 	MUST(r->blamed >= -1 && (r->blamed < 0 || (size_t)r->blamed < r->n_frames));
+	MUST(r->function_frame >= -1 && (r->function_frame < 0 || (size_t)r->function_frame < r->n_frames));
 	for (size_t i = 0; i < r->n_modules; i++) {
 		check_text(r->modules[i].path);
 		check_text(r->modules[i].id);

@@ -168,6 +168,8 @@ crash(const char *reason, const struct triage_frame *frames, size_t n)
 				       .n_frames = n,
 				       .has_signature = true,
 				       .blame_rule = "",
+				       .function_frame = -1,
+				       .function_rule = "",
 				       .module = "",
 				       .module_id = "",
 				       .title = "",
