@@ -11,7 +11,7 @@
 
 #include "base/settings.h"
 
-enum type { STRING, BOOL, COUNT, BYTES, TIME };
+enum type { STRING, BOOL, COUNT, REAL, BYTES, TIME };
 
 static const struct {
 	enum type type;
@@ -117,6 +117,22 @@ parse_number(const char *v, const struct unit *units, uint64_t *out)
 	return false;
 }
 
+/* A decimal number, whatever the locale says of it. */
+static bool
+parse_real(const char *v, double *out)
+{
+	char *end;
+	double x;
+
+	if (strspn(v, "+-.0123456789eE") != strlen(v) || *v == '\0')
+		return false;
+	x = strtod(v, &end);
+	if (*end != '\0' || !(x > -1e300 && x < 1e300))
+		return false;
+	*out = x;
+	return true;
+}
+
 static int
 set_string(const char **slot, const char *value)
 {
@@ -141,6 +157,8 @@ expected(enum type t)
 		return "a time such as 500ms, 15s, 30m or 7d";
 	case COUNT:
 		return "a whole number";
+	case REAL:
+		return "a number such as 0.5 or 1e-6";
 	case STRING:
 		break;
 	}
@@ -166,6 +184,9 @@ settings_set(struct settings *s, const char *name, const char *value, char *err,
 	case BOOL:
 		ok = parse_bool(value, slot);
 		break;
+	case REAL:
+		ok = parse_real(value, slot);
+		break;
 	case COUNT:
 	case BYTES:
 	case TIME:
@@ -175,6 +196,21 @@ settings_set(struct settings *s, const char *name, const char *value, char *err,
 	if (!ok)
 		snprintf(err, err_size, "%s: \"%s\" is not %s", name, value, expected(layout[i].type));
 	return ok ? 0 : -1;
+}
+
+void
+settings_real_text(double x, char *buf, size_t size)
+{
+	char *e;
+
+	for (int digits = 1; digits <= 17; digits++) {
+		snprintf(buf, size, "%.*g", digits, x);
+		if (strtod(buf, NULL) == x)
+			break;
+	}
+	e = strpbrk(buf, "e");
+	if (e != NULL && e[1] == '-' && e[2] == '0') /* 1e-06 */
+		memmove(e + 2, e + 3, strlen(e + 3) + 1);
 }
 
 void
@@ -195,6 +231,9 @@ settings_get(const struct settings *s, const char *name, char *buf, size_t size)
 		return;
 	case BOOL:
 		snprintf(buf, size, "%s", *(const bool *)slot ? "yes" : "no");
+		return;
+	case REAL:
+		settings_real_text(*(const double *)(const void *)slot, buf, size);
 		return;
 	case COUNT:
 	case BYTES:
@@ -361,6 +400,8 @@ settings_read_args(struct settings *s, int argc, char **argv, int *action_out, c
 	{                                                          \
 #field, offsetof(struct settings, field), from, to \
 	}
+#define SECONDS 1000ull
+#define DAYS    (86400 * SECONDS)
 
 static const struct {
 	const char *field;
@@ -383,33 +424,124 @@ static const struct {
 	RANGE(workers, 1, 1024),
 	RANGE(worker_timeout, 10, 86400000),
 	RANGE(worker_memory, 16u << 20, 1ull << 40),
+	RANGE(halt_hosts_kernel, 2, 1000),
+	RANGE(halt_sites_kernel, 1, 1000),
+	RANGE(halt_sites_dark, 1, 1000),
+	RANGE(halt_hosts_service, 2, 1000),
+	RANGE(halt_sites_service, 1, 1000),
+	RANGE(halt_hosts_user, 2, 1000),
+	RANGE(halt_sites_user, 1, 1000),
+	RANGE(halt_min_resolved, 1, 1000000),
+	RANGE(halt_small_fleet, 0, 1000000),
+	RANGE(halt_heartbeat, 1 * SECONDS, 1 * DAYS),
+	RANGE(halt_silence_beats, 1, 100),
+	RANGE(halt_silence_grace, 0, 1 * DAYS),
+	RANGE(halt_dark_window, 0, 30 * DAYS),
+	RANGE(halt_active, 1 * SECONDS, 30 * DAYS),
+	RANGE(halt_late, 60 * SECONDS, 7 * DAYS),
+	RANGE(halt_host_age, 0, 365 * DAYS),
+	RANGE(halt_loop_boots, 2, 100),
+	RANGE(halt_loop_window, 60 * SECONDS, 1 * DAYS),
+	RANGE(halt_brake_window, 60 * SECONDS, 1 * DAYS),
+	RANGE(halt_brake_sites, 1, 1000000),
+	RANGE(halt_watch_pause, 1 * SECONDS, 7 * DAYS),
 };
+
+static const struct {
+	const char *field;
+	size_t offset;
+	double from, to;
+} real_ranges[] = {
+	RANGE(halt_alpha, 1e-12, 0.1),
+	RANGE(halt_alpha_watch, 1e-12, 0.5),
+	RANGE(halt_beta, 1e-9, 0.5),
+	RANGE(halt_rho, 1, 1000),
+	RANGE(halt_rho_unrandomised, 1, 1000),
+	RANGE(halt_rho_dark, 1, 1000),
+	RANGE(halt_rho_dark_unrandomised, 1, 1000),
+	RANGE(halt_delta, 0, 0.1),
+	RANGE(halt_alpha_material, 1e-6, 1),
+	RANGE(halt_harm_budget, 1, 1e9),
+	RANGE(halt_kappa, 0.1, 1e6),
+	RANGE(halt_alpha_cohortless, 1e-12, 0.1),
+	RANGE(halt_alpha_cold, 1e-12, 0.5),
+	RANGE(halt_brake_percent, 1e-4, 100),
+};
+
+/* Is row i of s within its range?  If not, a sentence without the name. */
+static bool
+in_range(const struct settings *s, size_t row, char *err, size_t err_size)
+{
+	const char *name = settings_rows(&(size_t){ 0 })[row].name;
+	const void *slot = (const char *)s + layout[row].offset;
+	struct settings bound;
+	char text[2][64];
+
+	memset(&bound, 0, sizeof(bound));
+	for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
+		uint64_t v, *edge = (uint64_t *)(void *)((char *)&bound + layout[row].offset);
+
+		if (ranges[i].offset != layout[row].offset)
+			continue;
+		memcpy(&v, slot, sizeof(v));
+		if (v >= ranges[i].from && v <= ranges[i].to)
+			return true;
+		*edge = ranges[i].from;
+		settings_get(&bound, name, text[0], sizeof(text[0]));
+		*edge = ranges[i].to;
+		settings_get(&bound, name, text[1], sizeof(text[1]));
+		if (layout[row].type != TIME && ranges[i].to >= UINT32_MAX)
+			snprintf(err, err_size, "must be at least %s", text[0]);
+		else
+			snprintf(err, err_size, "must be from %s to %s", text[0], text[1]);
+		return false;
+	}
+	for (size_t i = 0; i < sizeof(real_ranges) / sizeof(real_ranges[0]); i++) {
+		double v;
+
+		if (real_ranges[i].offset != layout[row].offset)
+			continue;
+		memcpy(&v, slot, sizeof(v));
+		if (v >= real_ranges[i].from && v <= real_ranges[i].to)
+			return true;
+		snprintf(err, err_size, "must be from %g to %g", real_ranges[i].from, real_ranges[i].to);
+		return false;
+	}
+	return true;
+}
 
 int
 settings_check(const struct settings *s, char *err, size_t err_size)
 {
-	char text[2][64], name[NAME_MAX_LEN];
-	struct settings bound;
+	size_t n;
+	const struct setting_row *r = settings_rows(&n);
+	char why[160];
 
-	for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
-		const uint64_t v = *(const uint64_t *)(const void *)((const char *)s + ranges[i].offset);
+	for (size_t i = 0; i < n; i++)
+		if (!in_range(s, i, why, sizeof(why))) {
+			snprintf(err, err_size, "%s %s", r[i].name, why);
+			return -1;
+		}
+	return 0;
+}
 
-		if (v >= ranges[i].from && v <= ranges[i].to)
-			continue;
-		snprintf(name, sizeof(name), "%s", ranges[i].field);
-		for (char *p = name; *p != '\0'; p++)
-			if (*p == '_')
-				*p = '-';
-		memset(&bound, 0, sizeof(bound));
-		*(uint64_t *)(void *)((char *)&bound + ranges[i].offset) = ranges[i].from;
-		settings_get(&bound, name, text[0], sizeof(text[0]));
-		*(uint64_t *)(void *)((char *)&bound + ranges[i].offset) = ranges[i].to;
-		settings_get(&bound, name, text[1], sizeof(text[1]));
-		if (ranges[i].to >= UINT32_MAX)
-			snprintf(err, err_size, "%s must be at least %s", name, text[0]);
-		else
-			snprintf(err, err_size, "%s must be from %s to %s", name, text[0], text[1]);
+int
+settings_parse(const char *name, const char *value, union setting_value *out, char *err, size_t err_size)
+{
+	int i = find(name);
+	struct settings s;
+	char why[256];
+
+	memset(&s, 0, sizeof(s));
+	if (i == -1 || layout[i].type == STRING) {
+		snprintf(err, err_size, "is not known");
 		return -1;
 	}
-	return 0;
+	if (settings_set(&s, name, value, why, sizeof(why)) != 0) {
+		snprintf(err, err_size, "must be %s", expected(layout[i].type));
+		return -1;
+	}
+	memset(out, 0, sizeof(*out));
+	memcpy(out, (char *)&s + layout[i].offset, layout[i].type == BOOL ? sizeof(bool) : sizeof(uint64_t));
+	return in_range(&s, (size_t)i, err, err_size) ? 0 : -1;
 }

@@ -14,6 +14,7 @@
 #define SETTINGS_TYPE_STRING const char *
 #define SETTINGS_TYPE_BOOL   bool
 #define SETTINGS_TYPE_COUNT  uint64_t
+#define SETTINGS_TYPE_REAL   double
 #define SETTINGS_TYPE_BYTES  uint64_t
 #define SETTINGS_TYPE_TIME   uint64_t
 
@@ -42,7 +43,19 @@ void settings_fini(struct settings *s);
  * naming the setting and what was expected. */
 int settings_set(struct settings *s, const char *name, const char *value, char *err, size_t err_size);
 
-/* The value as canonical text ("20G", "15s", "yes"), into buf. */
+/* A value of that setting alone, checked like settings_set() and settings_check() do: what is
+ * wrong is a sentence without the name ("must be from 1 to 64").  -1 for a STRING too. */
+union setting_value {
+	bool flag;
+	uint64_t number; /* COUNT, BYTES, TIME (ms) */
+	double real;
+};
+int settings_parse(const char *name, const char *value, union setting_value *out, char *err, size_t err_size);
+
+/* The shortest text that reads as the same number: "0.001", "1e-6". */
+void settings_real_text(double x, char *buf, size_t size);
+
+/* The value as canonical text ("20G", "15s", "1e-6", "yes"), into buf. */
 void settings_get(const struct settings *s, const char *name, char *buf, size_t size);
 
 /* Read an ini file ([section] lines are allowed and only group).  err names file and line. */

@@ -14,8 +14,9 @@ ROW = re.compile(r"^(?:SETTING|COUNTER|GAUGE|DISCARD)\(", re.M)
 
 SECTIONS = {
     "daemon": "Daemon", "gates": "Gates", "log": "Log", "ledger": "Ledger", "store": "Store", "triage": "Triage",
+    "halt": "Halt engine",
 }
-TYPES = {"STRING": "text", "BOOL": "yes | no", "COUNT": "number", "BYTES": "size", "TIME": "time"}
+TYPES = {"STRING": "text", "BOOL": "yes | no", "COUNT": "number", "REAL": "number", "BYTES": "size", "TIME": "time"}
 
 
 def rows(top, name, pattern):

@@ -64,8 +64,14 @@ static void
 test_wrong_values_are_named(void **state)
 {
 	static const char *const bad[][2] = {
-		{ "max-dump", "10 MB" }, { "max-dump", "99999999999999999999" }, { "idle-timeout", "5" },
-		{ "workers", "-1" },     { "allow-unauthenticated", "maybe" },   { "no-such-thing", "1" },
+		{ "max-dump", "10 MB" },
+		{ "max-dump", "99999999999999999999" },
+		{ "idle-timeout", "5" },
+		{ "workers", "-1" },
+		{ "halt-alpha", "1e-6x" },
+		{ "halt-rho", "nan" },
+		{ "allow-unauthenticated", "maybe" },
+		{ "no-such-thing", "1" },
 	};
 	struct settings s;
 	char err[256];
@@ -119,11 +125,10 @@ test_a_bad_file_names_the_line(void **state)
 static void
 test_unusable_numbers_are_refused(void **state)
 {
-	static const char *const bad[][2] = { { "workers", "0" },
-					      { "gate-threads", "0" },
-					      { "segment-bytes", "1" },
-					      { "max-frame", "100G" },
-					      { "tick", "0s" } };
+	static const char *const bad[][2] = {
+		{ "workers", "0" }, { "gate-threads", "0" }, { "segment-bytes", "1" },    { "max-frame", "100G" },
+		{ "tick", "0s" },   { "halt-alpha", "2" },   { "halt-hosts-kernel", "1" }
+	};
 	struct settings s;
 	char err[256];
 
