@@ -188,7 +188,9 @@ note(struct trial_row *row, const struct ledger *l, const struct ballot *b, bool
 	if (row->n_votes == VERDICT_VOTES)
 		return;
 	row->votes = mem_grow(row->votes, row->n_votes, row->n_votes + 1, sizeof(*row->votes));
-	row->votes[row->n_votes++] = (struct vote){ b->host_no, exposed, b->site, b->pos, l->now_us };
+	row->votes[row->n_votes++] = (struct vote){
+		.host_no = b->host_no, .exposed = exposed, .site = b->site, .pos = b->pos, .at_us = l->now_us
+	};
 }
 
 static void

@@ -19,6 +19,12 @@ static const char *const STATES[STATE_N] = {
 	[STATE_HALTED_BY_PERSON] = "halted_by_person",
 	[STATE_CLOSED] = "closed",
 	[STATE_DELETED] = "deleted",
+	[STATE_WATCH] = "watch",
+	[STATE_CO_SUSPECT] = "co_suspect",
+	[STATE_BLIND] = "blind",
+	[STATE_UNCERTIFIED] = "uncertified",
+	[STATE_HALTED_HEURISTIC] = "halted_heuristic",
+	[STATE_RECOVERED] = "recovered",
 };
 
 const char *
@@ -73,9 +79,12 @@ verdict_of(const struct deployment *d, enum verdict_state s, bool shadow)
 {
 	switch (s) {
 	case STATE_CLEAN:
+	case STATE_UNCERTIFIED:
 	case STATE_WOULD_HALT:
 		return VERDICT_PROCEED;
 	case STATE_HALTED:
+	case STATE_HALTED_HEURISTIC:
+	case STATE_RECOVERED:
 	case STATE_HALTED_BY_PERSON:
 		return VERDICT_HALT;
 	case STATE_CLOSED:
@@ -84,6 +93,9 @@ verdict_of(const struct deployment *d, enum verdict_state s, bool shadow)
 	case STATE_TOO_FEW_RESOLVED:
 	case STATE_TOO_FEW_CONTROLS:
 		return shadow ? VERDICT_PROCEED : VERDICT_HOLD;
+	case STATE_WATCH:
+	case STATE_CO_SUSPECT:
+	case STATE_BLIND:
 	case STATE_PAUSED:
 	case STATE_DELETED:
 	case STATE_N:
@@ -243,8 +255,10 @@ say_reason(const struct deployment *d, struct verdict_view *v)
 		snprintf(out, size, "The deployment is closed; its last verdict was %s.", verdict_name(v->verdict));
 		break;
 	case STATE_DELETED:
-	case STATE_N:
 		snprintf(out, size, "The deployment was deleted.");
+		break;
+	default:
+		break;
 	}
 }
 
