@@ -203,6 +203,10 @@ settings_real_text(double x, char *buf, size_t size)
 {
 	char *e;
 
+	if (x > -1e15 && x < 1e15 && x == (double)(int64_t)x) {
+		snprintf(buf, size, "%" PRId64, (int64_t)x);
+		return;
+	}
 	for (int digits = 1; digits <= 17; digits++) {
 		snprintf(buf, size, "%.*g", digits, x);
 		if (strtod(buf, NULL) == x)

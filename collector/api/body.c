@@ -12,8 +12,10 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
+#include "base/settings.h"
 #include "collector/api/body.h"
 #include "collector/api/params.h"
+#include "collector/ledger/halt_params.h"
 #include "proto/report.h"
 
 /* One decode: where things go and the first thing that was wrong. */
@@ -351,6 +353,72 @@ salt_member(struct decode *d, json_t *root, uint64_t *out, bool *has_out)
 	return 0;
 }
 
+/* A text that needs no check. */
+static int
+copy_text(struct decode *d, const char *s, char **out)
+{
+	if ((*out = arena_calloc(d->arena, strlen(s) + 1, 1)) == NULL)
+		return out_of_memory(d);
+	strcpy(*out, s);
+	return 0;
+}
+
+/* {"alpha": 1e-6, "host_age": "1h", "auto_resume": false}, in canonical order and text: the
+ * same values are the same plan. */
+static int
+halt_value(struct decode *d, size_t row, json_t *v, Faultline__Log__Setting **out)
+{
+	const struct halt_param *p = halt_params_row(row);
+	char text[64] = "", why[96];
+	struct halt_params scratch;
+
+	if (p->is_flag ? !json_is_boolean(v) : !json_is_number(v) && !json_is_string(v))
+		return refuse(d, DISCARD_invalid_json_value, p->name, "must be %s",
+			      p->is_flag   ? "true or false"
+			      : p->is_time ? "seconds or a time like \"1h\""
+					   : "a number");
+	if (json_is_boolean(v))
+		snprintf(text, sizeof(text), "%s", json_is_true(v) ? "yes" : "no");
+	else if (json_is_number(v))
+		settings_real_text(json_number_value(v), text, sizeof(text));
+	else
+		snprintf(text, sizeof(text), "%s", json_string_value(v));
+	halt_params_default(&scratch, true);
+	if (halt_params_set(&scratch, p->name, text, why, sizeof(why)) != 0)
+		return refuse(d, DISCARD_invalid_field, p->name, "%s", why);
+	halt_params_get(&scratch, row, text, sizeof(text));
+	if ((*out = ARENA_NEW(d->arena, Faultline__Log__Setting)) == NULL)
+		return out_of_memory(d);
+	faultline__log__setting__init(*out);
+	return copy_text(d, p->name, &(*out)->name) != 0 || copy_text(d, text, &(*out)->value) != 0 ? -1 : 0;
+}
+
+static int
+halt_member(struct decode *d, json_t *root, Faultline__Log__Deployment *out)
+{
+	json_t *object = json_object_get(root, "halt"), *v;
+	const char *known[HALT_PARAMS_MAX + 1] = { NULL };
+	const struct halt_param *p;
+
+	if (object == NULL)
+		return 0;
+	if (!json_is_object(object))
+		return refuse(d, DISCARD_invalid_json_value, "halt", "must be an object");
+	for (size_t i = 0; i < HALT_PARAMS_MAX && (p = halt_params_row(i)) != NULL; i++)
+		known[i] = p->name;
+	snprintf(d->path, sizeof(d->path), "halt.");
+	if (only(d, object, known) != 0)
+		return -1;
+	if ((out->halt = ARENA_ARRAY(d->arena, Faultline__Log__Setting *, HALT_PARAMS_MAX)) == NULL)
+		return out_of_memory(d);
+	for (size_t i = 0; known[i] != NULL; i++)
+		if ((v = json_object_get(object, known[i])) != NULL &&
+		    halt_value(d, i, v, &out->halt[out->n_halt++]) != 0)
+			return -1;
+	d->path[0] = '\0';
+	return 0;
+}
+
 static int
 id_member(struct decode *d, json_t *root, const char *id)
 {
@@ -370,7 +438,7 @@ deployment_object(struct decode *d, json_t *root, const char *id, Faultline__Log
 {
 	static const char *const known[] = { "id",         "artefact", "version", "modules", "eligible",
 					     "assignment", "salt",     "rings",   "bake",    "close_after",
-					     "mode",       "actor",    NULL };
+					     "mode",       "actor",    "halt",    NULL };
 	static const char *const assignments[] = { "hash", "listed", "site", NULL };
 	static const char *const modes[] = { "armed", "shadow", NULL };
 	const uint64_t day = 86400000;
@@ -386,19 +454,10 @@ deployment_object(struct decode *d, json_t *root, const char *id, Faultline__Log
 			       duration_member(d, root, "bake", 30 * day, &out->bake_ms) != 0 ||
 			       duration_member(d, root, "close_after", 365 * day, &out->close_ms) != 0 ||
 			       choice_member(d, root, "mode", modes, &out->mode) != 0 ||
+			       halt_member(d, root, out) != 0 ||
 			       text_member(d, root, "actor", 0, TEXT_NAME_MAX, &out->actor) != 0
 		       ? -1
 		       : 0;
-}
-
-/* The message types differ, but each has a char *id field that wants a copy. */
-static int
-copy_id(struct decode *d, const char *id, char **out)
-{
-	if ((*out = arena_calloc(d->arena, strlen(id) + 1, 1)) == NULL)
-		return out_of_memory(d);
-	strcpy(*out, id);
-	return 0;
 }
 
 int
@@ -412,7 +471,7 @@ body_deployment(const void *data, size_t len, const char *id, const struct body_
 	if (root == NULL)
 		return -1;
 	faultline__log__deployment__init(out);
-	result = copy_id(&d, id, &out->id) != 0 ? -1 : deployment_object(&d, root, id, out, has_salt_out);
+	result = copy_text(&d, id, &out->id) != 0 ? -1 : deployment_object(&d, root, id, out, has_salt_out);
 	json_decref(root);
 	return result;
 }
@@ -470,7 +529,7 @@ body_receipt(const void *data, size_t len, const char *id, int64_t now_us, const
 	if (root == NULL)
 		return -1;
 	faultline__log__receipt__init(out);
-	result = copy_id(&d, id, &out->deployment) != 0 ? -1 : receipt_object(&d, root, now_us, out);
+	result = copy_text(&d, id, &out->deployment) != 0 ? -1 : receipt_object(&d, root, now_us, out);
 	json_decref(root);
 	return result;
 }
@@ -488,7 +547,7 @@ body_decision(const void *data, size_t len, const char *id, Faultline__Log__Acti
 		return -1;
 	faultline__log__decision__init(out);
 	out->action = action;
-	result = copy_id(&d, id, &out->deployment) != 0 || only(&d, root, known) != 0 ||
+	result = copy_text(&d, id, &out->deployment) != 0 || only(&d, root, known) != 0 ||
 				 text_member(&d, root, "reason", 1, BODY_REASON_MAX, &out->reason) != 0 ||
 				 text_member(&d, root, "actor", 0, TEXT_NAME_MAX, &out->actor) != 0
 			 ? -1

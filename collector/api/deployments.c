@@ -2,6 +2,7 @@
 /* /v1/deployments: list, show, create or change. */
 #include "config.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -72,6 +73,23 @@ texts(struct jsonout *j, const char *key, char *const *at, size_t n)
 	jsonout_close(j, ']');
 }
 
+static void
+halt_values(struct jsonout *j, const Faultline__Log__Deployment *d)
+{
+	jsonout_open(j, "halt", '{');
+	for (size_t i = 0; i < d->n_halt; i++) {
+		const char *name = d->halt[i]->name, *value = d->halt[i]->value;
+		char *end;
+		double number = strtod(value, &end);
+
+		if (*value != '\0' && *end == '\0')
+			jsonout_real(j, name, number);
+		else
+			jsonout_bool(j, name, strcmp(value, "yes") == 0);
+	}
+	jsonout_close(j, '}');
+}
+
 /* As PUT takes it. */
 static void
 plan(struct jsonout *j, const Faultline__Log__Deployment *d)
@@ -112,6 +130,8 @@ plan(struct jsonout *j, const Faultline__Log__Deployment *d)
 	if (d->close_ms != 0)
 		jsonout_double(j, "close_after", (double)d->close_ms / 1000, 3);
 	jsonout_string(j, "mode", d->mode);
+	if (d->n_halt > 0)
+		halt_values(j, d);
 	jsonout_string(j, "actor", d->actor);
 	jsonout_close(j, '}');
 }

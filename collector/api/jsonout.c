@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/settings.h"
 #include "collector/api/jsonout.h"
 
 void
@@ -208,6 +209,19 @@ jsonout_double(struct jsonout *j, const char *key, double value, int decimals)
 		return;
 	}
 	snprintf(buf, sizeof(buf), "%.*f", decimals, value);
+	literal(j, key, buf);
+}
+
+void
+jsonout_real(struct jsonout *j, const char *key, double value)
+{
+	char buf[40];
+
+	if (!isfinite(value)) {
+		jsonout_null(j, key);
+		return;
+	}
+	settings_real_text(value, buf, sizeof(buf));
 	literal(j, key, buf);
 }
 

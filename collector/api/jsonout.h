@@ -32,6 +32,8 @@ void jsonout_string(struct jsonout *j, const char *key, const char *value); /* N
 void jsonout_u64(struct jsonout *j, const char *key, uint64_t value);
 void jsonout_i64(struct jsonout *j, const char *key, int64_t value);
 void jsonout_double(struct jsonout *j, const char *key, double value, int decimals); /* not finite: null */
+/* As few digits as read back the same: 0.001, 1e-6. */
+void jsonout_real(struct jsonout *j, const char *key, double value);
 void jsonout_bool(struct jsonout *j, const char *key, bool value);
 void jsonout_null(struct jsonout *j, const char *key);
 void jsonout_hex(struct jsonout *j, const char *key, uint64_t value);      /* "0xe14ed" */

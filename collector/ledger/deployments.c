@@ -273,12 +273,22 @@ same_selector(const Faultline__Log__Selector *a, const Faultline__Log__Selector 
 	       same_names(a->hw_classes, a->n_hw_classes, b->hw_classes, b->n_hw_classes);
 }
 
-/* What a receipt freezes: manifest, eligibility and salt. */
+static bool
+same_settings(Faultline__Log__Setting *const *a, size_t n_a, Faultline__Log__Setting *const *b, size_t n_b)
+{
+	for (size_t i = 0; i < n_a && n_a == n_b; i++)
+		if (strcmp(a[i]->name, b[i]->name) != 0 || strcmp(a[i]->value, b[i]->value) != 0)
+			return false;
+	return n_a == n_b;
+}
+
+/* What a receipt freezes: manifest, eligibility, salt and the rules of the test. */
 static bool
 keeps_frozen(const struct deployment *d, const Faultline__Log__Deployment *m)
 {
 	return same_names(d->msg->modules, d->msg->n_modules, m->modules, m->n_modules) && d->msg->salt == m->salt &&
-	       same_selector(d->msg->eligible, m->eligible);
+	       same_selector(d->msg->eligible, m->eligible) && strcmp(d->msg->assignment, m->assignment) == 0 &&
+	       same_settings(d->msg->halt, d->msg->n_halt, m->halt, m->n_halt);
 }
 
 /* NULL, or why the log's change does not take effect. */

@@ -11,12 +11,14 @@
 enum kind { REAL, COUNT, TIME, FLAG };
 
 /* name in the API, kind, member here, setting; where serving is not random, another setting */
-#define ROW2(name, kind, member, field, unrandomised, help)                                                      \
-	{                                                                                                        \
-		{ name, help, kind == TIME, kind == FLAG }, kind, offsetof(struct halt_params, member), #field,  \
-			#unrandomised, offsetof(struct settings, field), offsetof(struct settings, unrandomised) \
+#define ROW3(name, kind, member, field, unrandomised, fleet, help)                                                     \
+	{                                                                                                              \
+		{ name, help, kind == TIME, kind == FLAG, fleet }, kind, offsetof(struct halt_params, member), #field, \
+			#unrandomised, offsetof(struct settings, field), offsetof(struct settings, unrandomised)       \
 	}
-#define ROW(name, kind, member, field, help) ROW2(name, kind, member, field, field, help)
+#define ROW2(name, kind, member, field, unrandomised, help) ROW3(name, kind, member, field, unrandomised, false, help)
+#define FLEET(name, kind, member, field, help)              ROW3(name, kind, member, field, field, true, help)
+#define ROW(name, kind, member, field, help)                ROW2(name, kind, member, field, field, help)
 
 static const struct {
 	struct halt_param shown;
@@ -28,8 +30,8 @@ static const struct {
 	ROW("alpha", REAL, alpha, halt_alpha, "error level of a halt"),
 	ROW("alpha_watch", REAL, alpha_watch, halt_alpha_watch, "error level of a pause"),
 	ROW("beta", REAL, beta, halt_beta, "error level of proceed"),
-	ROW("alpha_cohortless", REAL, alpha_cohortless, halt_alpha_cohortless, "error level without a deployment"),
-	ROW("alpha_cold", REAL, alpha_cold, halt_alpha_cold, "the same before births are learned"),
+	FLEET("alpha_cohortless", REAL, alpha_cohortless, halt_alpha_cohortless, "error level without a deployment"),
+	FLEET("alpha_cold", REAL, alpha_cold, halt_alpha_cold, "the same before births are learned"),
 	ROW2("rho", REAL, rho, halt_rho, halt_rho_unrandomised, "tolerated hazard ratio"),
 	ROW2("rho_dark", REAL, rho_dark, halt_rho_dark, halt_rho_dark_unrandomised, "tolerated ratio of silence"),
 	ROW("delta", REAL, delta, halt_delta, "hazard not worth a halt"),
@@ -53,16 +55,17 @@ static const struct {
 	ROW("host_age", TIME, host_age_s, halt_host_age, "younger hosts do not vote"),
 	ROW("loop_boots", COUNT, loop_boots, halt_loop_boots, "boots that are a loop"),
 	ROW("loop_window", TIME, loop_window_s, halt_loop_window, "within this"),
-	ROW("kappa", REAL, kappa, halt_kappa, "frailty of the self-controlled test"),
-	ROW("brake_percent", REAL, brake_percent, halt_brake_percent, "emergency brake, of the active fleet"),
-	ROW("brake_window", TIME, brake_window_s, halt_brake_window, "emergency brake, within this"),
-	ROW("brake_sites", COUNT, brake_sites, halt_brake_sites, "emergency brake, sites"),
+	FLEET("kappa", REAL, kappa, halt_kappa, "frailty of the self-controlled test"),
+	FLEET("brake_percent", REAL, brake_percent, halt_brake_percent, "emergency brake, of the active fleet"),
+	FLEET("brake_window", TIME, brake_window_s, halt_brake_window, "emergency brake, within this"),
+	FLEET("brake_sites", COUNT, brake_sites, halt_brake_sites, "emergency brake, sites"),
 	ROW("watch_pause", TIME, watch_pause_s, halt_watch_pause, "pause of a watch"),
 	ROW("auto_resume", FLAG, auto_resume, halt_auto_resume, "a watch ends by itself"),
-	ROW("shadow", FLAG, shadow, halt_shadow, "say what would have been done, do not do it"),
+	FLEET("shadow", FLAG, shadow, halt_shadow, "say what would have been done, do not do it"),
 };
 #define N_TABLE  (sizeof(TABLE) / sizeof(TABLE[0]))
 #define NAME_LEN 48
+_Static_assert(N_TABLE <= HALT_PARAMS_MAX, "readers have room for so many");
 
 bool
 halt_randomised(const char *assignment)
@@ -132,8 +135,9 @@ halt_params_set(struct halt_params *p, const char *name, const char *value, char
 
 	while (row < N_TABLE && strcmp(TABLE[row].shown.name, name) != 0)
 		row++;
-	if (row == N_TABLE) {
-		snprintf(err, err_size, "is not known");
+	if (row == N_TABLE || TABLE[row].shown.fleet) {
+		snprintf(err, err_size,
+			 row == N_TABLE ? "is not known" : "is for the whole fleet: a setting of faultlined");
 		return -1;
 	}
 	snprintf(setting, sizeof(setting), "%s", TABLE[row].setting);
@@ -149,6 +153,16 @@ halt_params_set(struct halt_params *p, const char *name, const char *value, char
 	}
 	store(p, row, &v);
 	return 0;
+}
+
+void
+halt_params_of(struct halt_params *p, const struct halt_globals *global, const Faultline__Log__Deployment *m)
+{
+	char err[160];
+
+	*p = halt_randomised(m->assignment) ? global->randomised : global->unrandomised;
+	for (size_t i = 0; i < m->n_halt; i++)
+		halt_params_set(p, m->halt[i]->name, m->halt[i]->value, err, sizeof(err));
 }
 
 const struct halt_param *

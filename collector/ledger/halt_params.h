@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "proto/log.pb-c.h"
+
 struct settings;
 
 /* Parameters of the halt engine: the settings halt-* of the log's Settings record, and a
@@ -50,15 +52,27 @@ void halt_params_default(struct halt_params *p, bool randomised);
 /* From settings (the log's or the daemon's). */
 void halt_params_global(struct halt_params *p, const struct settings *s, bool randomised);
 
+/* Global values are kept for both kinds of assignment. */
+struct halt_globals {
+	struct halt_params randomised, unrandomised;
+};
+
 /* One value of a deployment over it: name as in the API ("alpha", "host_age"), value as text:
  * times in seconds or with a unit ("3600", "1h").  0, or -1 with a sentence in err that
  * says what was expected, without the name. */
 int halt_params_set(struct halt_params *p, const char *name, const char *value, char *err, size_t err_size);
 
+/* Global values, then those of the plan over them.  Values that this build does not know or
+ * refuses leave the global one: the API does not log such. */
+void halt_params_of(struct halt_params *p, const struct halt_globals *global, const Faultline__Log__Deployment *m);
+
+#define HALT_PARAMS_MAX 48u
+
 /* One row a parameter, for those who print them. */
 struct halt_param {
 	const char *name, *help;
 	bool is_time, is_flag;
+	bool fleet; /* for the whole fleet: a deployment cannot have its own */
 };
 const struct halt_param *halt_params_row(size_t i); /* NULL after the last */
 /* Value of row i as canonical text: "1e-6", "3", "3600", "yes". */

@@ -53,6 +53,7 @@ full_deployment(void **state)
 		"\"eligible\":{\"products\":[\"falcon\"],\"sites\":[\"berlin\"],\"hosts\":[\"a\",\"bb\"]},"
 		"\"assignment\":\"site\",\"salt\":\"0xffffffffffffffff\",\"bake\":\"30m\",\"close_after\":3600,\"mode\":\"shadow\","
 		"\"rings\":[{\"name\":\"canary\",\"hosts\":100},{\"name\":\"early\",\"percent\":2.5},{\"name\":\"rest\"}],"
+		"\"halt\":{\"host_age\":\"2h\",\"alpha\":1e-7,\"auto_resume\":false,\"heartbeat\":60},"
 		"\"actor\":\"ci\"}";
 	Faultline__Log__Deployment d;
 	struct body_error err;
@@ -76,6 +77,15 @@ full_deployment(void **state)
 	assert_true(d.rings[1]->percent == 2.5);
 	assert_true(d.rings[2]->size == 0 && d.rings[2]->percent == 0);
 	assert_string_equal(d.actor, "ci");
+	assert_int_equal(d.n_halt, 4); /* in the order of the table, whatever that of the body */
+	assert_string_equal(d.halt[0]->name, "alpha");
+	assert_string_equal(d.halt[0]->value, "1e-7");
+	assert_string_equal(d.halt[1]->name, "heartbeat");
+	assert_string_equal(d.halt[1]->value, "60");
+	assert_string_equal(d.halt[2]->name, "host_age");
+	assert_string_equal(d.halt[2]->value, "7200");
+	assert_string_equal(d.halt[3]->name, "auto_resume");
+	assert_string_equal(d.halt[3]->value, "no");
 }
 
 static void
@@ -142,6 +152,15 @@ errors_name_the_field(void **state)
 		{ "{\"bake\":\"31d\"}", "bake", DISCARD_invalid_field },
 		{ "{\"bake\":true}", "bake", DISCARD_invalid_json_value },
 		{ "{\"mode\":\"off\"}", "mode", DISCARD_invalid_field },
+		{ "{\"halt\":1}", "halt", DISCARD_invalid_json_value },
+		{ "{\"halt\":{\"alfa\":1}}", "halt.alfa", DISCARD_invalid_field },
+		{ "{\"halt\":{\"alpha\":0.5}}", "halt.alpha", DISCARD_invalid_field },
+		{ "{\"halt\":{\"alpha\":\"nan\"}}", "halt.alpha", DISCARD_invalid_field },
+		{ "{\"halt\":{\"alpha\":true}}", "halt.alpha", DISCARD_invalid_json_value },
+		{ "{\"halt\":{\"auto_resume\":1}}", "halt.auto_resume", DISCARD_invalid_json_value },
+		{ "{\"halt\":{\"hosts_user\":2.5}}", "halt.hosts_user", DISCARD_invalid_field },
+		{ "{\"halt\":{\"host_age\":\"soon\"}}", "halt.host_age", DISCARD_invalid_field },
+		{ "{\"halt\":{\"brake_sites\":3}}", "halt.brake_sites", DISCARD_invalid_field },
 		{ "{\"<b>\x1b\":1}", "", DISCARD_invalid_json },
 		{ "{\"\\u001b[31m\":1}", "?[31m", DISCARD_invalid_field },
 	};
