@@ -8,6 +8,7 @@
 #include "cli/deploy.h"
 #include "cli/gate.h"
 #include "cli/replay.h"
+#include "cli/scrub.h"
 #include "cli/send.h"
 #include "cli/sim.h"
 #include "cli/top.h"
@@ -22,6 +23,7 @@ static const struct command {
 	{ "deploy", cmd_deploy, "tell the server what is rolled out, and halt or resume it" },
 	{ "gate", cmd_gate, "ask whether a deployment may go on; exit 0 proceed, 10 hold, 11 halt" },
 	{ "replay", cmd_replay, "fold a log again: why did it, or did it not, halt?" },
+	{ "scrub", cmd_scrub, "take environment, secrets and heap out of a dump before it is kept" },
 	{ "send", cmd_send, "upload dumps and cores, and say what they are" },
 	{ "sim", cmd_sim, "play a fleet over real sockets: a rollout, or plain load" },
 	{ "top", cmd_top, "watch the fleet: verdicts, signatures, arrivals" },

@@ -1,126 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <jansson.h>
 
+#include "cli/dumpfile.h"
 #include "cli/triage.h"
 #include "triage/bugcheck.h"
 #include "triage/triage.h"
-
-#define EXPANDED_MAX ((size_t)1 << 30)
-#define INPUT_MAX    ((uint64_t)32 << 30)
-
-/* ---- input ---- */
-
-struct image {
-	void *p;
-	size_t size;
-	bool mapped;
-};
-
-static void
-image_drop(struct image *im)
-{
-	if (im->mapped)
-		munmap(im->p, im->size);
-	else
-		free(im->p);
-	*im = (struct image){ 0 };
-}
-
-/* The whole of a pipe or other file that cannot be mapped. */
-static const char *
-slurp(int fd, struct image *out)
-{
-	size_t cap = 0, len = 0;
-	uint8_t *buf = NULL, *p;
-
-	for (;;) {
-		ssize_t n;
-
-		if (len == cap) {
-			cap = cap ? cap * 2 : 1 << 20;
-			if (cap > EXPANDED_MAX || (p = realloc(buf, cap)) == NULL) {
-				free(buf);
-				return "too large to read from a pipe";
-			}
-			buf = p;
-		}
-		n = read(fd, buf + len, cap - len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) {
-			free(buf);
-			return strerror(errno);
-		}
-		if (n == 0)
-			break;
-		len += (size_t)n;
-	}
-	*out = (struct image){ buf, len, false };
-	return NULL;
-}
-
-/* Returns NULL or what is wrong. */
-static const char *
-image_open(const char *path, struct image *out)
-{
-	int fd = strcmp(path, "-") == 0 ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
-	const char *why = NULL;
-	struct stat st;
-
-	*out = (struct image){ 0 };
-	if (fd < 0)
-		return strerror(errno);
-	if (fstat(fd, &st) != 0) {
-		why = strerror(errno);
-	} else if (S_ISDIR(st.st_mode)) {
-		why = "is a directory";
-	} else if (!S_ISREG(st.st_mode) || st.st_size == 0) {
-		why = slurp(fd, out);
-	} else if ((uint64_t)st.st_size > INPUT_MAX) {
-		why = "larger than 32 GiB";
-	} else {
-		void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-
-		if (p == MAP_FAILED)
-			why = strerror(errno);
-		else
-			*out = (struct image){ p, (size_t)st.st_size, true };
-	}
-	close(fd);
-	return why;
-}
-
-/* Replace a gzip or zstd image by what is in it. */
-static const char *
-image_expand(struct image *im, bool *truncated, struct diag *diag)
-{
-	struct image plain = { 0 };
-	enum err e;
-
-	*truncated = false;
-	if (triage_container_of(im->p, im->size) == TRIAGE_CONTAINER_NONE)
-		return NULL;
-	e = triage_expand(im->p, im->size, EXPANDED_MAX, &plain.p, &plain.size, diag);
-	if (e != ERR_OK && e != ERR_TRUNCATED)
-		return diag->what;
-	*truncated = e == ERR_TRUNCATED;
-	image_drop(im);
-	*im = plain;
-	return NULL;
-}
 
 /* ---- output ---- */
 
@@ -349,12 +241,12 @@ triage_file(const struct triage_command *cmd, const char *path)
 	json_t *o = cmd->json ? json_object() : NULL;
 	struct triage_result r;
 	struct diag diag = { ERR_OK, "", 0 };
-	struct image im = { 0 };
+	struct dumpfile im = { 0 };
 	bool truncated = false;
-	const char *why = a == NULL ? "out of memory" : image_open(path, &im);
+	const char *why = a == NULL ? "out of memory" : dumpfile_open(path, &im);
 
 	if (why == NULL)
-		why = image_expand(&im, &truncated, &diag);
+		why = dumpfile_expand(&im, &truncated, &diag);
 	if (why == NULL && triage_run(a, im.p, im.size, NULL, &r, &diag) != ERR_OK)
 		why = diag.what;
 	if (why == NULL && truncated && !r.partial) {
@@ -375,7 +267,7 @@ triage_file(const struct triage_command *cmd, const char *path)
 	} else {
 		fprintf(stderr, "faultline: %s: %s\n", path, why);
 	}
-	image_drop(&im);
+	dumpfile_close(&im);
 	arena_free(a);
 	return why == NULL;
 }

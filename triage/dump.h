@@ -18,6 +18,7 @@ struct dump_thread {
 	uint32_t tid;
 	struct mem_region stack;           /* size 0: not given with the thread */
 	uint64_t stack_addr;               /* where it would be, 0 unknown */
+	uint64_t sp;                       /* of a core's thread; 0 unknown */
 	uint64_t context_at, context_size; /* in the image */
 };
 
@@ -45,7 +46,10 @@ struct dump {
 	struct triage_module *modules;
 	size_t n_modules;
 	struct mem mem;
-	struct mem exec; /* executable mappings without bytes; none: not known */
+	struct mem_region auxv;      /* a core's auxiliary vector, size 0: none; addr means nothing */
+	struct mem_region arguments; /* a core's copy of the command line, likewise */
+	struct mem needed;           /* memory of no module that names of modules came from, without bytes */
+	struct mem exec;             /* executable mappings without bytes; none: not known */
 
 	struct triage_annotation annotations[TRIAGE_MAX_ANNOTATIONS];
 	size_t n_annotations;

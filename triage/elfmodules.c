@@ -362,6 +362,15 @@ find_link_map(const struct elfcore *c, uint64_t *out)
 	return debug != 0 && debug < UINT64_MAX - w && peek(c, debug + w, out);
 }
 
+#define LINK_MAP_MAX 4096
+
+static void
+needed(struct dump *d, uint64_t addr, uint64_t size)
+{
+	if (d->needed.regions != NULL && d->needed.n < 2 * LINK_MAP_MAX)
+		d->needed.regions[d->needed.n++] = (struct mem_region){ addr, size, NULL };
+}
+
 /* Paths from the dynamic linker's list, matched by where their dynamic section lies. */
 static void
 name_from_link_map(struct collector *l)
@@ -371,8 +380,10 @@ name_from_link_map(struct collector *l)
 
 	if (!find_link_map(c, &map))
 		return;
+	c->d->needed.regions = ARENA_ARRAY(c->arena, struct mem_region, 2 * LINK_MAP_MAX);
 	/* the list may be damaged into a ring: it has no more entries than modules matter */
-	for (int i = 0; i < 4096 && map != 0 && map < UINT64_MAX - 4 * w; i++) {
+	for (int i = 0; i < LINK_MAP_MAX && map != 0 && map < UINT64_MAX - 4 * w; i++) {
+		needed(c->d, map, 4 * w);
 		if (!peek(c, map + w, &name) || !peek(c, map + 2 * w, &dynamic) || !peek(c, map + 3 * w, &map))
 			return;
 		for (size_t k = 0; k < l->n; k++) {
@@ -384,8 +395,10 @@ name_from_link_map(struct collector *l)
 				continue;
 			text = memory(c, name, PATH_BYTES);
 			path = reader_failed(&text) ? NULL : utf_from_bytes(c->arena, text.base, text.size, PATH_BYTES);
-			if (path != NULL && *path != '\0')
+			if (path != NULL && *path != '\0') {
 				m->path = path;
+				needed(c->d, name, strlen(path) + 1);
+			}
 			break;
 		}
 	}

@@ -110,6 +110,7 @@ read_prstatus(struct notes *s, struct reader *r)
 			regs = (struct dump_regs){ 0 };
 		}
 	}
+	t->sp = regs.sp;
 	/* the kernel writes the thread that crashed first; other writers may not */
 	if (d->n_threads == 0 || (s->cursig == 0 && cursig != 0 && !s->has_siginfo)) {
 		s->cursig = cursig;
@@ -153,6 +154,7 @@ read_prpsinfo(struct notes *s, struct reader *r)
 	text = name != NULL ? utf_from_bytes(s->c->arena, name, 16, 64) : NULL;
 	if (text != NULL)
 		s->c->program = text;
+	d->arguments = (struct mem_region){ 0, r->size - r->pos, r->base + r->pos };
 }
 
 static void
@@ -174,8 +176,10 @@ read_note(struct notes *s, struct elf_note *n)
 		read_siginfo(s, &n->desc);
 		break;
 	case NT_AUXV:
-		if (reader_failed(&c->auxv))
+		if (reader_failed(&c->auxv)) {
 			c->auxv = n->desc;
+			c->d->auxv = (struct mem_region){ 0, n->desc.size, n->desc.base };
+		}
 		break;
 	case NT_FILE:
 		if (reader_failed(&c->files))
