@@ -22,6 +22,8 @@ struct unwind_frame {
 	uint64_t pc; /* what runs next here: of a caller its return address */
 	uint64_t r[UNWIND_REGS];
 	uint64_t known; /* bit n: r[n] is known; the stack pointer always is */
+	/* x86: bytes of arguments that the frame below took from this one, as symbols say; else 0 */
+	uint32_t callee_parameters;
 	bool exact; /* pc was interrupted (registers of the dump, a signal or trap frame below), not left by a call */
 	enum triage_trust trust;
 };

@@ -122,6 +122,22 @@ struct synth_kdump_places {
 void synth_kdump(struct synth *out, const struct synth_kdump *c, struct synth_kdump_places *where);
 const struct synth_kdump *synth_kdump_example(size_t i, const char **name);
 
+/* A PE image (PE32+) whose sections lie in the file as they do in memory: headers, .text, .rdata with what the
+ * entries of .pdata point at, .pdata.  Borrowed parts may be NULL with length 0. */
+#define SYNTH_PE_CODE    0x1000u
+#define SYNTH_PE_RECORDS 0x3000u
+#define SYNTH_PE_TABLE   0x4000u
+#define SYNTH_PE_SIZE    0x5000u
+struct synth_pe {
+	uint16_t machine; /* 0x8664, 0xaa64 */
+	uint32_t timestamp;
+	const uint8_t *code, *records;
+	size_t n_code, n_records;
+	const uint32_t *table;
+	size_t n_table; /* words */
+};
+void synth_pe(struct synth *out, const struct synth_pe *c);
+
 /* Ready-made crashes, one of each kind; NULL after the last.  The name says which. */
 const struct synth_crash *synth_example(size_t i, const char **name);
 
