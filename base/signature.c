@@ -139,6 +139,14 @@ signature_rung_name(enum signature_rung rung)
 	return (unsigned)rung < RUNG_N ? names[rung] : "any";
 }
 
+size_t
+module_name_bare(struct text name)
+{
+	const char *mark = name.len > 2 ? memchr(name.at + 1, '!', name.len - 2) : NULL;
+
+	return mark != NULL ? (size_t)(mark - name.at) : name.len;
+}
+
 struct out {
 	char *p;
 	size_t cap, len;
@@ -201,6 +209,8 @@ signature_text(const struct signature_key *key, enum signature_rung rung, char o
 		return o.len;
 	idv.len = module_id_normalise(key->module_id, id, sizeof(id));
 	n = module_name_normalise(key->module, idv, name, sizeof(name));
+	if (rung != RUNG_KEY)
+		n = module_name_bare((struct text){ name, n });
 	/* the length keeps names with line breaks apart */
 	put_text(&o, "module ");
 	put_number(&o, n, 10);

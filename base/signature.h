@@ -60,6 +60,11 @@ struct signature_key {
  * Writes at most cap bytes including a final NUL, cap > 0; returns the length. */
 size_t module_name_normalise(struct text name, struct text id, char *out, size_t cap);
 
+/* Length of the module's part of a normalised name.  "amdgpu!amdgpu_vm_fini" is a function of
+ * a module whose base is not known: the offset counts from the function, and the rungs above the
+ * key are those of "amdgpu". */
+size_t module_name_bare(struct text name);
+
 /* Lower-case hex without dashes and braces; a UUID's trailing age 0 removed. */
 size_t module_id_normalise(struct text id, char *out, size_t cap);
 

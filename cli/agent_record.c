@@ -112,17 +112,15 @@ static unsigned
 fill_frames(const struct triage_result *t, struct faultline_frame *out)
 {
 	static const unsigned trusts[TRIAGE_N_TRUSTS] = {
-		[TRIAGE_TRUST_SCAN] = 4,
-		[TRIAGE_TRUST_FRAME_POINTER] = 3,
-		[TRIAGE_TRUST_CFI] = 2,
-		[TRIAGE_TRUST_CONTEXT] = 1,
+		[TRIAGE_TRUST_SCAN] = 4,    [TRIAGE_TRUST_FRAME_POINTER] = 3, [TRIAGE_TRUST_CFI] = 2,
+		[TRIAGE_TRUST_CONTEXT] = 1, [TRIAGE_TRUST_REPORTED] = 5,
 	};
 	unsigned n = 0;
 
 	for (size_t i = 0; i < t->n_frames && n < FRAMES_SENT; i++) {
 		const struct triage_frame *f = &t->frames[i];
 
-		if (f->module < 0)
+		if (f->module < 0 || f->in_function)
 			continue;
 		out[n++] = (struct faultline_frame){ .module = t->modules[f->module].path,
 						     .module_id = t->modules[f->module].id,

@@ -72,7 +72,7 @@ frames_json(const struct triage_result *r)
 
 		if (f->module >= 0) {
 			json_object_set_new(o, "module", json_string(base_name(r->modules[f->module].path)));
-			json_object_set_new(o, "module_offset", hex_json(f->offset));
+			json_object_set_new(o, "module_offset", f->in_function ? json_null() : hex_json(f->offset));
 		} else {
 			json_object_set_new(o, "module", json_null());
 			json_object_set_new(o, "module_offset", json_null());
@@ -81,6 +81,8 @@ frames_json(const struct triage_result *r)
 		json_object_set_new(o, "trust", json_string(triage_trust_name(f->trust)));
 		if (*f->function != '\0')
 			json_object_set_new(o, "function", json_string(f->function));
+		if (f->in_function)
+			json_object_set_new(o, "function_offset", hex_json(f->offset));
 		json_array_append_new(list, o);
 	}
 	return list;

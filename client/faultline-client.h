@@ -58,7 +58,7 @@ struct faultline_pair {
 struct faultline_frame {
 	const char *module, *module_id, *function; /* NULL when unknown */
 	uint64_t offset;                           /* in the module: return address - 1 for callers */
-	unsigned trust;                            /* 1 context, 2 CFI, 3 frame pointer, 4 scan */
+	unsigned trust;                            /* 1 context, 2 CFI, 3 frame pointer, 4 scan, 5 reported */
 };
 
 /* One crash.  Zero the struct first; NULL and 0 mean unknown.  Texts are UTF-8.  Nothing

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "triage/blame.h"
 #include "triage/messenger.h"
 
+#define PLACE_MAX   1024
 #define BLAME_DEPTH 32 /* messengers nest no deeper; also what a wire result always keeps */
 
 /* The rule by which frame f is a messenger, NULL when it is none. */
@@ -126,11 +128,21 @@ sign_stop(struct arena *a, struct triage_result *res, enum reason_class class)
 	return res->title != NULL ? ERR_OK : ERR_LIMIT;
 }
 
+/* "module!function" where the offset counts from the function. */
+static const char *
+place_name(const struct triage_frame *f, const char *path, char buf[PLACE_MAX])
+{
+	if (!f->in_function)
+		return path;
+	snprintf(buf, PLACE_MAX, "%s!%s", path, f->function);
+	return buf;
+}
+
 enum err
 blame_sign(struct arena *a, struct triage_result *res)
 {
 	struct signature_key key = { .module = TEXT(""), .module_id = TEXT("") };
-	char id[MODULE_ID_MAX + 1], name[MODULE_NAME_MAX + 1], title[MODULE_NAME_MAX + 32];
+	char id[MODULE_ID_MAX + 1], name[MODULE_NAME_MAX + 1], title[MODULE_NAME_MAX + 32], place[PLACE_MAX];
 	struct text idv = { id, 0 };
 	size_t n;
 
@@ -138,7 +150,7 @@ blame_sign(struct arena *a, struct triage_result *res)
 		const struct triage_frame *f = &res->frames[res->blamed];
 
 		if (f->module >= 0) {
-			key.module = text_of(res->modules[f->module].path);
+			key.module = text_of(place_name(f, res->modules[f->module].path, place));
 			key.module_id = text_of(res->modules[f->module].id);
 			key.offset = f->offset;
 		}

@@ -54,6 +54,16 @@ struct dump {
 	struct triage_annotation annotations[TRIAGE_MAX_ANNOTATIONS];
 	size_t n_annotations;
 
+	bool os_kernel; /* the system's kernel failed */
+
+	/* texts: frames as they have them, instead of a walk */
+	bool has_frames;
+	struct triage_frame *frames; /* at most TRIAGE_MAX_FRAMES */
+	size_t n_frames;
+	const char *blame_rule; /* the reader chose blamed, by this rule; NULL: blame_choose() does */
+	int32_t blamed;
+	struct triage_kernel *stop; /* a stop code that a text tells, else NULL */
+
 	struct kd *kernel; /* a Windows kernel dump as its reader has it (triage/kdump.h), else NULL */
 
 	bool partial;
@@ -93,6 +103,8 @@ void context_read(struct reader *r, enum triage_arch arch, enum triage_os os, ui
 /* Readers.  ERR_OK fills *out; else *diag (not NULL) says why. */
 enum err minidump_read(struct arena *a, const void *image, size_t size, struct dump *out, struct diag *diag);
 enum err kdump_read(struct arena *a, const void *image, size_t size, struct dump *out, struct diag *diag);
+/* Any of the texts; ERR_UNSUPPORTED when it is none of them. */
+enum err text_read(struct arena *a, const void *image, size_t size, struct dump *out, struct diag *diag);
 enum err elfcore_read(struct arena *a, const void *image, size_t size, struct dump *out, struct diag *diag);
 
 #endif

@@ -9,12 +9,16 @@
 #include "triage/module.h"
 #include "triage/walk.h"
 
-static const char *const formats[TRIAGE_N_FORMATS] = { "unknown", "minidump", "elf-core", "windows-kernel-dump" };
+static const char *const formats[TRIAGE_N_FORMATS] = {
+	"unknown",     "minidump",    "elf-core",  "windows-kernel-dump", "linux-oops",
+	"apple-crash", "apple-panic", "tombstone", "microdump",           "windows-event"
+};
 static const char *const systems[TRIAGE_N_OS] = { "unknown", "windows", "linux", "android", "macos",   "ios",
 						  "solaris", "ps3",     "nacl",  "fuchsia", "freebsd", "netbsd" };
-static const char *const processors[TRIAGE_N_ARCH] = { "unknown", "x86",    "x64",   "arm",  "arm64", "ppc",    "ppc64",
-						       "mips",    "mips64", "sparc", "ia64", "riscv", "riscv64" };
-static const char *const trusts[TRIAGE_N_TRUSTS] = { "none", "scan", "frame_pointer", "cfi", "context" };
+static const char *const processors[TRIAGE_N_ARCH] = { "unknown", "x86",   "x64",     "arm",    "arm64",
+						       "ppc",     "ppc64", "mips",    "mips64", "sparc",
+						       "ia64",    "riscv", "riscv64", "s390x",  "loongarch64" };
+static const char *const trusts[TRIAGE_N_TRUSTS] = { "none", "scan", "frame_pointer", "cfi", "context", "reported" };
 
 const char *
 triage_format_name(enum triage_format f)
@@ -43,7 +47,7 @@ triage_trust_name(enum triage_trust t)
 bool
 triage_of_kernel(const struct triage_result *res)
 {
-	return res->has_kernel;
+	return res->has_kernel || res->os_kernel;
 }
 
 static enum err
@@ -61,9 +65,11 @@ read_dump(struct arena *a, const void *image, size_t size, struct dump *d, struc
 	    (memcmp((const uint8_t *)image + 4, "DU64", 4) == 0 || memcmp((const uint8_t *)image + 4, "DUMP", 4) == 0))
 		return kdump_read(a, image, size, d, diag);
 	*diag = (struct diag){ ERR_UNSUPPORTED, "not a dump format we know", 0 };
+	if (size != 0 && triage_container_of(image, size) == TRIAGE_CONTAINER_NONE)
+		return text_read(a, image, size, d, diag);
 	if (size == 0)
 		*diag = (struct diag){ ERR_TRUNCATED, "the file is empty", 0 };
-	else if (triage_container_of(image, size) != TRIAGE_CONTAINER_NONE)
+	else
 		diag->what = "compressed: expand it first";
 	return diag->code;
 }
@@ -94,6 +100,7 @@ fill(struct triage_result *r, const struct dump *d)
 		.has_signature = d->has_exception,
 		.blamed = -1,
 		.blame_rule = "none",
+		.os_kernel = d->os_kernel || d->kernel != NULL,
 		.module = "",
 		.module_id = "",
 		.title = "",
@@ -102,6 +109,16 @@ fill(struct triage_result *r, const struct dump *d)
 		.partial = d->partial,
 		.partial_what = d->partial_what,
 	};
+}
+
+static enum err
+take_frames(const struct dump *d, const struct triage_options *opt, struct triage_frame **out, size_t *n_out)
+{
+	size_t max = opt != NULL && opt->max_frames != 0 ? opt->max_frames : TRIAGE_MAX_FRAMES;
+
+	*out = d->frames;
+	*n_out = d->n_frames < max ? d->n_frames : max;
+	return ERR_OK;
 }
 
 enum err
@@ -123,6 +140,8 @@ triage_run(struct arena *a, const void *image, size_t size, const struct triage_
 		goto limit;
 	if (d->kernel != NULL)
 		e = kdump_walk(d->kernel, opt != NULL ? opt->max_frames : 0, &frames, &r.n_frames);
+	else if (d->has_frames)
+		e = take_frames(d, opt, &frames, &r.n_frames);
 	else
 		e = walk_crashing_thread(a, d, &modules, opt != NULL ? opt->max_frames : 0, &frames, &r.n_frames);
 	if (e != ERR_OK)
@@ -132,12 +151,23 @@ triage_run(struct arena *a, const void *image, size_t size, const struct triage_
 		r.has_kernel = true;
 		kdump_facts(d->kernel, &r.kernel);
 	}
+	if (d->stop != NULL) {
+		r.has_kernel = true;
+		r.kernel = *d->stop;
+	}
 	if (r.has_signature) {
-		if (d->kernel != NULL)
+		if (d->blame_rule != NULL) {
+			r.blamed = d->blamed < (int32_t)r.n_frames ? d->blamed : -1;
+			r.blame_rule = d->blame_rule;
+		} else if (d->kernel != NULL)
 			kdump_blame(d->kernel, &r);
 		else
 			blame_choose(&r);
 		blame_function(&r);
+		if (d->blame_rule != NULL && r.blamed >= 0 && *r.frames[r.blamed].function != '\0') {
+			r.function_frame = r.blamed;
+			r.function_rule = r.blame_rule;
+		}
 		if (blame_sign(a, &r) != ERR_OK)
 			goto limit;
 	}

@@ -23,6 +23,12 @@ enum triage_format {
 	TRIAGE_FORMAT_MINIDUMP,
 	TRIAGE_FORMAT_ELFCORE,
 	TRIAGE_FORMAT_KDUMP,
+	TRIAGE_FORMAT_OOPS,
+	TRIAGE_FORMAT_APPLE,       /* crash report, .ips or .crash */
+	TRIAGE_FORMAT_APPLE_PANIC, /* kernel panic */
+	TRIAGE_FORMAT_TOMBSTONE,
+	TRIAGE_FORMAT_MICRODUMP,
+	TRIAGE_FORMAT_EVENT, /* lines of the Windows event log */
 	TRIAGE_N_FORMATS
 };
 
@@ -56,24 +62,28 @@ enum triage_arch {
 	TRIAGE_ARCH_IA64,
 	TRIAGE_ARCH_RISCV,
 	TRIAGE_ARCH_RISCV64,
+	TRIAGE_ARCH_S390X,
+	TRIAGE_ARCH_LOONGARCH64,
 	TRIAGE_N_ARCH
 };
 
-/* How a frame was found, weakest first. */
+/* How a frame was found, weakest first (but reported, which is as good as its reporter). */
 enum triage_trust {
 	TRIAGE_TRUST_NONE = 0,
 	TRIAGE_TRUST_SCAN, /* looks like a return address on the stack */
 	TRIAGE_TRUST_FRAME_POINTER,
 	TRIAGE_TRUST_CFI,
-	TRIAGE_TRUST_CONTEXT, /* registers of the dump */
+	TRIAGE_TRUST_CONTEXT,  /* registers of the dump */
+	TRIAGE_TRUST_REPORTED, /* as a text has it: found by the crashed system itself, not checked here */
 	TRIAGE_N_TRUSTS
 };
 
 /* Names as they stand in JSON; "unknown" for values out of range. */
-const char *triage_format_name(enum triage_format f); /* "minidump", "elf-core", "windows-kernel-dump" */
-const char *triage_os_name(enum triage_os os);        /* "windows", "linux", "macos", … */
-const char *triage_arch_name(enum triage_arch arch);  /* "x86", "x64", "arm", "arm64", … */
-const char *triage_trust_name(enum triage_trust t);   /* "context", "cfi", "frame_pointer", "scan", "none" */
+const char *triage_format_name(
+	enum triage_format f);                 /* "minidump", "elf-core", "windows-kernel-dump", "linux-oops", … */
+const char *triage_os_name(enum triage_os os); /* "windows", "linux", "macos", … */
+const char *triage_arch_name(enum triage_arch arch); /* "x86", "x64", "arm", "arm64", … */
+const char *triage_trust_name(enum triage_trust t);  /* "context", "cfi", "frame_pointer", "scan", "reported", "none" */
 
 struct triage_module {
 	const char *path; /* as the dump has it: data, never opened */
@@ -92,6 +102,7 @@ struct triage_frame {
 	int32_t module;  /* index into modules, -1: in none */
 	enum triage_trust trust;
 	const char *function; /* "" unknown */
+	bool in_function;     /* offset counts from the function: the module's base is not known */
 };
 
 /* A driver that was gone when the machine stopped. */
@@ -146,7 +157,8 @@ struct triage_result {
 	const struct triage_annotation *annotations; /* what the writer attached, first 64 */
 	size_t n_annotations;
 
-	bool has_kernel; /* a Windows kernel dump */
+	bool os_kernel;  /* the system's kernel failed, not a program */
+	bool has_kernel; /* a Windows kernel dump, or an event that tells its stop code */
 	struct triage_kernel kernel;
 
 	bool has_signature;     /* false when no crash is recorded */

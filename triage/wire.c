@@ -17,7 +17,7 @@
  *	with FLAG_KERNEL: u32 bugcheck; u64 params[4]; u32 processors; i32 processor;
  *		u64 uptime; text kind, how, build, process
  *	u16 modules { u64 base, size; text path, id, code_id, debug_id, version }
- *	u16 frames { u64 pc, offset; i32 module; u8 trust; text function }
+ *	u16 frames { u64 pc, offset; i32 module; u8 trust (0x80: the offset counts from the function); text function }
  *	u16 annotations { text key, value }
  *
  * text: u16 length, bytes.  The signature is not sent: it follows from the rest. */
@@ -25,8 +25,9 @@
 #define WIRE_MAGIC     0x32544c46 /* "FLT2" */
 #define TEXT_MAX_BYTES 1024
 #define NONE           0xffff
+#define IN_FUNCTION    0x80u /* beside the trust */
 
-enum { FLAG_ADDRESS = 1, FLAG_SIGNATURE = 2, FLAG_PARTIAL = 4, FLAG_KERNEL = 8, FLAGS = 16 };
+enum { FLAG_ADDRESS = 1, FLAG_SIGNATURE = 2, FLAG_PARTIAL = 4, FLAG_KERNEL = 8, FLAG_OS_KERNEL = 16, FLAGS = 32 };
 
 struct writer {
 	uint8_t *p;
@@ -97,7 +98,8 @@ static void
 put_fixed(struct writer *w, const struct triage_result *r)
 {
 	unsigned flags = (r->has_address ? FLAG_ADDRESS : 0u) | (r->has_signature ? FLAG_SIGNATURE : 0u) |
-			 (r->partial ? FLAG_PARTIAL : 0u) | (r->has_kernel ? FLAG_KERNEL : 0u);
+			 (r->partial ? FLAG_PARTIAL : 0u) | (r->has_kernel ? FLAG_KERNEL : 0u) |
+			 (r->os_kernel ? FLAG_OS_KERNEL : 0u);
 
 	put_uint(w, WIRE_MAGIC, 4);
 	put_uint(w, r->format, 1);
@@ -142,7 +144,7 @@ put_frame(struct writer *w, const struct triage_frame *f, int32_t module)
 	put_uint(w, f->pc, 8);
 	put_uint(w, f->offset, 8);
 	put_uint(w, (uint32_t)module, 4);
-	put_uint(w, f->trust, 1);
+	put_uint(w, f->trust | (f->in_function ? IN_FUNCTION : 0u), 1);
 	put_text(w, f->function);
 }
 
@@ -303,6 +305,7 @@ get_fixed(struct arena *a, struct reader *r, struct triage_result *out)
 	out->has_signature = flags & FLAG_SIGNATURE;
 	out->partial = flags & FLAG_PARTIAL;
 	out->has_kernel = flags & FLAG_KERNEL;
+	out->os_kernel = flags & FLAG_OS_KERNEL;
 	out->code = reader_u32(r);
 	out->subcode = reader_u32(r);
 	out->address = reader_u64(r);
@@ -355,6 +358,7 @@ get_frames(struct arena *a, struct reader *r, struct triage_result *out)
 {
 	size_t n = reader_count(r, reader_u16(r), 23, TRIAGE_MAX_FRAMES);
 	struct triage_frame *f = ARENA_ARRAY(a, struct triage_frame, n);
+	unsigned trust;
 
 	if (f == NULL)
 		reader_fail(r, ERR_LIMIT, "the result needs more memory than it is given");
@@ -362,7 +366,11 @@ get_frames(struct arena *a, struct reader *r, struct triage_result *out)
 		f[i].pc = reader_u64(r);
 		f[i].offset = reader_u64(r);
 		f[i].module = (int32_t)reader_u32(r);
-		f[i].trust = (enum triage_trust)get_enum(r, TRIAGE_N_TRUSTS);
+		trust = reader_u8(r);
+		f[i].in_function = trust & IN_FUNCTION;
+		f[i].trust = (enum triage_trust)(trust & ~IN_FUNCTION);
+		if (f[i].trust >= TRIAGE_N_TRUSTS)
+			reader_fail(r, ERR_MALFORMED, "a value that is in no list");
 		f[i].function = get_text(a, r);
 		if (f[i].module < -1 || (f[i].module >= 0 && (size_t)f[i].module >= out->n_modules))
 			reader_fail(r, ERR_MALFORMED, "a frame in a module that was not sent");

@@ -206,10 +206,19 @@ static const struct word kinds[] = {
 	{ NULL, 0 },
 };
 static const struct word trusts[] = {
-	{ "unknown", 0 },       { "context", 1 },   { "cfi", 2 },
-	{ "frame_pointer", 3 }, { "scan", 4 },      { "TRUST_UNKNOWN", 0 },
-	{ "TRUST_CONTEXT", 1 }, { "TRUST_CFI", 2 }, { "TRUST_FRAME_POINTER", 3 },
-	{ "TRUST_SCAN", 4 },    { NULL, 0 },
+	{ "unknown", 0 },
+	{ "context", 1 },
+	{ "cfi", 2 },
+	{ "frame_pointer", 3 },
+	{ "scan", 4 },
+	{ "TRUST_UNKNOWN", 0 },
+	{ "TRUST_CONTEXT", 1 },
+	{ "TRUST_CFI", 2 },
+	{ "TRUST_FRAME_POINTER", 3 },
+	{ "TRUST_SCAN", 4 },
+	{ "reported", 5 },
+	{ "TRUST_REPORTED", 5 },
+	{ NULL, 0 },
 };
 
 static unsigned
@@ -251,7 +260,7 @@ take_frame(struct item *it, struct report_frame *f)
 		else if (text_equal(key, TEXT("offset")))
 			f->offset = take_uint(it, UINT64_MAX, "frames.offset");
 		else if (text_equal(key, TEXT("trust")))
-			f->trust = take_word(it, trusts, 4, "frames.trust");
+			f->trust = take_word(it, trusts, 5, "frames.trust");
 		else if (text_equal(key, TEXT("function")))
 			f->function = take_text(it, "frames.function");
 		else

@@ -245,6 +245,7 @@ obtain_place(struct keys *k, struct snap *s, const struct signature_key *place_,
 			  (struct text[4]){ module, build, reason, TEXT("") });
 	like.offset = 0;
 	like.reason = 0;
+	module.len = module_name_bare(module);
 	if (build.len > 0)
 		out->build = obtain(k, s, b, RUNG_BUILD, signature_hash(place_, RUNG_BUILD), &like,
 				    (struct text[4]){ module, build, TEXT(""), TEXT("") });

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #include "base/arena.h"
 #include "collector/workers/finding.h"
 #include "proto/log.pb-c.h"
@@ -16,11 +19,32 @@ text(const char *s)
 	return (char *)(uintptr_t)s;
 }
 
-/* Stronger is larger in triage and smaller on the wire; none is 0 in both. */
+/* Stronger is larger in triage and smaller on the wire: faultline.Trust. */
 static uint32_t
 wire_trust(enum triage_trust t)
 {
-	return t == TRIAGE_TRUST_NONE ? 0 : TRIAGE_N_TRUSTS - (uint32_t)t;
+	static const uint32_t wire[TRIAGE_N_TRUSTS] = {
+		[TRIAGE_TRUST_CONTEXT] = 1, [TRIAGE_TRUST_CFI] = 2,      [TRIAGE_TRUST_FRAME_POINTER] = 3,
+		[TRIAGE_TRUST_SCAN] = 4,    [TRIAGE_TRUST_REPORTED] = 5,
+	};
+
+	return wire[t];
+}
+
+/* "module!function": where the offset counts from. */
+static char *
+place(struct arena *a, const struct triage_result *r, const struct triage_frame *f)
+{
+	const char *path = r->modules[f->module].path;
+	size_t len = strlen(path) + strlen(f->function) + 2;
+	char *s;
+
+	if (!f->in_function)
+		return text(path);
+	s = arena_calloc(a, len, 1);
+	if (s != NULL)
+		snprintf(s, len, "%s!%s", path, f->function);
+	return s;
 }
 
 static int
@@ -38,7 +62,9 @@ add_frames(struct arena *a, Faultline__Log__TriageResult *m, const struct triage
 
 		faultline__log__frame__init(&frames[i]);
 		if (f->module >= 0) {
-			frames[i].module = text(r->modules[f->module].path);
+			frames[i].module = place(a, r, f);
+			if (frames[i].module == NULL)
+				return -1;
 			frames[i].module_id = text(r->modules[f->module].id);
 		}
 		frames[i].offset = f->module >= 0 ? f->offset : f->pc;
@@ -63,14 +89,12 @@ add_signature(Faultline__Log__TriageResult *m, const struct triage_result *r)
 		m->module_version = text(r->modules[r->frames[r->blamed].module].version);
 }
 
-/* Kernel dumps name a driver, or have their stop code counted. */
+/* Crashes of a kernel count as such; those of Windows name a driver, or have their stop code counted. */
 static void
 add_kernel(Faultline__Log__TriageResult *m, const struct triage_result *r)
 {
-	if (!r->has_kernel)
-		return;
-	m->kernel = r->has_signature;
-	if (!r->has_signature || r->module[0] != '\0')
+	m->kernel = r->os_kernel && r->has_signature;
+	if (!r->has_kernel || !r->has_signature || r->module[0] != '\0')
 		return;
 	m->stop_code = r->kernel.bugcheck;
 	m->n_stop_params = 4;

@@ -79,6 +79,7 @@ test_vectors(void **state)
 					       0xe14ed, REASON_ACCESS };
 	const struct signature_key linux_key = { V("/usr/lib/x86_64-linux-gnu/libc.so.6"),
 						 V("784fd549332d826ed23f18c17c6f320a"), 0x3bfc3, REASON_ABORT };
+	struct signature_key in_function = { V("amdgpu!amdgpu_vm_sdma_commit"), V(""), 0x46, REASON_ACCESS };
 	const struct signature_key none = { { NULL, 0 }, { NULL, 0 }, 0, REASON_ACCESS };
 	const struct stop_key stop = {
 		0x50, 4, { 0xffff8d8c35c7ce9c, 0, 0xfffff8006c2114ed, 2 }, V("10.0.19045.4651")
@@ -102,6 +103,11 @@ test_vectors(void **state)
 	assert_string_equal(id, "s1-32c2781a3b1c1174");
 	signature_id(&none, id);
 	assert_string_equal(id, "s1-8e522414a45e5361");
+	signature_id(&in_function, id);
+	assert_string_equal(id, "s1-93e3af517494a511");
+	assert_true(signature_hash(&in_function, RUNG_MODULE) == 0xe22032bcd3ecdfe6);
+	in_function.module = V("amdgpu");
+	assert_true(signature_hash(&in_function, RUNG_MODULE) == 0xe22032bcd3ecdfe6);
 	signature_stop_text(&stop, text);
 	assert_string_equal(text, "faultline signature 1\nstop\ncode 0x50\nparameters kernel 0 kernel 0x2\n"
 				  "os 15:10.0.19045.4651\n");

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "triage/triage.h"
+
+/* What texts of every kind are found to say.  The texts are the seeds of the fuzzers. */
+
+struct expected {
+	const char *file;
+	enum triage_arch arch;
+	const char *reason, *title, *rule;
+	enum reason_class class;
+	size_t frames;
+	const char *annotation; /* "key=value", NULL: none is looked for */
+};
+
+static const struct expected oopses[] = {
+	{ "oops/x64-6.1", TRIAGE_ARCH_X64, "BUG: unable to handle page fault", "fleetdrv!fleet_flush+0x5c", "context",
+	  REASON_ACCESS, 7, "tainted=GOE" },
+	{ "oops/memcpy-journal", TRIAGE_ARCH_X64, "BUG: kernel NULL pointer dereference", "ringmod!ring_copy+0x32",
+	  "messenger: memcpy*", REASON_ACCESS, 3, "process=systemd" },
+	{ "oops/old-x64", TRIAGE_ARCH_X64, "BUG: unable to handle kernel paging request", "oldmod!spin_thing+0x10",
+	  "context", REASON_ACCESS, 3, "process=worker" },
+	{ "oops/i386", TRIAGE_ARCH_X86, "BUG: unable to handle kernel NULL pointer dereference", "vmlinux!find_it+0x17",
+	  "context", REASON_ACCESS, 3, NULL },
+	{ "oops/arm64", TRIAGE_ARCH_ARM64, "Unable to handle kernel NULL pointer dereference", "camdrv!cam_stop+0x28",
+	  "context", REASON_ACCESS, 4, "process=camd" },
+	{ "oops/arm", TRIAGE_ARCH_ARM, "Unable to handle kernel paging request", "spidrv!spi_poll+0x1c", "context",
+	  REASON_ACCESS, 4, "tainted=GW" },
+	{ "oops/ppc64", TRIAGE_ARCH_PPC64, "BUG: Kernel NULL pointer dereference on read", "pdrv!probe_it+0x28",
+	  "context", REASON_ACCESS, 3, NULL },
+	{ "oops/riscv", TRIAGE_ARCH_RISCV64, "Unable to handle kernel access to user memory without uaccess routines",
+	  "rdrv!rdrv_go+0x1e", "context", REASON_ACCESS, 2, NULL },
+	{ "oops/kasan", TRIAGE_ARCH_UNKNOWN, "BUG: KASAN: slab-use-after-free", "kdrv!list_walk+0x4e", "named",
+	  REASON_ACCESS, 6, NULL },
+	{ "oops/soft-lockup", TRIAGE_ARCH_X64, "BUG: soft lockup", "spindrv!spin_take+0x14", "messenger: _raw_spin_*",
+	  REASON_WATCHDOG, 5, "tainted=GL" },
+	{ "oops/hung-task", TRIAGE_ARCH_X64, "hung task", "jbd2!jbd2_journal_commit_transaction+0x259",
+	  "messenger: io_schedule*", REASON_WATCHDOG, 6, NULL },
+	{ "oops/decoded", TRIAGE_ARCH_X64, "general protection fault", "netdrv!net_drop+0x0", "context", REASON_ACCESS,
+	  4, NULL },
+	{ "oops/several", TRIAGE_ARCH_X64, "kernel BUG at mm/first.c:77!", "one!first_fault+0x8", "context",
+	  REASON_ASSERT, 2, "other_events=2" },
+	{ "oops/pstore-parts", TRIAGE_ARCH_X64, "BUG: kernel NULL pointer dereference", "pdrv!pdrv_irq+0x18", "context",
+	  REASON_ACCESS, 3, NULL },
+	{ "oops/null-call", TRIAGE_ARCH_X64, "BUG: kernel NULL pointer dereference", "opsmod!ops_call+0x21",
+	  "no-module", REASON_ACCESS, 3, "process=x" },
+	{ "oops/panic-init", TRIAGE_ARCH_UNKNOWN, "Kernel panic - not syncing: Attempted to kill init!",
+	  "vmlinux!do_exit.cold+0x98", "messenger: panic*", REASON_ABORT, 4, NULL },
+	{ "oops/rcu-stall", TRIAGE_ARCH_X64, "rcu: INFO: rcu_sched self-detected stall on CPU",
+	  "loopmod!loop_forever+0x5", "interrupted", REASON_WATCHDOG, 9, NULL },
+};
+
+/* ---- help ---- */
+
+struct run {
+	struct arena *arena;
+	struct triage_result r;
+	struct diag diag;
+	enum err err;
+};
+
+static void
+run_bytes(struct run *x, const void *p, size_t size)
+{
+	*x = (struct run){ .arena = arena_new(TRIAGE_ARENA_BYTES) };
+	assert_non_null(x->arena);
+	x->err = triage_run(x->arena, p, size, NULL, &x->r, &x->diag);
+}
+
+static char *
+slurp(const char *name, size_t *size)
+{
+	const char *srcdir = getenv("srcdir");
+	char path[512], *p;
+	FILE *f;
+	long n;
+
+	snprintf(path, sizeof(path), "%s/tests/fuzz/corpus/%s", srcdir != NULL ? srcdir : ".", name);
+	f = fopen(path, "rb");
+	if (f == NULL)
+		fail_msg("no %s", path);
+	fseek(f, 0, SEEK_END);
+	n = ftell(f);
+	rewind(f);
+	p = malloc((size_t)n + 1);
+	assert_non_null(p);
+	assert_int_equal(fread(p, 1, (size_t)n, f), n);
+	fclose(f);
+	p[n] = '\0';
+	*size = (size_t)n;
+	return p;
+}
+
+static void
+check_annotation(const struct triage_result *r, const char *want)
+{
+	for (size_t i = 0; i < r->n_annotations; i++) {
+		size_t n = strlen(r->annotations[i].key);
+
+		if (strncmp(want, r->annotations[i].key, n) == 0 && want[n] == '=') {
+			assert_string_equal(r->annotations[i].value, want + n + 1);
+			return;
+		}
+	}
+	fail_msg("no annotation %s", want);
+}
+
+static void
+check_one(const struct expected *e, enum triage_format format)
+{
+	size_t size;
+	char *p = slurp(e->file, &size);
+	struct run x;
+
+	run_bytes(&x, p, size);
+	if (x.err != ERR_OK)
+		fail_msg("%s: %s", e->file, x.diag.what);
+	print_message("%s: %s in %s\n", e->file, x.r.reason, x.r.title);
+	assert_int_equal(x.r.format, format);
+	assert_int_equal(x.r.arch, e->arch);
+	assert_string_equal(x.r.reason, e->reason);
+	assert_string_equal(x.r.title, e->title);
+	assert_string_equal(x.r.blame_rule, e->rule);
+	assert_int_equal(x.r.class, e->class);
+	assert_int_equal(x.r.n_frames, e->frames);
+	if (e->annotation != NULL)
+		check_annotation(&x.r, e->annotation);
+	arena_free(x.arena);
+	free(p);
+}
+
+static void
+test_oopses(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(oopses) / sizeof(oopses[0]); i++)
+		check_one(&oopses[i], TRIAGE_FORMAT_OOPS);
+}
+
+/* Marks of "?" are guesses, the registers are not. */
+static void
+test_oops_trust(void **state)
+{
+	size_t size;
+	char *p = slurp("oops/x64-6.1", &size);
+	struct run x;
+
+	(void)state;
+	run_bytes(&x, p, size);
+	assert_int_equal(x.err, ERR_OK);
+	assert_true(x.r.os_kernel && !x.r.has_kernel);
+	assert_int_equal(x.r.frames[0].trust, TRIAGE_TRUST_CONTEXT);
+	assert_int_equal(x.r.frames[1].trust, TRIAGE_TRUST_SCAN);
+	assert_int_equal(x.r.frames[3].trust, TRIAGE_TRUST_REPORTED);
+	assert_true(x.r.frames[3].in_function);
+	assert_int_equal(x.r.frames[3].offset, 0x90);
+	assert_int_equal(x.r.module_count, 8);
+	assert_int_equal(x.r.address, 0xffffc90000a1b000);
+	assert_int_equal(x.r.crashing_tid, 812);
+	arena_free(x.arena);
+	free(p);
+}
+
+/* A text without a crash, and what is no text, are refused quickly. */
+static void
+test_refused(void **state)
+{
+	size_t size, big = (size_t)100 << 20;
+	char *p = slurp("oops/none", &size), *zeros = calloc(1, big);
+	struct run x;
+
+	(void)state;
+	run_bytes(&x, p, size);
+	assert_int_equal(x.err, ERR_UNSUPPORTED);
+	arena_free(x.arena);
+	free(p);
+	assert_non_null(zeros);
+	run_bytes(&x, zeros, big);
+	assert_int_equal(x.err, ERR_UNSUPPORTED);
+	arena_free(x.arena);
+	memset(zeros, 'a', big); /* one line of 100 MB */
+	run_bytes(&x, zeros, big);
+	assert_int_equal(x.err, ERR_UNSUPPORTED);
+	arena_free(x.arena);
+	free(zeros);
+}
+
+/* A million frames: as many as are kept, within the memory a dump is given. */
+static void
+test_million_frames(void **state)
+{
+	static const char head[] = "BUG: kernel NULL pointer dereference, address: 0000000000000010\nCall Trace:\n";
+	size_t cap = (size_t)32 << 20, n = sizeof(head) - 1;
+	char *p = malloc(cap);
+	struct run x;
+
+	(void)state;
+	assert_non_null(p);
+	memcpy(p, head, n);
+	for (int i = 0; i < 1000000 && n + 64 < cap; i++)
+		n += (size_t)snprintf(p + n, cap - n, " f%d+0x1/0x2 [m%d]\n", i, i);
+	run_bytes(&x, p, n);
+	assert_int_equal(x.err, ERR_OK);
+	assert_int_equal(x.r.n_frames, TRIAGE_MAX_FRAMES);
+	assert_true(x.r.partial);
+	assert_string_equal(x.r.title, "m0!f0+0x0");
+	arena_free(x.arena);
+	free(p);
+}
+
+/* UTF-16 as Windows tools save texts. */
+static void
+test_utf16(void **state)
+{
+	size_t size;
+	char *p = slurp("oops/x64-6.1", &size);
+	uint8_t *wide = malloc(2 * size + 2);
+	struct run x;
+
+	(void)state;
+	assert_non_null(wide);
+	wide[0] = 0xff;
+	wide[1] = 0xfe;
+	for (size_t i = 0; i < size; i++) {
+		wide[2 + 2 * i] = (uint8_t)p[i];
+		wide[3 + 2 * i] = 0;
+	}
+	run_bytes(&x, wide, 2 * size + 2);
+	assert_int_equal(x.err, ERR_OK);
+	assert_string_equal(x.r.title, "fleetdrv!fleet_flush+0x5c");
+	arena_free(x.arena);
+	free(wide);
+	free(p);
+}
+
+/* What a worker tells of a text is what the server signs. */
+static void
+test_wire(void **state)
+{
+	size_t size, n;
+	char *p = slurp("oops/x64-6.1", &size);
+	uint8_t *buf = malloc(TRIAGE_WIRE_MAX);
+	struct triage_result back;
+	struct run x;
+
+	(void)state;
+	assert_non_null(buf);
+	run_bytes(&x, p, size);
+	n = triage_result_encode(&x.r, buf, TRIAGE_WIRE_MAX);
+	assert_true(n > 0);
+	assert_int_equal(triage_result_decode(x.arena, buf, n, &back, &x.diag), ERR_OK);
+	assert_true(back.os_kernel && back.frames[0].in_function);
+	assert_int_equal(back.frames[3].trust, TRIAGE_TRUST_REPORTED);
+	assert_true(back.signature == x.r.signature);
+	assert_string_equal(back.title, x.r.title);
+	arena_free(x.arena);
+	free(buf);
+	free(p);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_oopses), cmocka_unit_test(test_oops_trust),     cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_utf16),  cmocka_unit_test(test_million_frames), cmocka_unit_test(test_wire),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
