@@ -203,3 +203,46 @@ hex_decode(const char *hex, size_t hex_len, void *out)
 	}
 	return 0;
 }
+
+char *
+base64_encode(const void *data, size_t len, char *out)
+{
+	EVP_EncodeBlock((unsigned char *)out, data, (int)len);
+	return out;
+}
+
+static int
+base64_digit(char c)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	const char *at = c != '\0' ? strchr(digits, c) : NULL;
+
+	return at != NULL ? (int)(at - digits) : -1;
+}
+
+ssize_t
+base64_decode(const char *text, size_t len, void *out)
+{
+	uint8_t *to = out;
+	size_t pad = 0, n = 0;
+	uint32_t bits = 0;
+
+	if (len % 4 != 0)
+		return -1;
+	while (pad < 2 && pad < len && text[len - 1 - pad] == '=')
+		pad++;
+	for (size_t i = 0; i < len; i++) {
+		const int digit = i < len - pad ? base64_digit(text[i]) : 0;
+
+		if (digit < 0)
+			return -1;
+		bits = bits << 6 | (uint32_t)digit;
+		if (i % 4 == 3) {
+			const size_t take = i + 1 == len ? 3 - pad : 3;
+
+			for (size_t k = 0; k < take; k++)
+				to[n++] = (uint8_t)(bits >> (16 - 8 * k));
+		}
+	}
+	return (ssize_t)n;
+}

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* The only user of libcrypto outside TLS.  Any thread. */
 
@@ -32,5 +33,10 @@ bool equal_secret(const void *a, const void *b, size_t len);
 
 char *hex_encode(const void *data, size_t len, char *out);  /* 2*len+1 bytes */
 int hex_decode(const char *hex, size_t hex_len, void *out); /* hex_len/2 bytes; -1 if not hex */
+
+#define BASE64_SIZE(len) (((len) + 2) / 3 * 4 + 1) /* with the final NUL */
+char *base64_encode(const void *data, size_t len, char *out);
+/* At most len/4*3 bytes into out, which may be the text itself; how many, or -1 if it is not padded base64. */
+ssize_t base64_decode(const char *text, size_t len, void *out);
 
 #endif

@@ -97,12 +97,29 @@ tokens_match(const struct tokens *t, const char *token, size_t len)
 	return found;
 }
 
+/* "user:TOKEN" in base64: for clients that can put credentials into a URL and nothing else. */
+static bool
+match_basic(const struct tokens *t, const char *value, size_t len)
+{
+	char text[512];
+	const char *colon;
+	ssize_t n;
+
+	if (len > sizeof(text) || (n = base64_decode(value, len, text)) < 0)
+		return false;
+	colon = memchr(text, ':', (size_t)n);
+	return colon != NULL && tokens_match(t, colon + 1, (size_t)(text + n - colon - 1));
+}
+
 bool
 tokens_match_header(const struct tokens *t, const char *value, size_t len)
 {
-	if (len < 8 || strncasecmp(value, "Bearer ", 7) != 0)
+	const bool basic = len > 6 && strncasecmp(value, "Basic ", 6) == 0;
+	const size_t scheme = basic ? 6 : 7;
+
+	if (!basic && (len < 8 || strncasecmp(value, "Bearer ", 7) != 0))
 		return false;
-	for (value += 7, len -= 7; len > 0 && *value == ' '; len--)
+	for (value += scheme, len -= scheme; len > 0 && *value == ' '; len--)
 		value++;
-	return tokens_match(t, value, len);
+	return basic ? match_basic(t, value, len) : tokens_match(t, value, len);
 }

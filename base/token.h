@@ -16,7 +16,8 @@ void tokens_free(struct tokens *t); /* NULL is fine */
 /* Is the presented token one of ours?  Time does not depend on where it differs. */
 bool tokens_match(const struct tokens *t, const char *token, size_t len);
 
-/* The same for an Authorization header value ("Bearer TOKEN"). */
+/* The same for an Authorization header value: "Bearer TOKEN", or "Basic" with any user name and the
+ * token as its password. */
 bool tokens_match_header(const struct tokens *t, const char *value, size_t len);
 
 #endif

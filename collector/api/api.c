@@ -15,34 +15,43 @@
 
 #define API_MAX_OUTPUT ((uint64_t)1024 * 1024) /* a stream may lag by this much */
 
+/* Routes that follow another system's contract (params NULL) let its parameters through. */
 static const struct {
 	enum http_method method;
 	const char *pattern;
 	const struct http_ops *ops;
-	enum { OPEN, READ, WRITE } access;
+	enum { OPEN, READ, ASK, WRITE } access; /* ASK: a question with a body */
+	const char *params;
 } routes[] = {
-	{ HTTP_METHOD_GET, "/healthz", &healthz_ops, OPEN },
-	{ HTTP_METHOD_GET, "/readyz", &readyz_ops, OPEN },
-	{ HTTP_METHOD_GET, "/version", &version_ops, OPEN },
-	{ HTTP_METHOD_GET, "/metrics", &metrics_ops, READ },
-	{ HTTP_METHOD_GET, "/v1/now", &now_ops, READ },
-	{ HTTP_METHOD_GET, "/v1/stream", &stream_ops, READ },
-	{ HTTP_METHOD_GET, "/v1/signatures", &signatures_list_ops, READ },
-	{ HTTP_METHOD_GET, "/v1/signatures/{}", &signature_ops, READ },
-	{ HTTP_METHOD_GET, "/v1/signatures/{}/reports", &signature_reports_ops, READ },
-	{ HTTP_METHOD_GET, "/v1/hosts/{}/reports", &host_reports_ops, READ },
-	{ HTTP_METHOD_GET, "/v1/reports/{}", &report_ops, READ },
-	{ HTTP_METHOD_GET, "/v1/hosts/{}", &host_ops, READ },
-	{ HTTP_METHOD_GET, "/v1/deployments", &deployments_list_ops, READ },
-	{ HTTP_METHOD_GET, "/v1/deployments/{}", &deployment_ops, READ },
-	{ HTTP_METHOD_PUT, "/v1/deployments/{}", &deployment_put_ops, WRITE },
-	{ HTTP_METHOD_DELETE, "/v1/deployments/{}", &deployment_delete_ops, WRITE },
-	{ HTTP_METHOD_POST, "/v1/deployments/{}/receipts", &receipts_ops, WRITE },
-	{ HTTP_METHOD_POST, "/v1/deployments/{}/halt", &halt_ops, WRITE },
-	{ HTTP_METHOD_POST, "/v1/deployments/{}/resume", &resume_ops, WRITE },
-	{ HTTP_METHOD_POST, "/v1/deployments/{}/pause", &pause_ops, WRITE },
-	{ HTTP_METHOD_GET, "/v1/deployments/{}/verdict", &verdict_ops, READ },
-	{ HTTP_METHOD_GET, "/*", &asset_ops, OPEN },
+	{ HTTP_METHOD_GET, "/healthz", &healthz_ops, OPEN, NULL },
+	{ HTTP_METHOD_GET, "/readyz", &readyz_ops, OPEN, NULL },
+	{ HTTP_METHOD_GET, "/version", &version_ops, OPEN, NULL },
+	{ HTTP_METHOD_GET, "/metrics", &metrics_ops, READ, NULL },
+	{ HTTP_METHOD_GET, "/api/v1/query", &query_ops, READ, NULL },
+	{ HTTP_METHOD_POST, "/api/v1/query", &query_ops, ASK, NULL },
+	{ HTTP_METHOD_POST, "/v1/flagger/confirm", &flagger_confirm_ops, ASK, "" },
+	{ HTTP_METHOD_POST, "/v1/flagger/check", &flagger_check_ops, ASK, "" },
+	{ HTTP_METHOD_POST, "/v1/flagger/rollback", &flagger_rollback_ops, ASK, "" },
+	{ HTTP_METHOD_POST, "/v1/flagger/event", &flagger_event_ops, WRITE, "" },
+	{ HTTP_METHOD_GET, "/v1/now", &now_ops, READ, "" },
+	{ HTTP_METHOD_GET, "/v1/stream", &stream_ops, READ, "deployment" },
+	{ HTTP_METHOD_GET, "/v1/signatures", &signatures_list_ops, READ,
+	  "sort module kind new_since deployment rungs limit cursor" },
+	{ HTTP_METHOD_GET, "/v1/signatures/{}", &signature_ops, READ, "" },
+	{ HTTP_METHOD_GET, "/v1/signatures/{}/reports", &signature_reports_ops, READ, "limit cursor" },
+	{ HTTP_METHOD_GET, "/v1/hosts/{}/reports", &host_reports_ops, READ, "limit cursor" },
+	{ HTTP_METHOD_GET, "/v1/reports/{}", &report_ops, READ, "" },
+	{ HTTP_METHOD_GET, "/v1/hosts/{}", &host_ops, READ, "" },
+	{ HTTP_METHOD_GET, "/v1/deployments", &deployments_list_ops, READ, "limit cursor" },
+	{ HTTP_METHOD_GET, "/v1/deployments/{}", &deployment_ops, READ, "" },
+	{ HTTP_METHOD_PUT, "/v1/deployments/{}", &deployment_put_ops, WRITE, "" },
+	{ HTTP_METHOD_DELETE, "/v1/deployments/{}", &deployment_delete_ops, WRITE, "force" },
+	{ HTTP_METHOD_POST, "/v1/deployments/{}/receipts", &receipts_ops, WRITE, "" },
+	{ HTTP_METHOD_POST, "/v1/deployments/{}/halt", &halt_ops, WRITE, "" },
+	{ HTTP_METHOD_POST, "/v1/deployments/{}/resume", &resume_ops, WRITE, "" },
+	{ HTTP_METHOD_POST, "/v1/deployments/{}/pause", &pause_ops, WRITE, "" },
+	{ HTTP_METHOD_GET, "/v1/deployments/{}/verdict", &verdict_ops, READ, "wait" },
+	{ HTTP_METHOD_GET, "/*", &asset_ops, OPEN, NULL },
 };
 #define N_ROUTES (sizeof(routes) / sizeof(routes[0]))
 
@@ -77,7 +86,8 @@ make_server(struct api *a)
 		table[i].ops = routes[i].ops;
 		table[i].arg = a;
 		table[i].max_raw = table[i].max_body = routes[i].access == WRITE ? API_MAX_BODY : 0;
-		table[i].token = routes[i].access == WRITE || (routes[i].access == READ && !a->env.open_reads);
+		table[i].token = routes[i].access == WRITE || (routes[i].access != OPEN && !a->env.open_reads);
+		table[i].params = routes[i].params;
 	}
 	return http_server_new(a->base, table, N_ROUTES, &o);
 }

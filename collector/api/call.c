@@ -33,12 +33,13 @@ call_free(struct call *c)
 	free(c);
 }
 
+/* Is a Content-Type this media type, whatever its parameters? */
 static bool
-is_json(const char *type)
+is_type(const char *type, const char *wanted)
 {
 	size_t n = strcspn(type, " ;\t");
 
-	return n == strlen("application/json") && strncasecmp(type, "application/json", n) == 0;
+	return n == strlen(wanted) && strncasecmp(type, wanted, n) == 0;
 }
 
 /* Without tokens a web page that lets its own name point to our loopback address would be as
@@ -67,6 +68,12 @@ is_rebound(struct http_request *r, const struct api *a)
 struct call *
 call_new(struct http_request *r)
 {
+	return call_new_as(r, "application/json");
+}
+
+struct call *
+call_new_as(struct http_request *r, const char *type)
+{
 	const bool write = r->method != HTTP_METHOD_GET;
 	struct api *a = r->arg;
 	struct call *c;
@@ -81,8 +88,11 @@ call_new(struct http_request *r)
 			    "without a token file this address answers to its number and to localhost only");
 		return NULL;
 	}
-	if (write && !is_json(r->content_type)) {
-		http_refuse(r, DISCARD_wrong_content_type, NULL, "send Content-Type: application/json");
+	if (write && !is_type(r->content_type, type)) {
+		char message[80];
+
+		snprintf(message, sizeof(message), "send Content-Type: %s", type);
+		http_refuse(r, DISCARD_wrong_content_type, NULL, message);
 		return NULL;
 	}
 	if (a->n_calls >= CALLS_MAX || (c = calloc(1, sizeof(*c))) == NULL) {

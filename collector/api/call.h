@@ -83,7 +83,8 @@ struct api {
 /* ---- call.c ---- */
 
 /* ops for routes whose arg is a struct api: a call for each request. */
-struct call *call_new(struct http_request *r); /* NULL: refused already */
+struct call *call_new(struct http_request *r);                      /* NULL: refused already */
+struct call *call_new_as(struct http_request *r, const char *type); /* a body of another type than JSON */
 void call_end(struct http_request *r, enum http_end how);
 void call_body(struct http_request *r, const void *data, size_t len);
 
@@ -138,10 +139,13 @@ extern const struct http_ops host_ops;                                /* hosts.c
 extern const struct http_ops deployments_list_ops, deployment_ops, deployment_put_ops, deployment_delete_ops;
 extern const struct http_ops receipts_ops, halt_ops, resume_ops, pause_ops, offer_ops; /* deployments.c, decisions.c */
 extern const struct http_ops verdict_ops;                                              /* verdict.c */
-extern const struct http_ops now_ops;                                                  /* now.c */
-extern const struct http_ops stream_ops;                                               /* stream.c */
-extern const struct http_ops healthz_ops, readyz_ops, version_ops, metrics_ops;        /* status.c */
-extern const struct http_ops asset_ops;                                                /* assets.c */
+extern const struct http_ops query_ops;                                                /* query.c */
+/* flagger.c */
+extern const struct http_ops flagger_confirm_ops, flagger_check_ops, flagger_rollback_ops, flagger_event_ops;
+extern const struct http_ops now_ops;                                           /* now.c */
+extern const struct http_ops stream_ops;                                        /* stream.c */
+extern const struct http_ops healthz_ops, readyz_ops, version_ops, metrics_ops; /* status.c */
+extern const struct http_ops asset_ops;                                         /* assets.c */
 
 /* history.c: members of a report that the database holds; the triage result or null. */
 void history_report(struct jsonout *j, const struct api *a, const struct store_query *q, const struct store_report *r);
@@ -155,6 +159,8 @@ void hub_free(struct hub *h);
 void hub_events(struct hub *h); /* the fold has new ones */
 void hub_second(struct hub *h);
 
+/* What is told: the ledger's verdict, or hold when that is in doubt (then why, else NULL). */
+enum verdict verdict_told(const struct api *a, const struct verdict_view *v, const char **doubt_out);
 void verdict_wake(struct api *a);  /* a verdict may have changed */
 void verdict_drain(struct api *a); /* answer every waiter */
 /* Members of a verdict answer; votes too when the evidence holds them. */

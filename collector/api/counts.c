@@ -8,6 +8,7 @@
 
 #include "base/counters.h"
 #include "collector/api/counts.h"
+#include "collector/api/series.h"
 #include "collector/fold/fold.h"
 
 #define METRIC_DEPLOYMENTS 256u /* open ones with a series of their own */
@@ -77,39 +78,55 @@ table(struct jsonout *out)
 }
 
 static void
-deployments(struct jsonout *out, const struct fold_view *v)
+states(struct jsonout *out, const struct fold_view *v)
 {
-	uint64_t states[STATE_N] = { 0 };
-	uint32_t told = 0;
+	uint64_t n[STATE_N] = { 0 };
 
 	for (uint32_t i = 0; i < v->n_deployments; i++)
 		if (v->deployments[i].verdict.state < STATE_N)
-			states[v->deployments[i].verdict.state]++;
+			n[v->deployments[i].verdict.state]++;
 	family(out, "deployments", "gauge", "Deployments by the state of their verdict");
 	for (unsigned s = 0; s < STATE_N; s++)
 		line(out, "faultline_deployments{state=\"%s\"} %" PRIu64 "\n",
-		     verdict_state_name((enum verdict_state)s), states[s]);
-	family(out, "deployment_halted", "gauge", "1 if the open deployment is halted; at most 256 deployments");
-	for (uint32_t i = 0; i < v->n_deployments && told < METRIC_DEPLOYMENTS; i++) {
-		const struct view_deployment *d = &v->deployments[i];
+		     verdict_state_name((enum verdict_state)s), n[s]);
+}
 
-		if (!d->open || d->tenant != 0)
-			continue;
-		told++;
-		/* ids are of A-Z a-z 0-9 . _ : - and need no escape */
-		line(out, "faultline_deployment_halted{deployment=\"%s\"} %d\n", d->id,
-		     d->verdict.verdict == VERDICT_HALT);
+struct deployments {
+	struct jsonout *out;
+	const char *family; /* that is being written */
+};
+
+static void
+sample(void *arg, const struct series *s)
+{
+	struct deployments *d = arg;
+
+	if (d->family != s->family) {
+		d->family = s->family;
+		family(d->out, s->family, "gauge", s->help);
 	}
+	/* ids are of A-Z a-z 0-9 . _ : - and need no escape */
+	if (s->label != NULL)
+		line(d->out, "faultline_%s{deployment=\"%s\",%s=\"%s\"} %.0f\n", s->family, s->deployment, s->label,
+		     s->word, s->value);
+	else
+		line(d->out, "faultline_%s{deployment=\"%s\"} %.0f\n", s->family, s->deployment, s->value);
 }
 
 void
-counts_metrics(struct jsonout *out, const struct fold_view *view, int64_t started_wall_us)
+counts_metrics(struct jsonout *out, const struct fold_view *view, const char *doubt, int64_t started_wall_us)
 {
+	struct deployments d = { .out = out };
+
 	family(out, "build_info", "gauge", "The version that runs");
 	line(out, "faultline_build_info{version=\"%s\"} 1\n", PACKAGE_VERSION);
 	family(out, "start_time_seconds", "gauge", "When the API started, since 1970 UTC");
 	line(out, "faultline_start_time_seconds %.3f\n", (double)started_wall_us / 1e6);
 	table(out);
-	if (view != NULL)
-		deployments(out, view);
+	family(out, "fresh", "gauge", "1 while what is told of deployments is up to date");
+	line(out, "faultline_fresh %d\n", view != NULL && doubt == NULL);
+	if (view == NULL)
+		return;
+	states(out, view);
+	series_each(view, doubt, METRIC_DEPLOYMENTS, false, sample, &d);
 }

@@ -88,7 +88,7 @@ metrics_begin(struct http_request *r)
 	struct jsonout out;
 
 	jsonout_init(&out);
-	counts_metrics(&out, v, clock_wall_us() - (clock_boot_us() - a->started_us));
+	counts_metrics(&out, v, call_not_fresh(a, v->now_us), clock_wall_us() - (clock_boot_us() - a->started_us));
 	fold_view_put(a->env.fold, v);
 	if (out.failed)
 		http_refuse(r, DISCARD_catching_up, NULL, "the answer does not fit into memory");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* GET /v1/stream: server-sent events.  `signature`, `verdict` and `deployment` carry ids
- * and can be resumed with Last-Event-ID; `counters` come each second and cannot. */
+ * and can be resumed with Last-Event-ID; `counters` come each second and cannot.
+ * ?deployment=ID leaves the events of that deployment only. */
 #include "config.h"
 
 #include <inttypes.h>
@@ -96,10 +97,19 @@ event_frame(struct jsonout *j, const struct api *a, const struct fold_event *e)
 	frame_close(j);
 }
 
+/* Is an event for this client? */
+static bool
+wanted(const struct call *c, const struct fold_event *e)
+{
+	return e->tenant == API_TENANT &&
+	       (c->id[0] == '\0' || (e->kind != EVENT_SIGNATURE && strcmp(c->id, e->deployment) == 0));
+}
+
 /* ---- to everybody ---- */
 
+/* All of them, or those that want everything. */
 static void
-broadcast(struct hub *h, const struct jsonout *j)
+broadcast(struct hub *h, const struct jsonout *j, bool all)
 {
 	struct http_blob *b = j->failed ? NULL : http_blob_new(j->at, j->len);
 	struct call *c, *next;
@@ -108,14 +118,31 @@ broadcast(struct hub *h, const struct jsonout *j)
 		return;
 	for (c = TAILQ_FIRST(&h->streams); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, entry);
-		http_stream_send_blob(c->req, b); /* a slow one is cut by the server */
+		if (all || c->id[0] == '\0')
+			http_stream_send_blob(c->req, b); /* a slow one is cut by the server */
 	}
 	http_blob_unref(b);
+}
+
+/* Of these events what one filtered client wants. */
+static void
+send_some(struct hub *h, struct call *c, size_t n)
+{
+	struct jsonout j;
+
+	jsonout_init(&j);
+	for (size_t i = 0; i < n; i++)
+		if (wanted(c, &h->events[i]))
+			event_frame(&j, h->api, &h->events[i]);
+	if (j.len > 0 && !j.failed)
+		http_stream_send(c->req, j.at, j.len);
+	jsonout_fini(&j);
 }
 
 void
 hub_events(struct hub *h)
 {
+	struct call *c, *next;
 	struct jsonout j;
 	bool missed;
 	uint64_t last;
@@ -129,6 +156,8 @@ hub_events(struct hub *h)
 			frame_open(&j, "reset", NO_ID);
 			jsonout_raw(&j, "{}", 2);
 			frame_close(&j);
+			broadcast(h, &j, true);
+			jsonout_reset(&j);
 		}
 		for (size_t i = 0; i < n; i++)
 			if (h->events[i].tenant == API_TENANT)
@@ -138,7 +167,12 @@ hub_events(struct hub *h)
 		else if (missed)
 			h->last = last;
 		if (j.len > 0 && !TAILQ_EMPTY(&h->streams))
-			broadcast(h, &j);
+			broadcast(h, &j, false);
+		for (c = TAILQ_FIRST(&h->streams); n > 0 && c != NULL; c = next) {
+			next = TAILQ_NEXT(c, entry);
+			if (c->id[0] != '\0')
+				send_some(h, c, n);
+		}
 	} while (n == EVENTS_AT_ONCE);
 	jsonout_fini(&j);
 }
@@ -177,7 +211,7 @@ hub_second(struct hub *h)
 	if (h->seconds % KEEP_ALIVE_S == 0)
 		jsonout_raw(&j, ":\n\n", 3);
 	counters_frame(&j, h->api);
-	broadcast(h, &j);
+	broadcast(h, &j, true);
 	jsonout_fini(&j);
 }
 
@@ -185,7 +219,7 @@ hub_second(struct hub *h)
 
 /* What the client missed, or "reset" when that is gone. */
 static void
-catch_up(struct hub *h, struct jsonout *j, uint64_t after)
+catch_up(struct hub *h, const struct call *c, struct jsonout *j, uint64_t after)
 {
 	struct fold_event *events = calloc(EVENTS_AT_ONCE, sizeof(*events));
 	bool missed = false, gap = after > h->last;
@@ -196,7 +230,7 @@ catch_up(struct hub *h, struct jsonout *j, uint64_t after)
 		n = fold_events_since(h->api->env.fold, after, events, EVENTS_AT_ONCE, &missed, &last);
 		gap = missed;
 		for (size_t i = 0; i < n && events[i].id <= h->last; i++)
-			if (events[i].tenant == API_TENANT)
+			if (wanted(c, &events[i]))
 				event_frame(j, h->api, &events[i]);
 		if (n == 0)
 			break;
@@ -228,6 +262,11 @@ stream_begin(struct http_request *r)
 		call_refuse(c, DISCARD_too_many_waiters, NULL, NULL);
 		return;
 	}
+	if (http_query(r, "deployment", c->id, sizeof(c->id)) == 0 ? !params_deployment_id(text_of(c->id))
+								   : strstr(r->query, "deployment=") != NULL) {
+		call_refuse(c, DISCARD_invalid_parameter, "deployment", "is not a deployment id");
+		return;
+	}
 	resume = http_header(r, "last-event-id");
 	hub_events(h); /* so that h->last is what a view read from now on includes */
 	jsonout_raw(&c->out, "retry: 3000\n\n", 13);
@@ -236,7 +275,7 @@ stream_begin(struct http_request *r)
 			call_refuse(c, DISCARD_invalid_parameter, "Last-Event-ID", "is not an id of this stream");
 			return;
 		}
-		catch_up(h, &c->out, after);
+		catch_up(h, c, &c->out, after);
 	} else {
 		frame_open(&c->out, "hello", h->last);
 		jsonout_raw(&c->out, "{}", 2);

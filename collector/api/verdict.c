@@ -26,9 +26,8 @@ struct poll {
 	int64_t deadline_us;
 };
 
-/* What is told: the ledger's verdict, or hold when that is in doubt. */
-static enum verdict
-told(const struct api *a, const struct verdict_view *v, const char **doubt_out)
+enum verdict
+verdict_told(const struct api *a, const struct verdict_view *v, const char **doubt_out)
 {
 	*doubt_out = v->verdict == VERDICT_PROCEED ? call_not_fresh(a, v->fresh_us) : NULL;
 	return *doubt_out != NULL ? VERDICT_HOLD : v->verdict;
@@ -39,7 +38,7 @@ verdict_etag(const struct api *a, const struct verdict_view *v, char out[VERDICT
 {
 	const char *doubt;
 
-	told(a, v, &doubt);
+	verdict_told(a, v, &doubt);
 	snprintf(out, VERDICT_ETAG_SIZE, "\"%" PRIx64 "-%" PRIx64 "%s\"", v->since_pos, v->version,
 		 doubt != NULL ? "-unsure" : "");
 	return out;
@@ -104,7 +103,7 @@ void
 verdict_json(struct jsonout *j, const struct api *a, const struct verdict_view *v)
 {
 	const char *doubt;
-	enum verdict is = told(a, v, &doubt);
+	enum verdict is = verdict_told(a, v, &doubt);
 	int64_t age = clock_wall_us() - v->fresh_us;
 
 	jsonout_string(j, "verdict", verdict_name(is));
@@ -143,7 +142,7 @@ settle(struct call *c, const struct verdict_view *v, bool time_is_up)
 
 	verdict_etag(c->api, v, etag);
 	same = p->if_none_match != NULL && params_etag_listed(p->if_none_match, etag);
-	if (!time_is_up && (p->if_none_match != NULL ? same : told(c->api, v, &doubt) == VERDICT_HOLD))
+	if (!time_is_up && (p->if_none_match != NULL ? same : verdict_told(c->api, v, &doubt) == VERDICT_HOLD))
 		return false;
 	call_cancel(c);
 	call_delist(c);

@@ -26,7 +26,12 @@
 #define SNAPSHOT_QUEUE  (32u << 20) /* more waiting for the disk than this: no turn */
 #define ENOUGH_SLOTS    65536u
 
+/* The gauge of dark hosts: two milliseconds for ten million. */
+#define DARK_EVERY_US  10000000
+#define DARK_INTERVALS 3
+
 struct fold {
+	int64_t dark_next_us;
 	struct fold_options o;
 	struct fold_outcomes outcomes; /* where o.outcomes points: the caller's need not last */
 	struct log_id log_id;
@@ -221,6 +226,10 @@ count(struct fold *f)
 	counter_add(COUNTER_reports_resent, s.reports_resent - f->counted.reports_resent);
 	counter_set(COUNTER_hosts, s.hosts);
 	counter_set(COUNTER_hosts_seen_recently, s.hosts_recent);
+	if (clock_boot_us() >= f->dark_next_us) {
+		f->dark_next_us = clock_boot_us() + DARK_EVERY_US;
+		counter_set(COUNTER_hosts_dark, ledger_dark_hosts(f->ledger, DARK_INTERVALS, NULL, 0));
+	}
 	counter_set(COUNTER_signatures, s.signatures);
 	counter_set(COUNTER_deployments_open, s.deployments_open);
 	counter_set(COUNTER_deployments_halted, s.deployments_halted);

@@ -235,7 +235,7 @@ submit_routes(struct ingest *in, struct http_route *routes, int n, char *err, si
 			return -1;
 		}
 		routes[n++] = (struct http_route){
-			HTTP_METHOD_POST, path, socorro ? &submit_socorro_ops : &submit_plain_ops, in, 0, 0, false
+			HTTP_METHOD_POST, path, socorro ? &submit_socorro_ops : &submit_plain_ops, in, 0, 0, false, NULL
 		};
 	}
 	return n;
@@ -245,10 +245,10 @@ static int
 start_listener(struct ingest *in, const char *listen_addr, char *err, size_t err_size)
 {
 	struct http_route routes[SUBMIT_PATHS_MAX + 4] = {
-		{ HTTP_METHOD_POST, "/v1/reports", &ingest_reports_ops, in, 0, 0, true },
-		{ HTTP_METHOD_POST, "/v1/heartbeats", &ingest_heartbeats_ops, in, 0, 0, true },
-		{ HTTP_METHOD_PUT, "/v1/dumps/{}", &ingest_dump_ops, in, 0, 0, true },
-		{ HTTP_METHOD_GET, "/healthz", &health_ops, in, 0, 0, false },
+		{ HTTP_METHOD_POST, "/v1/reports", &ingest_reports_ops, in, 0, 0, true, "" },
+		{ HTTP_METHOD_POST, "/v1/heartbeats", &ingest_heartbeats_ops, in, 0, 0, true, "" },
+		{ HTTP_METHOD_PUT, "/v1/dumps/{}", &ingest_dump_ops, in, 0, 0, true, "" },
+		{ HTTP_METHOD_GET, "/healthz", &health_ops, in, 0, 0, false, NULL },
 	};
 	const struct http_options o = options(in);
 	int n = submit_routes(in, routes, 4, err, err_size), fd;

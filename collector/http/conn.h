@@ -155,6 +155,8 @@ ssize_t request_dechunk(struct request *r, const char *data, size_t len, bool *d
 /* Sets r->route and the captured segment, or returns not_found / method_not_allowed (then
  * the Allow header is set). */
 enum discard request_route(struct http_server *s, struct request *r);
+/* The first query parameter that its route does not know, into buf (cut if it is long); false: there is none. */
+bool request_stranger(const struct request *r, char *buf, size_t size);
 
 /* ---- answer.c ---- */
 /* Write to the peer now if possible, else queue. */

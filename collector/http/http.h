@@ -75,6 +75,9 @@ struct http_route {
 	uint64_t max_raw;  /* body bytes as sent; 0: 64 KiB */
 	uint64_t max_body; /* decompressed; 0: as max_raw */
 	bool token;        /* refuse without a valid bearer token, if tokens are set */
+	/* Names of the query parameters there are, a space between: any other is refused (invalid_field).
+	 * NULL: whatever comes is let through. */
+	const char *params;
 };
 
 struct http_options {
@@ -118,6 +121,8 @@ size_t http_server_connections(const struct http_server *s);
 const char *http_header(const struct http_request *r, const char *name); /* NULL if absent; name in lower case */
 /* Percent-decoded value of a query parameter into buf; -1 if absent, damaged or too long. */
 int http_query(const struct http_request *r, const char *name, char *buf, size_t size);
+/* The same out of application/x-www-form-urlencoded text. */
+int http_form_value(const char *form, const char *name, char *buf, size_t size);
 /* Peer address, AF_UNSPEC if unknown. */
 const struct sockaddr *http_peer(const struct http_request *r);
 /* Did the client present one of our tokens?  False if none are configured. */

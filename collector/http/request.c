@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -458,9 +459,15 @@ percent_decode(const char *p, const char *end, bool plus, char *buf, size_t size
 int
 http_query(const struct http_request *pub, const char *name, char *buf, size_t size)
 {
+	return http_form_value(pub->query, name, buf, size);
+}
+
+int
+http_form_value(const char *form, const char *name, char *buf, size_t size)
+{
 	const size_t name_len = strlen(name);
 
-	for (const char *p = pub->query; *p != '\0';) {
+	for (const char *p = form; *p != '\0';) {
 		const size_t len = strcspn(p, "&"), key = strcspn(p, "=&");
 
 		if (key == name_len && memcmp(p, name, key) == 0)
@@ -582,4 +589,29 @@ request_route(struct http_server *s, struct request *r)
 		}
 	http_set_header(&r->pub, "Allow", allow);
 	return DISCARD_method_not_allowed;
+}
+
+static bool
+is_listed(const char *words, const char *word, size_t len)
+{
+	for (; *words != '\0'; words += strcspn(words, " "), words += *words == ' ')
+		if (strcspn(words, " ") == len && memcmp(words, word, len) == 0)
+			return true;
+	return false;
+}
+
+bool
+request_stranger(const struct request *r, char *buf, size_t size)
+{
+	const char *p = r->route->params != NULL ? r->pub.query : "";
+
+	for (; *p != '\0'; p += strcspn(p, "&"), p += *p == '&') {
+		const size_t key = strcspn(p, "=&");
+
+		if (*p == '&' || is_listed(r->route->params, p, key))
+			continue;
+		snprintf(buf, size, "%.*s", (int)(key < size ? key : size - 1), p);
+		return true;
+	}
+	return false;
 }

@@ -189,11 +189,16 @@ begin_request(struct http_conn *c, struct request *r)
 {
 	struct http_server *s = c->server;
 	enum discard why = request_route(s, r);
+	char stranger[64];
 
 	if (why == DISCARD_none && s->draining)
 		why = DISCARD_draining;
 	if (why == DISCARD_none && r->route->token && http_tokens_configured(&r->pub) && !http_authenticated(&r->pub))
 		why = DISCARD_unauthorized;
+	if (why == DISCARD_none && request_stranger(r, stranger, sizeof(stranger))) {
+		http_refuse(&r->pub, DISCARD_invalid_field, stranger, "there is no such query parameter here");
+		return;
+	}
 	if (why == DISCARD_none)
 		why = start_decoder(s, r);
 	if (why != DISCARD_none) {

@@ -83,11 +83,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static char yes;
 	static const struct http_route routes[] = {
-		{ HTTP_METHOD_POST, "/p", &plain_ops, NULL, 10000, 100000, false },
-		{ HTTP_METHOD_POST, "/q", &plain_ops, &yes, 10000, 100000, false },
-		{ HTTP_METHOD_GET, "/g/{}/x", &plain_ops, NULL, 0, 0, false },
-		{ HTTP_METHOD_PUT, "/r/*", &refusing_ops, NULL, 0, 0, false },
-		{ HTTP_METHOD_GET, "/s", &stream_ops, NULL, 0, 0, false },
+		{ HTTP_METHOD_POST, "/p", &plain_ops, NULL, 10000, 100000, false, NULL },
+		{ HTTP_METHOD_POST, "/q", &plain_ops, &yes, 10000, 100000, false, NULL },
+		{ HTTP_METHOD_GET, "/g/{}/x", &plain_ops, NULL, 0, 0, false, NULL },
+		{ HTTP_METHOD_PUT, "/r/*", &refusing_ops, NULL, 0, 0, false, NULL },
+		{ HTTP_METHOD_GET, "/s", &stream_ops, NULL, 0, 0, false, NULL },
 	};
 	static const struct http_options options = {
 		.max_connections = 2,

@@ -126,17 +126,17 @@ static const struct http_ops tag_ops = { sum_begin, NULL, tag_complete, sum_end,
 static const struct http_ops stream_ops = { sum_begin, NULL, stream_complete, hold_end, NULL };
 
 static const struct http_route routes[] = {
-	{ HTTP_METHOD_GET, "/sum", &sum_ops, NULL, 0, 0, false },
-	{ HTTP_METHOD_POST, "/sum", &sum_ops, NULL, 200000, 1000000, false },
-	{ HTTP_METHOD_POST, "/pause", &pause_ops, NULL, 200000, 2000000, false },
-	{ HTTP_METHOD_GET, "/hold", &hold_ops, NULL, 0, 0, false },
-	{ HTTP_METHOD_PUT, "/things/{}", &sum_ops, NULL, 0, 0, false },
-	{ HTTP_METHOD_GET, "/things/{}/part", &sum_ops, NULL, 0, 0, false },
-	{ HTTP_METHOD_GET, "/static/*", &sum_ops, NULL, 0, 0, false },
-	{ HTTP_METHOD_POST, "/refuse", &refuse_ops, NULL, 0, 0, false },
-	{ HTTP_METHOD_GET, "/tag", &tag_ops, NULL, 0, 0, false },
-	{ HTTP_METHOD_GET, "/stream", &stream_ops, NULL, 0, 0, false },
-	{ HTTP_METHOD_GET, "/secret", &sum_ops, NULL, 0, 0, true },
+	{ HTTP_METHOD_GET, "/sum", &sum_ops, NULL, 0, 0, false, NULL },
+	{ HTTP_METHOD_POST, "/sum", &sum_ops, NULL, 200000, 1000000, false, NULL },
+	{ HTTP_METHOD_POST, "/pause", &pause_ops, NULL, 200000, 2000000, false, NULL },
+	{ HTTP_METHOD_GET, "/hold", &hold_ops, NULL, 0, 0, false, NULL },
+	{ HTTP_METHOD_PUT, "/things/{}", &sum_ops, NULL, 0, 0, false, NULL },
+	{ HTTP_METHOD_GET, "/things/{}/part", &sum_ops, NULL, 0, 0, false, NULL },
+	{ HTTP_METHOD_GET, "/static/*", &sum_ops, NULL, 0, 0, false, NULL },
+	{ HTTP_METHOD_POST, "/refuse", &refuse_ops, NULL, 0, 0, false, NULL },
+	{ HTTP_METHOD_GET, "/tag", &tag_ops, NULL, 0, 0, false, "limit cursor" },
+	{ HTTP_METHOD_GET, "/stream", &stream_ops, NULL, 0, 0, false, NULL },
+	{ HTTP_METHOD_GET, "/secret", &sum_ops, NULL, 0, 0, true, NULL },
 };
 
 static int
