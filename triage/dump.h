@@ -17,6 +17,7 @@ struct dump_regs {
 struct dump_thread {
 	uint32_t tid;
 	struct mem_region stack;           /* size 0: not given with the thread */
+	const char *name;                  /* NULL: none */
 	uint64_t stack_addr;               /* where it would be, 0 unknown */
 	uint64_t sp;                       /* of a core's thread; 0 unknown */
 	uint64_t context_at, context_size; /* in the image */
@@ -64,7 +65,8 @@ struct dump {
 	int32_t blamed;
 	struct triage_kernel *stop; /* a stop code that a text tells, else NULL */
 
-	struct kd *kernel; /* a Windows kernel dump as its reader has it (triage/kdump.h), else NULL */
+	struct triage_process *process; /* NULL: nothing is known */
+	struct kd *kernel;              /* a Windows kernel dump as its reader has it (triage/kdump.h), else NULL */
 
 	bool partial;
 	const char *partial_what; /* first reason, "" */

@@ -299,7 +299,7 @@ static void
 address_text(const struct kd *k, uint64_t v, char out[24])
 {
 	if (k->is64)
-		snprintf(out, 24, "%08" PRIx64 "`%08" PRIx64, v >> 32, v & 0xffffffff);
+		snprintf(out, 24, "%08" PRIx64 "'%08" PRIx64, v >> 32, v & 0xffffffff);
 	else
 		snprintf(out, 24, "%08" PRIx64, v);
 }

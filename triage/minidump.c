@@ -491,6 +491,7 @@ minidump_read(struct arena *a, const void *image, size_t size, struct dump *out,
 		return e;
 	}
 	read_crash(&m);
+	minidump_read_process(&m);
 	minidump_read_annotations(&m);
 	if (out->n_threads == 0 && !out->has_exception) {
 		*diag = (struct diag){ ERR_MALFORMED, "a minidump without threads and without an exception", 0 };

@@ -15,12 +15,21 @@ enum md_stream {
 	MD_SYSTEM_INFO = 7,
 	MD_THREAD_EX_LIST = 8,
 	MD_MEMORY64_LIST = 9,
+	MD_HANDLE_DATA = 12,
+	MD_UNLOADED_LIST = 14,
 	MD_MISC_INFO = 15,
+	MD_MEMORY_INFO_LIST = 16,
+	MD_THREAD_NAMES = 24,
 	MD_CRASHPAD_INFO = 0x43500001,
 	MD_BREAKPAD_INFO = 0x47670001,
 	MD_ASSERTION_INFO = 0x47670002,
+	MD_LINUX_CPU_INFO = 0x47670003,
 	MD_LINUX_PROC_STATUS = 0x47670004,
+	MD_LINUX_LSB_RELEASE = 0x47670005,
+	MD_LINUX_CMD_LINE = 0x47670006,
 	MD_LINUX_MAPS = 0x47670009,
+	MD_MOZ_MAC_CRASH_INFO = 0x4d7a0001,
+	MD_MOZ_SOFT_ERRORS = 0x4d7a0004,
 };
 
 struct md_dir {
@@ -57,7 +66,11 @@ enum err minidump_read_modules(struct md *m);
 /* Registers of the context record at [at, at + size); *out invalid when it is not one. */
 void minidump_read_context(struct md *m, uint64_t at, uint64_t size, struct dump_regs *out);
 
-/* Breakpad's and Crashpad's own streams: annotations, assertion. */
+/* Names of threads, and what there is about process and machine (d->process).  Losing some of it to a full
+ * arena is no error. */
+void minidump_read_process(struct md *m);
+
+/* Breakpad's, Crashpad's and Mozilla's own streams: annotations, assertion, messages of macOS libraries. */
 void minidump_read_annotations(struct md *m);
 
 #endif

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config.h"
 
+#include <string.h>
+
 #include "triage/minidump.h"
 #include "triage/utf.h"
 
 /* What crashing programs attach for people: Breakpad's assertion, Crashpad's
- * annotations of the process and of its modules. */
+ * annotations of the process and of its modules, crash messages of macOS libraries. */
 
 #define KEY_MAX     128
 #define VALUE_MAX   1024
@@ -124,10 +126,45 @@ read_crashpad(struct md *m)
 	read_module_annotations(m, location(m, &r));
 }
 
+/* What libraries of macOS left in __crash_info for people, as Mozilla's writer collects it: records of counted
+ * numbers, then texts: module path, message, signature, backtrace, second message. */
+static void
+read_mac_crash_info(struct md *m)
+{
+	struct reader r = md_stream(m, MD_MOZ_MAC_CRASH_INFO);
+	uint32_t n, fixed;
+
+	reader_skip(&r, 4);
+	n = reader_u32(&r);
+	fixed = reader_u32(&r);
+	for (uint32_t i = 0; i < n && i < 20 && !reader_failed(&r) && !full(m); i++) {
+		struct reader record = location(m, &r);
+		const char *text[5] = { "", "", "", "", "" }, *key;
+
+		reader_skip(&record, fixed);
+		for (int k = 0; k < 5 && !reader_failed(&record) && record.pos < record.size; k++) {
+			const uint8_t *p = record.base + record.pos;
+			size_t len = strnlen((const char *)p, record.size - record.pos);
+			const char *s = utf_from_bytes(m->arena, p, len, VALUE_MAX);
+
+			if (s != NULL)
+				text[k] = s;
+			reader_skip(&record, len < record.size - record.pos ? len + 1 : len);
+		}
+		key = utf_printf(m->arena, "crash_info: %.100s", text[0]);
+		if (key == NULL)
+			return;
+		add(m, key, text[1]);
+		add(m, key, text[2]);
+		add(m, key, text[4]);
+	}
+}
+
 void
 minidump_read_annotations(struct md *m)
 {
 	m->used_before = arena_used(m->arena);
 	read_assertion(m);
 	read_crashpad(m);
+	read_mac_crash_info(m);
 }

@@ -92,6 +92,7 @@ fill(struct triage_result *r, const struct dump *d)
 		.thread_count = (uint32_t)d->n_threads,
 		.module_count = (uint32_t)d->n_modules,
 		.process_id = d->process_id,
+		.process = d->process,
 		.dump_time = d->dump_time,
 		.modules = d->modules,
 		.n_modules = d->n_modules,
@@ -121,6 +122,20 @@ take_frames(const struct dump *d, const struct triage_options *opt, struct triag
 	return ERR_OK;
 }
 
+static enum err
+fill_threads(struct arena *a, const struct dump *d, struct triage_result *r)
+{
+	struct triage_thread *t = ARENA_ARRAY(a, struct triage_thread, d->n_threads);
+
+	if (t == NULL)
+		return ERR_LIMIT;
+	for (size_t i = 0; i < d->n_threads; i++)
+		t[i] = (struct triage_thread){ d->threads[i].tid,
+					       d->threads[i].name != NULL ? d->threads[i].name : "" };
+	r->threads = t;
+	return ERR_OK;
+}
+
 enum err
 triage_run(struct arena *a, const void *image, size_t size, const struct triage_options *opt, struct triage_result *out,
 	   struct diag *diag)
@@ -136,6 +151,8 @@ triage_run(struct arena *a, const void *image, size_t size, const struct triage_
 	if ((e = read_dump(a, image, size, d, diag)) != ERR_OK)
 		return e;
 	fill(&r, d);
+	if (fill_threads(a, d, &r) != ERR_OK)
+		goto limit;
 	if (module_index_build(a, d->modules, d->n_modules, &modules) != ERR_OK)
 		goto limit;
 	if (d->kernel != NULL)

@@ -105,9 +105,9 @@ struct triage_frame {
 	bool in_function;     /* offset counts from the function: the module's base is not known */
 };
 
-/* A driver that was gone when the machine stopped. */
+/* A driver or module that was gone when it happened. */
 struct triage_unloaded {
-	const char *name; /* the dump keeps 12 characters */
+	const char *name; /* kernel dumps keep 12 characters */
 	uint64_t start, end;
 };
 
@@ -124,6 +124,28 @@ struct triage_kernel {
 	uint64_t uptime;                        /* seconds; 0 unknown */
 	const struct triage_unloaded *unloaded; /* not sent between processes */
 	size_t n_unloaded;
+};
+
+/* What a dump says about the process and its machine beside the crash.  Texts are "" and numbers 0 where it says
+ * nothing.  Not sent between processes. */
+struct triage_process {
+	const char *command_line; /* may hold secrets */
+	const char *distribution; /* "Debian GNU/Linux 12 (bookworm)" */
+	const char *cpu;          /* vendor or model */
+	uint32_t cpus;
+	int64_t started;      /* seconds since 1970 */
+	uint64_t user_time;   /* seconds of processor time */
+	uint64_t kernel_time; /* same, in the kernel */
+	uint32_t handles;
+	const char *memory;      /* what lies at the crash address: "free", "reserved", "rw- /usr/lib/libc.so.6", … */
+	const char *soft_errors; /* JSON that the writer left about what it could not do (Mozilla) */
+	const struct triage_unloaded *unloaded; /* modules that were gone, as the system listed them */
+	size_t n_unloaded;
+};
+
+struct triage_thread {
+	uint32_t tid;
+	const char *name; /* "" unknown */
 };
 
 struct triage_annotation {
@@ -146,9 +168,11 @@ struct triage_result {
 	int32_t crashing_thread; /* index in the dump's thread list, -1: none */
 	uint32_t crashing_tid;   /* 0 without one */
 	uint32_t thread_count;
-	uint32_t module_count; /* in the dump; n_modules may be fewer after decode */
-	uint32_t process_id;   /* 0 unknown */
-	int64_t dump_time;     /* seconds since 1970 as the client's clock had it; 0 unknown */
+	uint32_t module_count;                /* in the dump; n_modules may be fewer after decode */
+	uint32_t process_id;                  /* 0 unknown */
+	const struct triage_thread *threads;  /* thread_count of them; NULL: not sent between processes */
+	const struct triage_process *process; /* NULL: the dump says nothing */
+	int64_t dump_time;                    /* seconds since 1970 as the client's clock had it; 0 unknown */
 
 	const struct triage_module *modules; /* [0] is the program itself when the dump says so */
 	size_t n_modules;

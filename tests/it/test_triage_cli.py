@@ -48,7 +48,7 @@ def test_json():
 def test_kernel_dump():
     p = faultline("triage", JULY)
     assert p.stdout.decode().startswith(
-        JULY + ": windows-kernel-dump windows x64: 0x50 PAGE_FAULT_IN_NONPAGED_AREA: read of ffff8405`00000074"
+        JULY + ": windows-kernel-dump windows x64: 0x50 PAGE_FAULT_IN_NONPAGED_AREA: read of ffff8405'00000074"
                " in csagent.sys+0xe14ed [s1-fb4b63ca582e8b69]")
     p = faultline("triage", "--json", JULY)
     got = json.loads(p.stdout)

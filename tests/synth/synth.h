@@ -90,7 +90,7 @@ struct synth_core_places {
 void synth_core(struct synth *out, const struct synth_crash *c, struct synth_core_places *where);
 
 /* A Windows kernel dump of the July 2024 outage: stop 0x50, csagent.sys reading
- * ffff8405`00000074, or the same with another stop code. */
+ * ffff8405'00000074, or the same with another stop code. */
 enum synth_kdump_kind { SYNTH_KDUMP_TRIAGE, SYNTH_KDUMP_FULL, SYNTH_KDUMP_BITMAP, SYNTH_KDUMP_RANGES };
 
 struct synth_kdump {

@@ -110,7 +110,7 @@ test_july_2024(void **state)
 		assert_true(x.r.signature ==
 			    claimed("C:\\Windows\\System32\\drivers\\CSagent.sys", "668D9A8F2AB000", 0xe14ed));
 		assert_string_equal(x.r.reason, c.x86 ? "0x50 PAGE_FAULT_IN_NONPAGED_AREA: read of 00000074"
-						      : "0x50 PAGE_FAULT_IN_NONPAGED_AREA: read of ffff8405`00000074");
+						      : "0x50 PAGE_FAULT_IN_NONPAGED_AREA: read of ffff8405'00000074");
 		assert_true(x.r.address == (c.x86 ? 0x74 : UINT64_C(0xffff840500000074)));
 		assert_string_equal(x.r.blame_rule, "context");
 		assert_int_equal(x.r.frames[0].trust, TRIAGE_TRUST_CONTEXT);
@@ -215,7 +215,7 @@ test_exception_and_context_records(void **state)
 	assert_string_equal(x.r.title, "csagent.sys+0xe14ed");
 	assert_string_equal(x.r.kernel.how, "context record of parameter 4");
 	assert_string_equal(x.r.reason, "0x1000007e SYSTEM_THREAD_EXCEPTION_NOT_HANDLED_M: 0xc0000005 "
-					"EXCEPTION_ACCESS_VIOLATION_READ of ffff8405`00000074");
+					"EXCEPTION_ACCESS_VIOLATION_READ of ffff8405'00000074");
 	assert_int_equal(x.r.class, REASON_ACCESS);
 	assert_int_equal(x.r.subcode, 0xc0000005);
 	assert_int_equal(x.r.frames[1].offset, 0xe1666);
@@ -250,10 +250,10 @@ test_instruction_parameter(void **state)
 		unsigned ip;
 		const char *reason;
 	} all[] = {
-		{ 0xa, 3, "0xa IRQL_NOT_LESS_OR_EQUAL: write of 00000000`00000008" },
-		{ 0xd1, 3, "0xd1 DRIVER_IRQL_NOT_LESS_OR_EQUAL: write of 00000000`00000008" },
-		{ 0xc5, 3, "0xc5 DRIVER_CORRUPTED_EXPOOL: write of 00000000`00000008" },
-		{ 0xd5, 2, "0xd5 DRIVER_PAGE_FAULT_IN_FREED_SPECIAL_POOL: read of 00000000`00000008" },
+		{ 0xa, 3, "0xa IRQL_NOT_LESS_OR_EQUAL: write of 00000000'00000008" },
+		{ 0xd1, 3, "0xd1 DRIVER_IRQL_NOT_LESS_OR_EQUAL: write of 00000000'00000008" },
+		{ 0xc5, 3, "0xc5 DRIVER_CORRUPTED_EXPOOL: write of 00000000'00000008" },
+		{ 0xd5, 2, "0xd5 DRIVER_PAGE_FAULT_IN_FREED_SPECIAL_POOL: read of 00000000'00000008" },
 		{ 0x1e, 1, "0x1e KMODE_EXCEPTION_NOT_HANDLED: 0x00000008 unknown 0x00000008" },
 		{ 0x3b, 1, "0x3b SYSTEM_SERVICE_EXCEPTION: 0x00000008 unknown 0x00000008" },
 		{ 0x8e, 1, "0x8e KERNEL_MODE_EXCEPTION_NOT_HANDLED: 0x00000008 unknown 0x00000008" },
