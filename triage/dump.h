@@ -9,9 +9,13 @@
 /* Neutral crash model: what the format readers fill and the walker reads.
  * Everything lives in the arena of the dump or points into its image. */
 
+#define DUMP_REGS 33
+
 struct dump_regs {
 	bool valid;
 	uint64_t pc, sp, fp, lr;
+	uint64_t r[DUMP_REGS]; /* by DWARF number as triage/unwind.h has them */
+	uint64_t known;        /* bit n: r[n] is known */
 };
 
 struct dump_thread {

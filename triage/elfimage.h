@@ -48,7 +48,7 @@ bool elfimage_big_endian(const struct elfimage *e);
 const char *elfimage_build_id(const struct elfimage *e); /* lower-case hex, "" none */
 bool elfimage_has_code(const struct elfimage *e);        /* false: a debug file */
 
-/* The whole file; size 0 for an image in memory. */
+/* The whole file; of an image in memory what follows its first byte in one piece, NULL if that is not all of it. */
 const void *elfimage_file(const struct elfimage *e, size_t *size_out);
 
 /* Addresses below are as linked, less the address of its first page: what a dump calls offset in module. */
@@ -65,5 +65,15 @@ bool elfimage_has_unwind(const struct elfimage *e);
 /* Name of the function at an offset as the symbol table has it, "" none, and where it begins. */
 const char *elfimage_function(struct elfimage *e, uint64_t offset, uint64_t *start_out);
 bool elfimage_has_functions(const struct elfimage *e);
+
+bool elfimage_has_debug_frame(const struct elfimage *e);
+
+/* What a library keeps about the image; released by elfimage_close(). */
+struct elfimage_owned {
+	void *state;
+	void (*release)(void *state); /* NULL: nothing is kept */
+};
+struct elfimage_owned *elfimage_owned(struct elfimage *e);
+void elfimage_close(struct elfimage *e); /* before its arena goes; NULL is fine */
 
 #endif

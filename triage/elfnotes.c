@@ -19,13 +19,17 @@ struct reg_layout {
 	uint8_t width;           /* bytes of a register */
 	uint8_t pid_at, regs_at; /* in the note */
 	uint8_t pc, sp, fp, lr;  /* which register; UINT8_MAX: none */
+	uint8_t n;               /* of order */
+	uint8_t order[21];       /* DWARF number of each, NO: none that unwinding needs; all 0: as they come */
 };
+#define NO UINT8_MAX
 
 static const struct reg_layout layouts[] = {
-	{ EM_X86_64, 8, 32, 112, 16, 19, 4, UINT8_MAX },
-	{ EM_386, 4, 24, 72, 12, 15, 5, UINT8_MAX },
-	{ EM_AARCH64, 8, 32, 112, 32, 31, 29, 30 },
-	{ EM_ARM, 4, 24, 72, 15, 13, 11, 14 },
+	{ EM_X86_64, 8, 32, 112, 16, 19, 4, NO, 20, { 15, 14, 13, 12, 6, 3,  11, 10, 9,  8,
+						      0,  2,  1,  4,  5, NO, NO, NO, NO, 7 } },
+	{ EM_386, 4, 24, 72, 12, 15, 5, NO, 16, { 3, 1, 2, 6, 7, 5, 0, NO, NO, NO, NO, NO, NO, NO, NO, 4 } },
+	{ EM_AARCH64, 8, 32, 112, 32, 31, 29, 30, 32, { 0 } },
+	{ EM_ARM, 4, 24, 72, 15, 13, 11, 14, 15, { 0 } },
 };
 
 static uint32_t
@@ -103,8 +107,16 @@ read_prstatus(struct notes *s, struct reader *r)
 		regs.pc = read_at(r, l->regs_at + (uint64_t)l->pc * l->width, l->width);
 		regs.sp = read_at(r, l->regs_at + (uint64_t)l->sp * l->width, l->width);
 		regs.fp = read_at(r, l->regs_at + (uint64_t)l->fp * l->width, l->width);
-		if (l->lr != UINT8_MAX)
+		if (l->lr != NO)
 			regs.lr = read_at(r, l->regs_at + (uint64_t)l->lr * l->width, l->width);
+		for (unsigned i = 0; i < l->n; i++) {
+			unsigned reg = l->order[0] != 0 ? l->order[i] : i;
+
+			if (reg == NO)
+				continue;
+			regs.r[reg] = read_at(r, l->regs_at + (uint64_t)i * l->width, l->width);
+			regs.known |= UINT64_C(1) << reg;
+		}
 		if (reader_failed(r)) {
 			dump_partial(d, "a thread's status is damaged");
 			regs = (struct dump_regs){ 0 };

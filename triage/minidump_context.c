@@ -21,12 +21,26 @@ at64(struct reader *r, size_t offset)
 	return reader_u64(r);
 }
 
+/* n registers of that width from offset on; order: the DWARF number of each. */
+static void
+registers(struct reader *r, size_t offset, unsigned width, const uint8_t *order, size_t n, struct dump_regs *out)
+{
+	for (size_t i = 0; i < n; i++) {
+		unsigned reg = order != NULL ? order[i] : (unsigned)i;
+
+		out->r[reg] = width == 8 ? at64(r, offset + 8 * i) : at32(r, offset + 4 * i);
+		out->known |= UINT64_C(1) << reg;
+	}
+}
+
 static void
 read_x86(struct reader *r, struct dump_regs *out)
 {
 	if (!(at32(r, 0) & 0x10000))
 		return;
 	*out = (struct dump_regs){ .fp = at32(r, 180), .pc = at32(r, 184), .sp = at32(r, 196), .valid = true };
+	registers(r, 156, 4, (const uint8_t[]){ 7, 6, 3, 2, 1, 0, 5 }, 7, out); /* edi … ebp */
+	registers(r, 196, 4, (const uint8_t[]){ 4 }, 1, out);
 }
 
 static void
@@ -35,6 +49,7 @@ read_x64(struct reader *r, struct dump_regs *out)
 	if (!(at32(r, 48) & 0x100000))
 		return;
 	*out = (struct dump_regs){ .sp = at64(r, 152), .fp = at64(r, 160), .pc = at64(r, 248), .valid = true };
+	registers(r, 120, 8, (const uint8_t[]){ 0, 2, 1, 3, 7, 6, 4, 5, 8, 9, 10, 11, 12, 13, 14, 15 }, 16, out);
 }
 
 static void
@@ -51,6 +66,7 @@ read_arm(struct reader *r, enum triage_os os, struct dump_regs *out)
 				   .lr = at32(r, 4 + 4 * 14),
 				   .pc = at32(r, 4 + 4 * 15),
 				   .valid = true };
+	registers(r, 4, 4, NULL, 15, out);
 }
 
 static void
@@ -67,6 +83,7 @@ read_arm64(struct reader *r, uint16_t raw_arch, struct dump_regs *out)
 				   .sp = at64(r, 8 + 8 * 31),
 				   .pc = at64(r, 8 + 8 * 32),
 				   .valid = true };
+	registers(r, 8, 8, NULL, 32, out);
 }
 
 void

@@ -107,6 +107,7 @@ fill(struct triage_result *r, const struct dump *d)
 		.title = "",
 		.function_frame = -1,
 		.function_rule = "none",
+		.stack_end = "",
 		.partial = d->partial,
 		.partial_what = d->partial_what,
 	};
@@ -142,7 +143,8 @@ triage_run(struct arena *a, const void *image, size_t size, const struct triage_
 {
 	struct dump *d = ARENA_NEW(a, struct dump);
 	struct module_index modules;
-	struct triage_frame *frames;
+	struct walk_result walk = { .end = "" };
+	const size_t max_frames = opt != NULL ? opt->max_frames : 0;
 	struct triage_result r;
 	enum err e;
 
@@ -156,14 +158,16 @@ triage_run(struct arena *a, const void *image, size_t size, const struct triage_
 	if (module_index_build(a, d->modules, d->n_modules, &modules) != ERR_OK)
 		goto limit;
 	if (d->kernel != NULL)
-		e = kdump_walk(d->kernel, opt != NULL ? opt->max_frames : 0, &frames, &r.n_frames);
+		e = kdump_walk(d->kernel, max_frames, &walk.frames, &walk.n);
 	else if (d->has_frames)
-		e = take_frames(d, opt, &frames, &r.n_frames);
+		e = take_frames(d, opt, &walk.frames, &walk.n);
 	else
-		e = walk_crashing_thread(a, d, &modules, opt != NULL ? opt->max_frames : 0, &frames, &r.n_frames);
+		e = walk_crashing_thread(a, d, &modules, opt != NULL ? opt->images : NULL, max_frames, &walk);
 	if (e != ERR_OK)
 		goto limit;
-	r.frames = frames;
+	r.frames = walk.frames;
+	r.n_frames = walk.n;
+	r.stack_end = walk.end;
 	if (d->kernel != NULL) {
 		r.has_kernel = true;
 		kdump_facts(d->kernel, &r.kernel);

@@ -101,8 +101,9 @@ struct triage_frame {
 	uint64_t offset; /* pc - base of its module; 0 without one */
 	int32_t module;  /* index into modules, -1: in none */
 	enum triage_trust trust;
-	const char *function; /* "" unknown */
-	bool in_function;     /* offset counts from the function: the module's base is not known */
+	const char *function; /* demangled, without parameters; "" unknown: where an offset is known, a decoration */
+	uint64_t function_offset; /* of pc from its start */
+	bool in_function;         /* offset counts from the function: the module's base is not known */
 };
 
 /* A driver or module that was gone when it happened. */
@@ -178,6 +179,8 @@ struct triage_result {
 	size_t n_modules;
 	const struct triage_frame *frames; /* of the crashing thread; [0] is its context */
 	size_t n_frames;
+	const char
+		*stack_end; /* why there are no more: "outermost", "no caller found", "more frames than the limit", … */
 	const struct triage_annotation *annotations; /* what the writer attached, first 64 */
 	size_t n_annotations;
 
@@ -205,9 +208,12 @@ struct triage_result {
 
 /* Is it the stack of an operating system's kernel? */
 bool triage_of_kernel(const struct triage_result *res);
+struct images;
 
 struct triage_options {
 	size_t max_frames; /* 0: TRIAGE_MAX_FRAMES */
+	struct images *
+		images; /* programs and symbols at hand (triage/images.h), NULL none; images_trim() stays the caller's */
 };
 
 #define TRIAGE_MAX_FRAMES      512

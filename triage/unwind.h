@@ -70,13 +70,17 @@ struct unwind {
 	uint64_t work;   /* what is left of reads and instructions of unwind data; at 0 everything fails */
 	const char *why; /* the walk ended for this reason (damaged or endless unwind data), else "" */
 
-	struct unwind_module *modules; /* images of mi->modules, as far as asked for */
+	struct unwind_module **modules; /* images of mi->modules, as far as asked for */
 };
 
 #define UNWIND_WORK UINT64_C(2000000)
 
-/* Prepare u, whose arch, os, big_endian, mi, images, at and arg are set.  ERR_OK or ERR_LIMIT. */
+/* Prepare u, whose arch, os, big_endian, mi, images, at and arg are set.  ERR_OK (then unwind_fini() ends it) or
+ * ERR_LIMIT. */
 enum err unwind_init(struct unwind *u, struct arena *a);
+
+/* Release what libraries keep about images in the dump's memory. */
+void unwind_fini(struct unwind *u);
 
 /* Memory of the process: of the dump; what the dump lacks, from the images of its modules, but only what the
  * process could not write.  False: not known, or no work is left. */

@@ -1,12 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config.h"
 
+#include <string.h>
+
+#include "triage/functions.h"
+#include "triage/unwind.h"
+#include "triage/unwind_arm64.h"
+#include "triage/unwind_sym.h"
+#include "triage/unwind_x64.h"
 #include "triage/walk.h"
 
 #define SCAN_WORDS       40           /* how far to look for a return address */
 #define SCAN_WORDS_FIRST 160          /* from registers: the innermost frames may be odd */
 #define MAX_FRAME_GAP    (128 * 1024) /* of two frame pointers that belong together */
 
+#define MAX_SWITCHES 16 /* of stacks: signal handlers on their own */
+
+_Static_assert(DUMP_REGS == UNWIND_REGS, "registers of a dump and of a frame are the same");
+
+static const struct unwinder *const unwinders[] = {
+	&unwinder_libunwind, &unwinder_x64, &unwinder_arm64, &unwinder_sym, &unwinder_dw,
+};
+
+/* Frame pointers and scanning need three registers of a frame. */
 struct cursor {
 	uint64_t pc, sp, fp;
 	bool fp_valid;
@@ -16,9 +32,11 @@ struct cursor {
 struct walk {
 	const struct dump *d;
 	const struct module_index *mi;
+	struct unwind u;
 	struct mem_region stack;
 	unsigned width;
 	uint64_t address_mask; /* without pointer authentication bits */
+	unsigned switches;
 };
 
 static bool
@@ -137,11 +155,11 @@ step_frame_pointer(const struct walk *w, const struct cursor *c, struct cursor *
 /* ---- scanning ---- */
 
 static bool
-looks_like_return(const struct walk *w, uint64_t pc)
+looks_like_return(struct walk *w, uint64_t pc)
 {
 	/* pc - 1: the call may be the last instruction of its module */
 	return pc > 1 && canonical(w, pc) && module_index_find(w->mi, pc - 1) >= 0 &&
-	       (w->d->exec.n == 0 || mem_find(&w->d->exec, pc - 1) != NULL);
+	       (w->d->exec.n == 0 || mem_find(&w->d->exec, pc - 1) != NULL) && unwind_is_return(&w->u, pc);
 }
 
 /* The caller's frame pointer for a return address found at `at`, the i-th word. */
@@ -164,7 +182,7 @@ scan_frame_pointer(const struct walk *w, const struct cursor *c, uint64_t at, un
 }
 
 static bool
-step_scan(const struct walk *w, const struct cursor *c, struct cursor *next)
+step_scan(struct walk *w, const struct cursor *c, struct cursor *next)
 {
 	unsigned words = c->trust >= TRIAGE_TRUST_CFI ? SCAN_WORDS_FIRST : SCAN_WORDS;
 
@@ -187,35 +205,85 @@ step_scan(const struct walk *w, const struct cursor *c, struct cursor *next)
 	return false;
 }
 
+/* Whether a caller found by its frame pointer can be one: code that we have ends a call there.  Code of no module
+ * (made at run time) is believed. */
+static bool
+plausible(struct walk *w, uint64_t pc)
+{
+	return module_index_find(w->mi, pc - 1) < 0 || unwind_is_return(&w->u, pc);
+}
+
 /* ---- the walk ---- */
 
+static struct cursor
+cursor_of(const struct walk *w, const struct unwind_frame *f)
+{
+	const unsigned sp = unwind_sp(w->u.arch), fp = unwind_fp(w->u.arch, w->u.os);
+
+	return (struct cursor){ f->pc, f->r[sp], f->r[fp], unwind_known(f, fp), f->trust };
+}
+
+static struct unwind_frame
+frame_of(const struct walk *w, const struct cursor *c)
+{
+	struct unwind_frame f = { .pc = c->pc, .trust = c->trust };
+
+	unwind_set(&f, unwind_sp(w->u.arch), c->sp);
+	if (c->fp_valid)
+		unwind_set(&f, unwind_fp(w->u.arch, w->u.os), c->fp);
+	return f;
+}
+
+/* By the unwind data of the image f runs in. */
+static enum unwind_outcome
+step_unwind_data(struct walk *w, const struct unwind_frame *f, struct unwind_frame *next)
+{
+	const unsigned sp = unwind_sp(w->u.arch);
+	int32_t module = module_index_find(w->mi, unwind_lookup_pc(w->u.arch, f));
+	enum unwind_outcome found = UNWIND_UNKNOWN;
+
+	if (module < 0)
+		return UNWIND_UNKNOWN;
+	for (size_t i = 0; i < sizeof(unwinders) / sizeof(unwinders[0]) && found == UNWIND_UNKNOWN; i++) {
+		*next = (struct unwind_frame){ .trust = TRIAGE_TRUST_CFI };
+		found = unwinders[i]->step(&w->u, f, module, next);
+	}
+	if (found != UNWIND_CALLER)
+		return found;
+	next->trust = TRIAGE_TRUST_CFI;
+	if (next->pc == 0)
+		return UNWIND_OUTERMOST;
+	if (next->r[sp] > f->r[sp] || (next->r[sp] == f->r[sp] && f->exact && next->pc != f->pc))
+		return UNWIND_CALLER;
+	/* a signal may have been handled on a stack of its own */
+	if (next->exact && next->r[sp] != f->r[sp] && w->switches++ < MAX_SWITCHES)
+		return UNWIND_CALLER;
+	w->u.why = "the stack does not grow";
+	return UNWIND_DAMAGED;
+}
+
+/* By the frame pointer, else by looking for a return address. */
 static bool
-step(const struct walk *w, const struct cursor *c, struct cursor *next)
+step_guess(struct walk *w, const struct unwind_frame *f, struct unwind_frame *out)
 {
 	bool arm = w->d->arch == TRIAGE_ARCH_ARM || w->d->arch == TRIAGE_ARCH_ARM64;
+	struct cursor c = cursor_of(w, f), next;
 
-	if (!step_frame_pointer(w, c, next) && !step_scan(w, c, next))
+	if ((!step_frame_pointer(w, &c, &next) || !plausible(w, next.pc)) && !step_scan(w, &c, &next))
 		return false;
-	if (next->pc < 4096 || next->sp < c->sp)
+	if (next.pc < 4096 || next.sp < c.sp)
 		return false;
 	/* a leaf function of arm leaves the stack as it is, once */
-	if (next->sp == c->sp && !(arm && c->trust == TRIAGE_TRUST_CONTEXT && next->pc != c->pc))
+	if (next.sp == c.sp && !(arm && c.trust == TRIAGE_TRUST_CONTEXT && next.pc != c.pc))
 		return false;
+	*out = frame_of(w, &next);
 	return true;
 }
 
-static unsigned
-call_size(enum triage_arch arch)
-{
-	return arch == TRIAGE_ARCH_ARM64 ? 4 : arch == TRIAGE_ARCH_ARM ? 2 : 1;
-}
-
 static void
-record(const struct walk *w, const struct cursor *c, struct triage_frame *f)
+record(struct walk *w, const struct unwind_frame *u, struct triage_frame *f)
 {
-	*f = (struct triage_frame){ .pc = c->pc, .trust = c->trust, .function = "" };
-	if (c->trust != TRIAGE_TRUST_CONTEXT)
-		f->pc -= call_size(w->d->arch);
+	*f = (struct triage_frame){ .pc = unwind_lookup_pc(w->u.arch, u), .trust = u->trust, .function = "" };
 	f->module = module_index_find(w->mi, f->pc);
 	if (f->module >= 0)
 		f->offset = f->pc - w->mi->modules[f->module].base;
@@ -251,31 +319,94 @@ mask_for(uint64_t highest)
 	return mask;
 }
 
+/* Memory for the unwinders: the stack as the thread has it, then the rest of the dump. */
+static const uint8_t *
+memory_at(const void *arg, uint64_t addr, uint64_t *len_out)
+{
+	const struct walk *w = arg;
+	const struct mem_region *r = &w->stack;
+
+	if (addr < r->addr || addr - r->addr >= r->size)
+		r = mem_find(&w->d->mem, addr);
+	if (r == NULL) {
+		*len_out = 0;
+		return NULL;
+	}
+	*len_out = r->size - (addr - r->addr);
+	return r->data + (size_t)(addr - r->addr);
+}
+
+static struct unwind_frame
+innermost(const struct dump *d)
+{
+	struct unwind_frame f = { .pc = d->regs.pc, .exact = true, .trust = TRIAGE_TRUST_CONTEXT };
+
+	memcpy(f.r, d->regs.r, sizeof(f.r));
+	f.known = d->regs.known;
+	unwind_set(&f, unwind_sp(d->arch), d->regs.sp);
+	unwind_set(&f, unwind_fp(d->arch, d->os), d->regs.fp);
+	if (d->arch == TRIAGE_ARCH_ARM64)
+		unwind_set(&f, UNWIND_ARM64_LR, d->regs.lr);
+	else if (d->arch == TRIAGE_ARCH_ARM)
+		unwind_set(&f, UNWIND_ARM_LR, d->regs.lr);
+	return f;
+}
+
+/* The caller of *f into *next; false: the walk ends here, *end says why. */
+static bool
+step(struct walk *w, const struct unwind_frame *f, struct unwind_frame *next, const char **end)
+{
+	enum unwind_outcome found = step_unwind_data(w, f, next);
+	uint64_t sp, ignored;
+
+	if (found == UNWIND_OUTERMOST)
+		*end = "outermost";
+	if (found != UNWIND_OUTERMOST && found != UNWIND_CALLER) {
+		*end = *w->u.why != '\0' ? w->u.why : "no caller found";
+		if (!step_guess(w, f, next))
+			return false;
+	}
+	if (found == UNWIND_OUTERMOST)
+		return false;
+	sp = next->r[unwind_sp(w->u.arch)];
+	if (!region_read(&w->stack, sp, w->width, false, &ignored))
+		w->stack = choose_stack(w->d, sp);
+	return true;
+}
+
 enum err
-walk_crashing_thread(struct arena *a, const struct dump *d, const struct module_index *mi, size_t max_frames,
-		     struct triage_frame **frames_out, size_t *n_out)
+walk_crashing_thread(struct arena *a, const struct dump *d, const struct module_index *mi, struct images *images,
+		     size_t max_frames, struct walk_result *out)
 {
 	struct walk w = { .d = d, .mi = mi, .width = dump_pointer_width(d) };
-	struct cursor c = { d->regs.pc, d->regs.sp, d->regs.fp, true, TRIAGE_TRUST_CONTEXT }, next;
-	struct triage_frame *frames;
-	size_t n = 0;
+	struct unwind_frame f = innermost(d), next;
+	const char *end = "no caller found";
 
 	if (max_frames == 0 || max_frames > TRIAGE_MAX_FRAMES)
 		max_frames = TRIAGE_MAX_FRAMES;
-	frames = ARENA_ARRAY(a, struct triage_frame, max_frames);
-	if (frames == NULL)
+	*out = (struct walk_result){ .frames = ARENA_ARRAY(a, struct triage_frame, max_frames), .end = "no registers" };
+	w.u = (struct unwind){ .arch = d->arch,
+			       .os = d->os,
+			       .big_endian = d->big_endian,
+			       .mi = mi,
+			       .images = images,
+			       .at = memory_at,
+			       .arg = &w };
+	if (out->frames == NULL || unwind_init(&w.u, a) != ERR_OK)
 		return ERR_LIMIT;
-	*frames_out = frames;
-	*n_out = 0;
-	if (!d->regs.valid)
+	if (!d->regs.valid) {
+		unwind_fini(&w.u);
 		return ERR_OK;
-	w.stack = choose_stack(d, c.sp);
-	w.address_mask = mask_for(module_index_top(mi));
-	record(&w, &c, &frames[n++]);
-	while (n < max_frames && step(&w, &c, &next)) {
-		c = next;
-		record(&w, &c, &frames[n++]);
 	}
-	*n_out = n;
+	w.stack = choose_stack(d, d->regs.sp);
+	w.address_mask = mask_for(module_index_top(mi));
+	record(&w, &f, &out->frames[out->n++]);
+	while (out->n < max_frames && unwind_sp(d->arch) != 0 && step(&w, &f, &next, &end)) {
+		f = next;
+		record(&w, &f, &out->frames[out->n++]);
+	}
+	out->end = out->n == max_frames ? "more frames than the limit" : end;
+	functions_name(&w.u, out->frames, out->n);
+	unwind_fini(&w.u);
 	return ERR_OK;
 }

@@ -13,11 +13,12 @@
  *	u32 code, subcode; u64 address
  *	i32 crashing_thread; u32 crashing_tid, thread_count, module_count, process_id
  *	i64 dump_time; i32 blamed, function_frame
- *	text os_version, reason, blame_rule, function_rule, partial_what
+ *	text os_version, reason, blame_rule, function_rule, partial_what, stack_end
  *	with FLAG_KERNEL: u32 bugcheck; u64 params[4]; u32 processors; i32 processor;
  *		u64 uptime; text kind, how, build, process
  *	u16 modules { u64 base, size; text path, id, code_id, debug_id, version }
- *	u16 frames { u64 pc, offset; i32 module; u8 trust (0x80: the offset counts from the function); text function }
+ *	u16 frames { u64 pc, offset; i32 module; u8 trust (0x80: the offset counts from the function); text function;
+ *		u64 function_offset }
  *	u16 annotations { text key, value }
  *
  * text: u16 length, bytes.  The signature is not sent: it follows from the rest. */
@@ -122,6 +123,7 @@ put_fixed(struct writer *w, const struct triage_result *r)
 	put_text(w, r->blame_rule);
 	put_text(w, r->function_rule);
 	put_text(w, r->partial_what);
+	put_text(w, r->stack_end);
 	if (r->has_kernel)
 		put_kernel(w, &r->kernel);
 }
@@ -146,6 +148,7 @@ put_frame(struct writer *w, const struct triage_frame *f, int32_t module)
 	put_uint(w, (uint32_t)module, 4);
 	put_uint(w, f->trust | (f->in_function ? IN_FUNCTION : 0u), 1);
 	put_text(w, f->function);
+	put_uint(w, f->function_offset, 8);
 }
 
 static size_t
@@ -190,7 +193,7 @@ plan_result(struct plan *p, const struct triage_result *r, size_t n_modules)
 	memset(p->place, 0xff, sizeof(p->place));
 	for (size_t i = 0; i < r->n_frames && i < TRIAGE_MAX_FRAMES; i++) {
 		const struct triage_frame *f = &r->frames[i];
-		size_t cost = 21 + text_cost(f->function);
+		size_t cost = 29 + text_cost(f->function);
 
 		if (cost > p->room || (f->module >= 0 && !plan_module(p, r, (size_t)f->module)) || cost > p->room)
 			break;
@@ -322,6 +325,7 @@ get_fixed(struct arena *a, struct reader *r, struct triage_result *out)
 	out->blame_rule = get_text(a, r);
 	out->function_rule = get_text(a, r);
 	out->partial_what = get_text(a, r);
+	out->stack_end = get_text(a, r);
 	if (out->has_kernel)
 		get_kernel(a, r, &out->kernel);
 	if (out->crashing_thread < -1 || out->thread_count > TRIAGE_MAX_THREADS ||
@@ -356,7 +360,7 @@ get_modules(struct arena *a, struct reader *r, struct triage_result *out)
 static void
 get_frames(struct arena *a, struct reader *r, struct triage_result *out)
 {
-	size_t n = reader_count(r, reader_u16(r), 23, TRIAGE_MAX_FRAMES);
+	size_t n = reader_count(r, reader_u16(r), 31, TRIAGE_MAX_FRAMES);
 	struct triage_frame *f = ARENA_ARRAY(a, struct triage_frame, n);
 	unsigned trust;
 
@@ -372,6 +376,7 @@ get_frames(struct arena *a, struct reader *r, struct triage_result *out)
 		if (f[i].trust >= TRIAGE_N_TRUSTS)
 			reader_fail(r, ERR_MALFORMED, "a value that is in no list");
 		f[i].function = get_text(a, r);
+		f[i].function_offset = reader_u64(r);
 		if (f[i].module < -1 || (f[i].module >= 0 && (size_t)f[i].module >= out->n_modules))
 			reader_fail(r, ERR_MALFORMED, "a frame in a module that was not sent");
 	}

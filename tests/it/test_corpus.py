@@ -26,7 +26,9 @@ CPU = {"amd64": "x64", "x86": "x86", "arm64": "arm64", "arm": "arm"}
 RETURN_SIZE = {"x64": 1, "x86": 1, "arm64": 4, "arm": 2}
 
 # dump -> (field, reason for deciding otherwise)
-DIFFERENT = {}
+DIFFERENT = {
+    "symbolicator/macos.dmp": ("scanned", "the word they take is where a function begins: the dump has the code before it"),
+}
 
 
 def cases():
@@ -90,6 +92,8 @@ def test_minidump(case):
             continue
         assert got[field] == value, field
     frames = agreed_frames(case, arch)
+    if DIFFERENT.get(case["dump"], ("",))[0] == "scanned":
+        assert frames.pop()[2] == "scan"
     have = [(name(f["module"]), number(f["module_offset"]), f["trust"]) for f in got["frames"]]
     assert have[:len(frames)] == frames
     if case.get("module_debug_id"):

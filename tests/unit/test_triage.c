@@ -173,6 +173,7 @@ crash(const char *reason, const struct triage_frame *frames, size_t n)
 				       .module = "",
 				       .module_id = "",
 				       .title = "",
+				       .stack_end = "",
 				       .partial_what = "" };
 }
 
