@@ -7,8 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "collector/ledger/baseline.h"
 #include "collector/ledger/eprocess.h"
 #include "collector/ledger/numeric.h"
+#include "collector/ledger/proceed.h"
 
 static uint64_t digest = 0xcbf29ce484222325, state = 7;
 
@@ -58,6 +60,19 @@ main(void)
 			add(high);
 			add(material_log(e[g].served, unit() * 9));
 		}
+	for (int i = 0; i < 3000; i++) {
+		struct birth_prior p;
+		struct birth_tally t = {
+			.births = { [0] = 9, [3] = 2 }, .votes = { [3] = 6 }, .exposure = { 3, 0, 0, 2 }, .total = 11
+		};
+		double n = 1 + unit() * 1e4, mu = unit() * 50, kappa = .5 + unit() * 100;
+
+		add(proceed_hazard(n, i % 3, 0, 1e-3));
+		add(frailty_log(n / 100, mu, kappa));
+		if (i % 100 == 0)
+			births_learn(&t, &p);
+		add(births_log(n / 50, mu / 100, &p));
+	}
 	printf("%016" PRIx64 "\n", digest);
 	return 0;
 }

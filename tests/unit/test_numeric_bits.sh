@@ -13,7 +13,8 @@ for cc in gcc clang; do
 		# shellcheck disable=SC2086
 		if ! $cc -std=gnu17 $flags -ffp-contract=off -I"$srcdir" -I"$builddir" -o "$work/tool" \
 			"$srcdir"/tests/unit/numeric_digest.c "$srcdir"/collector/ledger/numeric.c \
-			"$srcdir"/collector/ledger/eprocess.c 2>"$work/errors"; then
+			"$srcdir"/collector/ledger/eprocess.c "$srcdir"/collector/ledger/proceed.c \
+			"$srcdir"/collector/ledger/baseline.c 2>"$work/errors"; then
 			case $flags in
 			*-m*) echo "passed over: $cc has no $flags"; continue ;;
 			esac
