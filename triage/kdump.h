@@ -6,6 +6,7 @@
 #include "triage/bugcheck.h"
 #include "triage/dump.h"
 #include "triage/module.h"
+#include "triage/walk.h"
 
 /* Windows kernel dumps.  Shared by the reader's files; triage.c uses the last part.
  *
@@ -71,12 +72,12 @@ struct kd {
 	size_t n_unloaded;
 	bool fault_unloaded; /* the last module is a driver that was gone, and the fault is in it */
 	struct module_index modules;
-	struct kd_code **code;   /* of each module, as far as asked for (kdump_walk.c) */
 	struct mem_region stack; /* of the processor that stopped */
 
 	const struct bugcheck *about;
 	struct dump_regs stopped; /* at KeBugCheckEx, as the header or the processor block have them */
 	bool fault_found;         /* d->regs are the fault's, not those of the stop itself */
+	bool pc_only;             /* of d->regs only the pc is the fault's */
 	enum triage_trust trust;  /* of d->regs */
 };
 
@@ -126,9 +127,9 @@ uint64_t kd_strip(const struct kd *k, uint64_t p);
 
 /* ---- for triage.c ---- */
 
-/* Frames of the processor that stopped: d->regs, then return addresses on its stack (and on arm64 its chain
- * of frame records).  ERR_OK or ERR_LIMIT. */
-enum err kdump_walk(struct kd *k, size_t max_frames, struct triage_frame **frames_out, size_t *n_out);
+/* Frames of the processor that stopped, from d->regs on: by the unwind data of images (NULL is fine) and of what the
+ * dump holds of its drivers, else by frame records, else by scanning.  ERR_OK or ERR_LIMIT. */
+enum err kdump_walk(struct kd *k, struct images *images, size_t max_frames, struct walk_result *out);
 
 /* Set blamed and blame_rule; -1: only the stop code can be counted. */
 void kdump_blame(const struct kd *k, struct triage_result *res);

@@ -13,7 +13,8 @@
  * itself; the fault is behind the parameters, differently for each stop code (triage/bugcheck.def),
  * or in the trap frame that the kernel left on the stack when it took the fault. */
 
-#define TRAP_SIZE               0x190u /* KTRAP_FRAME of x64 */
+#define TRAP_SIZE_X64           0x190u /* KTRAP_FRAME */
+#define TRAP_SIZE_ARM64         0x150u
 #define STATUS_ACCESS_VIOLATION 0xc0000005
 #define STATUS_IN_PAGE_ERROR    0xc0000006
 
@@ -100,9 +101,11 @@ canonical(uint64_t p)
 
 /* A KTRAP_FRAME of x64: the selectors and the reserved flags have only these values. */
 static bool
-trap_frame(const uint8_t *p, struct dump_regs *out)
+trap_frame_x64(const uint8_t *p, struct dump_regs *out)
 {
 	uint64_t cs = number(p + 0x170, 2), ss = number(p + 0x188, 2), flags = number(p + 0x178, 4);
+	/* rax, rcx, rdx, r8 to r11 */
+	static const uint8_t order[] = { 0, 2, 1, 8, 9, 10, 11 };
 
 	*out = (struct dump_regs){ .pc = number(p + 0x168, 8), .sp = number(p + 0x180, 8), .fp = number(p + 0x158, 8) };
 	if ((cs != 0x10 && cs != 0x33 && cs != 0x23) || (ss != 0x18 && ss != 0x2b && ss != 0))
@@ -110,19 +113,64 @@ trap_frame(const uint8_t *p, struct dump_regs *out)
 	if ((flags & 0x802a) != 2 || flags >> 22 != 0 || out->pc < 0x1000 || !canonical(out->pc) || out->sp == 0 ||
 	    out->sp % 8 != 0 || !canonical(out->sp))
 		return false;
+	for (size_t i = 0; i < sizeof(order); i++) {
+		out->r[order[i]] = number(p + 0x30 + 8 * i, 8);
+		out->known |= UINT64_C(1) << order[i];
+	}
 	out->valid = true;
 	return true;
+}
+
+/* One of arm64: small flags, an exception level that Windows runs at, instructions and stack aligned. */
+static bool
+trap_frame_arm64(const uint8_t *p, struct dump_regs *out)
+{
+	uint64_t spsr = number(p + 0x90, 4);
+
+	*out = (struct dump_regs){ .pc = number(p + 0x148, 8),
+				   .sp = number(p + 0x98, 8),
+				   .lr = number(p + 0x138, 8),
+				   .fp = number(p + 0x140, 8) };
+	if (p[0] > 2 || p[1] > 1 || p[2] > 1 || ((spsr & 0x1f) != 0 && (spsr & 0x1f) != 4 && (spsr & 0x1f) != 5) ||
+	    out->pc % 4 != 0 || out->pc < 0x1000 || out->sp == 0 || out->sp % 16 != 0 || !canonical(out->sp) ||
+	    !canonical(out->pc))
+		return false;
+	for (size_t i = 0; i < 19; i++)
+		out->r[i] = number(p + 0xa0 + 8 * i, 8);
+	out->known = 0x7ffff;
+	out->valid = true;
+	return true;
+}
+
+static size_t
+trap_size(const struct kd *k)
+{
+	return k->d->arch == TRIAGE_ARCH_X64 ? TRAP_SIZE_X64 : k->d->arch == TRIAGE_ARCH_ARM64 ? TRAP_SIZE_ARM64 : 0;
+}
+
+static bool
+trap_frame(const struct kd *k, const uint8_t *p, struct dump_regs *out)
+{
+	return k->d->arch == TRIAGE_ARCH_X64 ? trap_frame_x64(p, out) : trap_frame_arm64(p, out);
 }
 
 static struct dump_regs
 trap_frame_at(const struct kd *k, uint64_t va)
 {
-	uint8_t copy[TRAP_SIZE];
+	uint8_t copy[TRAP_SIZE_X64];
 	struct dump_regs regs;
+	size_t size = trap_size(k);
 
-	if (k->d->arch == TRIAGE_ARCH_X64 && va != 0 && kd_read(k, va, copy, sizeof(copy)) && trap_frame(copy, &regs))
+	if (size != 0 && va != 0 && kd_read(k, va, copy, size) && trap_frame(k, copy, &regs))
 		return regs;
 	return (struct dump_regs){ 0 };
+}
+
+/* Whether code of the kernel was interrupted, as the trap frame at p has it. */
+static bool
+of_kernel(const struct kd *k, const uint8_t *p)
+{
+	return k->d->arch == TRIAGE_ARCH_X64 ? number(p + 0x170, 2) == 0x10 : (number(p + 0x90, 4) & 0xf) != 0;
 }
 
 /* The first trap frame on the stack: of the instruction ip, or (0) of kernel code in a known
@@ -131,15 +179,16 @@ static struct dump_regs
 trap_frame_on_stack(const struct kd *k, uint64_t ip)
 {
 	const struct mem_region *s = &k->stack;
+	size_t size = trap_size(k), pc_at = k->d->arch == TRIAGE_ARCH_X64 ? 0x168 : 0x148;
 	struct dump_regs regs;
 
-	for (uint64_t i = 0; k->d->arch == TRIAGE_ARCH_X64 && i + TRAP_SIZE <= s->size; i += 8) {
+	for (uint64_t i = 0; size != 0 && i + size <= s->size; i += 8) {
 		const uint8_t *p = s->data + i;
-		uint64_t above = s->addr + i + TRAP_SIZE;
+		uint64_t above = s->addr + i + size;
 
-		if ((ip != 0 && number(p + 0x168, 8) != ip) || !trap_frame(p, &regs))
+		if ((ip != 0 && kd_strip(k, number(p + pc_at, 8)) != ip) || !trap_frame(k, p, &regs))
 			continue;
-		if (ip != 0 || (number(p + 0x170, 2) == 0x10 && regs.sp >= above - 8 && regs.sp < s->addr + s->size &&
+		if (ip != 0 || (of_kernel(k, p) && regs.sp >= above - 8 && regs.sp < s->addr + s->size &&
 				module_index_find(&k->modules, regs.pc) >= 0))
 			return regs;
 	}
@@ -247,10 +296,9 @@ find_registers(struct kd *k, const struct fault *f)
 		} else if ((regs = trap_frame_on_stack(k, f->ip)).valid) {
 			set_regs(k, regs, TRIAGE_TRUST_CONTEXT, "trap frame on the stack", 0);
 		} else {
-			regs = k->stopped;
-			regs.pc = f->ip;
-			regs.fp = regs.lr = 0;
-			regs.valid = true;
+			/* the other registers are those of the stop: only how deep its stack is can help */
+			regs = (struct dump_regs){ .pc = f->ip, .sp = k->stopped.sp, .valid = true };
+			k->pc_only = true;
 			set_regs(k, regs, TRIAGE_TRUST_CONTEXT,
 				 f->ip_param == b->ip ? "instruction" : "exception record", f->ip_param);
 		}

@@ -1,165 +1,197 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config.h"
 
+#include <string.h>
+
+#include "triage/functions.h"
 #include "triage/kdump.h"
+#include "triage/unwind.h"
+#include "triage/unwind_arm64.h"
+#include "triage/unwind_sym.h"
+#include "triage/unwind_x64.h"
 
-/* Frames of a kernel stack.  Without the images' unwind data: on arm64 the chain of frame records, which
- * its calling convention keeps; elsewhere every word of the stack that is a return address as far as the
- * dump can tell: in an executable section of a driver, after a call instruction. */
+/* Frames of a kernel stack.  By the unwind data of the drivers' images as far as they are at hand or in the dump;
+ * over trap frames on to what was interrupted.  Where that ends: on arm64 and x86 the chain of frame records, else
+ * the words of the stack that are return addresses as far as anybody can tell. */
 
-#define SECTION_EXECUTE 0x20000000u
-#define MAX_SECTIONS    96
-#define SECTION         40u /* bytes of a section header */
+#define MAX_TRAPS 16 /* stacks that one walk may be led to */
 
-/* Executable ranges of a module, by the section table in memory. */
-struct kd_code {
-	bool known; /* not known: the table is not in the dump */
-	uint16_t n;
-	struct {
-		uint32_t start, size;
-	} ranges[];
+static const struct unwinder *const unwinders[] = { &unwinder_x64, &unwinder_arm64, &unwinder_sym };
+
+struct walk {
+	struct kd *k;
+	struct unwind u;
+	struct walk_result *out;
+	size_t max;
+	unsigned sp, fp; /* numbers of these registers */
+	unsigned traps;
+	bool guessed; /* a frame was found by scanning: what is found from there on is no surer */
 };
 
-static size_t
-section_table(const struct kd *k, const struct triage_module *m, uint8_t table[MAX_SECTIONS * SECTION])
+/* The stack was put together from its pages; all else is where the dump has it. */
+static const uint8_t *
+memory_at(const void *arg, uint64_t addr, uint64_t *len_out)
 {
-	uint64_t pe, magic, n, optional;
+	const struct kd *k = arg;
+	const struct mem_region *s = &k->stack;
 
-	if (!kd_uint(k, m->base, 2, &magic) || magic != 0x5a4d || !kd_uint(k, m->base + 0x3c, 4, &pe) || pe > m->size ||
-	    !kd_uint(k, m->base + pe, 4, &magic) || magic != 0x4550 || !kd_uint(k, m->base + pe + 6, 2, &n) ||
-	    !kd_uint(k, m->base + pe + 20, 2, &optional) || n == 0 || n > MAX_SECTIONS ||
-	    !kd_read(k, m->base + pe + 24 + optional, table, (size_t)n * SECTION))
-		return 0;
-	return (size_t)n;
-}
-
-/* NULL: the arena is exhausted, which counts as not known. */
-static const struct kd_code *
-code_of(const struct kd *k, int32_t i)
-{
-	uint8_t table[MAX_SECTIONS * SECTION];
-	struct kd_code *c = k->code[i];
-	struct reader r;
-	size_t n;
-
-	if (c != NULL)
-		return c;
-	n = section_table(k, &k->d->modules[i], table);
-	c = k->code[i] = arena_calloc(k->arena, 1, sizeof(*c) + n * sizeof(c->ranges[0]));
-	if (c == NULL)
-		return NULL;
-	c->known = n > 0;
-	for (size_t s = 0; s < n; s++) {
-		uint32_t size, start;
-
-		reader_init(&r, table + s * SECTION, SECTION, false);
-		reader_skip(&r, 8);
-		size = reader_u32(&r);
-		start = reader_u32(&r);
-		reader_skip(&r, 20);
-		if (reader_u32(&r) & SECTION_EXECUTE) {
-			c->ranges[c->n].start = start;
-			c->ranges[c->n++].size = size;
-		}
+	if (addr >= s->addr && addr - s->addr < s->size) {
+		*len_out = s->size - (addr - s->addr);
+		return s->data + (size_t)(addr - s->addr);
 	}
-	return c;
+	return kd_at(k, addr, len_out);
 }
 
-/* Whether offset rva of module i is code; true when that is not known. */
-static bool
-in_code(const struct kd *k, int32_t i, uint64_t rva)
+static void
+record(struct walk *w, const struct unwind_frame *f)
 {
-	const struct kd_code *c = code_of(k, i);
+	struct triage_frame *t = &w->out->frames[w->out->n++];
 
-	if (c == NULL || !c->known)
-		return true;
-	for (unsigned s = 0; s < c->n; s++)
-		if (rva >= c->ranges[s].start && rva - c->ranges[s].start < c->ranges[s].size)
+	*t = (struct triage_frame){ .pc = unwind_lookup_pc(w->u.arch, f), .trust = f->trust, .function = "" };
+	t->module = module_index_find(&w->k->modules, t->pc);
+	if (t->module >= 0)
+		t->offset = t->pc - w->k->d->modules[t->module].base;
+}
+
+static bool
+user_space(const struct kd *k, uint64_t p)
+{
+	return k->is64 ? p >> 63 == 0 : p < 0x80000000;
+}
+
+/* By unwind data.  False with *end set: the walk is over; without: another way may know. */
+static bool
+step_data(struct walk *w, const struct unwind_frame *f, struct unwind_frame *next, const char **end)
+{
+	int32_t module = module_index_find(&w->k->modules, unwind_lookup_pc(w->u.arch, f));
+	enum unwind_outcome found = UNWIND_UNKNOWN;
+	uint64_t len;
+
+	*end = NULL;
+	if (f->known == UINT64_C(1) << w->sp && f->exact && w->k->pc_only) /* the stack pointer is not this frame's */
+		return false;
+	for (size_t i = 0; module >= 0 && i < sizeof(unwinders) / sizeof(unwinders[0]) && found == UNWIND_UNKNOWN;
+	     i++) {
+		*next = (struct unwind_frame){ 0 };
+		found = unwinders[i]->step(&w->u, f, module, next);
+	}
+	if (found == UNWIND_OUTERMOST)
+		*end = "outermost";
+	if (found != UNWIND_CALLER)
+		return false;
+	if (next->exact && user_space(w->k, next->pc)) {
+		*end = "user mode";
+		return false;
+	}
+	if (next->exact && w->traps++ == MAX_TRAPS) {
+		*end = "more trap frames than the limit";
+		return false;
+	}
+	/* upwards, unless a trap frame leads to another stack, which then is in the dump */
+	if (next->r[w->sp] <= f->r[w->sp] && !(next->exact && memory_at(w->k, next->r[w->sp], &len) != NULL) &&
+	    !(next->r[w->sp] == f->r[w->sp] && f->exact))
+		return false;
+	next->trust = w->guessed ? TRIAGE_TRUST_SCAN : TRIAGE_TRUST_CFI;
+	return true;
+}
+
+/* By a frame record: the caller's frame pointer, then the return address. */
+static bool
+step_record(struct walk *w, const struct unwind_frame *f, struct unwind_frame *next)
+{
+	unsigned width = w->k->width;
+	uint64_t fp = f->r[w->fp], caller_fp, pc;
+
+	if ((w->u.arch != TRIAGE_ARCH_ARM64 && w->u.arch != TRIAGE_ARCH_X86) || !unwind_known(f, w->fp) ||
+	    fp < f->r[w->sp] || fp % (2 * width) % (w->u.arch == TRIAGE_ARCH_X86 ? 4 : 16) != 0 ||
+	    !unwind_pointer(&w->u, fp, &caller_fp) || !unwind_pointer(&w->u, fp + width, &pc) ||
+	    !unwind_is_return(&w->u, kd_strip(w->k, pc)))
+		return false;
+	*next = (struct unwind_frame){ .pc = kd_strip(w->k, pc),
+				       .trust = w->guessed ? TRIAGE_TRUST_SCAN : TRIAGE_TRUST_FRAME_POINTER };
+	unwind_set(next, w->sp, fp + 2 * width);
+	unwind_set(next, w->fp, caller_fp);
+	return true;
+}
+
+/* The next word of the stack that is a return address. */
+static bool
+step_scan(struct walk *w, const struct unwind_frame *f, struct unwind_frame *next)
+{
+	uint64_t sp = f->r[w->sp] & ~(uint64_t)(w->k->width - 1), pc;
+
+	for (; region_read(&w->k->stack, sp, w->k->width, false, &pc); sp += w->k->width)
+		if (unwind_is_return(&w->u, pc = kd_strip(w->k, pc))) {
+			*next = (struct unwind_frame){ .pc = pc, .trust = TRIAGE_TRUST_SCAN };
+			unwind_set(next, w->sp, sp + w->k->width);
+			w->guessed = true;
 			return true;
+		}
 	return false;
 }
 
-/* Whether a call ends at pc; true when the bytes are not in the dump. */
-static bool
-after_call(const struct kd *k, uint64_t pc)
+static void
+walk(struct walk *w, struct unwind_frame f)
 {
-	uint64_t insn;
-	uint8_t b[8];
+	struct unwind_frame next;
+	const char *end;
 
-	if (k->d->arch == TRIAGE_ARCH_ARM64) {
-		if (!kd_uint(k, pc - 4, 4, &insn))
-			return true;
-		/* bl; blr and its authenticating forms */
-		return insn >> 26 == 0x25 || (insn & 0xfffffc1f) == 0xd63f0000 || (insn & 0xfefff800) == 0xd63f0800;
-	}
-	if (k->d->arch == TRIAGE_ARCH_ARM || !kd_read(k, pc - 7, b, 7))
-		return true;
-	if (b[2] == 0xe8)
-		return true;
-	/* ff /2: register or [register] in 2 bytes, +8 bits in 3 or 4, +32 bits or [rip] in 6 or 7 */
-	for (unsigned i = 0; i <= 5; i++)
-		if (b[i] == 0xff && (b[i + 1] >> 3 & 7) == 2) {
-			unsigned mod = b[i + 1] >> 6, rm = b[i + 1] & 7, len = 2;
-
-			if (mod != 3 && rm == 4)
-				len++;
-			len += mod == 1 ? 1 : mod == 2 || (mod == 0 && rm == 5) ? 4 : 0;
-			if (i + len == 7)
-				return true;
+	record(w, &f);
+	while (w->out->n < w->max) {
+		if (!step_data(w, &f, &next, &end)) {
+			if (end != NULL) {
+				w->out->end = end;
+				return;
+			}
+			if (!step_record(w, &f, &next) && !step_scan(w, &f, &next)) {
+				w->out->end = *w->u.why != '\0' ? w->u.why : "no caller found";
+				return;
+			}
 		}
-	return false;
+		f = next;
+		record(w, &f);
+	}
+	w->out->end = "more frames than the limit";
 }
 
-static bool
-is_return(const struct kd *k, uint64_t pc)
+static struct unwind_frame
+innermost(const struct walk *w)
 {
-	int32_t i = pc > 16 ? module_index_find(&k->modules, pc - 1) : -1;
+	const struct dump_regs *regs = &w->k->d->regs;
+	struct unwind_frame f = { .pc = regs->pc, .exact = true, .trust = w->k->trust };
 
-	return i >= 0 && (k->d->arch != TRIAGE_ARCH_ARM64 || pc % 4 == 0) &&
-	       in_code(k, i, pc - 1 - k->d->modules[i].base) && after_call(k, pc);
-}
-
-static struct triage_frame
-frame(const struct kd *k, uint64_t pc, enum triage_trust trust)
-{
-	struct triage_frame f = { .pc = pc, .trust = trust, .function = "" };
-
-	f.module = module_index_find(&k->modules, pc);
-	if (f.module >= 0)
-		f.offset = pc - k->d->modules[f.module].base;
+	memcpy(f.r, regs->r, sizeof(f.r));
+	f.known = regs->known;
+	unwind_set(&f, w->sp, regs->sp);
+	if (regs->fp != 0)
+		unwind_set(&f, w->fp, regs->fp);
+	if (regs->lr != 0)
+		unwind_set(&f, UNWIND_ARM64_LR, regs->lr);
 	return f;
 }
 
 enum err
-kdump_walk(struct kd *k, size_t max_frames, struct triage_frame **frames_out, size_t *n_out)
+kdump_walk(struct kd *k, struct images *images, size_t max_frames, struct walk_result *out)
 {
 	const struct dump *d = k->d;
-	uint64_t sp = d->regs.sp & ~(uint64_t)(k->width - 1), fp = d->regs.fp, pc, next;
-	unsigned back = d->arch == TRIAGE_ARCH_ARM64 ? 4 : d->arch == TRIAGE_ARCH_ARM ? 2 : 1;
-	struct triage_frame *frames;
-	size_t n = 0;
+	struct walk w = {
+		.k = k,
+		.u = { .arch = d->arch, .os = d->os, .mi = &k->modules, .images = images, .at = memory_at, .arg = k },
+		.out = out,
+		.max = max_frames,
+		.sp = unwind_sp(d->arch),
+		.fp = unwind_fp(d->arch, d->os)
+	};
 
-	if (max_frames == 0 || max_frames > TRIAGE_MAX_FRAMES)
-		max_frames = TRIAGE_MAX_FRAMES;
-	frames = ARENA_ARRAY(k->arena, struct triage_frame, max_frames);
-	k->code = ARENA_ARRAY(k->arena, struct kd_code *, d->n_modules);
-	if (frames == NULL || k->code == NULL)
+	if (w.max == 0 || w.max > TRIAGE_MAX_FRAMES)
+		w.max = TRIAGE_MAX_FRAMES;
+	*out = (struct walk_result){ .frames = ARENA_ARRAY(k->arena, struct triage_frame, w.max),
+				     .end = "no registers" };
+	if (out->frames == NULL || unwind_init(&w.u, k->arena) != ERR_OK)
 		return ERR_LIMIT;
-	*frames_out = frames;
-	*n_out = 0;
-	if (!d->regs.valid)
-		return ERR_OK;
-	frames[n++] = frame(k, d->regs.pc, k->trust);
-	while (d->arch == TRIAGE_ARCH_ARM64 && n < max_frames && fp >= sp && fp % 16 == 0 &&
-	       region_read(&k->stack, fp, 8, false, &next) && region_read(&k->stack, fp + 8, 8, false, &pc) &&
-	       is_return(k, kd_strip(k, pc))) {
-		frames[n++] = frame(k, kd_strip(k, pc) - back, TRIAGE_TRUST_FRAME_POINTER);
-		sp = fp + 16;
-		fp = next;
-	}
-	for (; n < max_frames && region_read(&k->stack, sp, k->width, false, &pc); sp += k->width)
-		if (is_return(k, pc = kd_strip(k, pc)))
-			frames[n++] = frame(k, pc - back, TRIAGE_TRUST_SCAN);
-	*n_out = n;
+	if (d->regs.valid)
+		walk(&w, innermost(&w));
+	functions_name(&w.u, out->frames, out->n);
+	unwind_fini(&w.u);
 	return ERR_OK;
 }

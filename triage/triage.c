@@ -158,7 +158,7 @@ triage_run(struct arena *a, const void *image, size_t size, const struct triage_
 	if (module_index_build(a, d->modules, d->n_modules, &modules) != ERR_OK)
 		goto limit;
 	if (d->kernel != NULL)
-		e = kdump_walk(d->kernel, max_frames, &walk.frames, &walk.n);
+		e = kdump_walk(d->kernel, opt != NULL ? opt->images : NULL, max_frames, &walk);
 	else if (d->has_frames)
 		e = take_frames(d, opt, &walk.frames, &walk.n);
 	else

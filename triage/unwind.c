@@ -276,12 +276,17 @@ unwind_pointer(struct unwind *u, uint64_t addr, uint64_t *out)
 
 /* ---- return addresses ---- */
 
+/* Whether a call ends at pc; true when the bytes before it are not known. */
 static bool
 after_call(struct unwind *u, uint64_t pc)
 {
+	bool thumb = u->arch == TRIAGE_ARCH_ARM && pc & 1; /* bit 0 says so, the code begins before it */
+	uint64_t end = thumb ? pc - 1 : pc;
 	uint8_t b[CALLSITE_BYTES];
 
-	return !unwind_read(u, pc - sizeof(b), b, sizeof(b)) || call_before(u->arch, false, b, sizeof(b));
+	if (u->arch == TRIAGE_ARCH_ARM64 && pc % 4 != 0)
+		return false;
+	return !unwind_read(u, end - sizeof(b), b, sizeof(b)) || call_before(u->arch, thumb, b, sizeof(b));
 }
 
 bool

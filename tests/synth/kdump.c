@@ -228,6 +228,14 @@ fill_stack(struct space *s)
 		store(s, trap + 0x180, SYNTH_KD_STACK + 0x400, 8);
 		store(s, trap + 0x188, 0x18, 2);
 	}
+	if (!s->c->no_trap_frame && s->c->arm64) {
+		store(s, trap, 1, 1); /* of an exception */
+		store(s, trap + 0x90, 0x60000004, 4);
+		store(s, trap + 0x98, SYNTH_KD_STACK + 0x400, 8);
+		store(s, trap + 0x138, SYNTH_KD_AGENT + 0xe1480, 8);
+		store(s, trap + 0x140, SYNTH_KD_STACK + 0x480, 8);
+		store(s, trap + 0x148, SYNTH_KD_IP & ~UINT64_C(3), 8);
+	}
 	pointer(s, at + 0x400, 0x11);
 	pointer(s, at + 0x400 + w, SYNTH_KD_AGENT + 0x150010);    /* data */
 	pointer(s, at + 0x400 + 2 * w, SYNTH_KD_AGENT + 0xe1700); /* code, but after no call */
@@ -245,26 +253,75 @@ fill_stack(struct space *s)
 	pointer(s, at + 0x600, 0);
 }
 
-/* The driver's headers (.text and .data), and a page of its code that has one call. */
+static void
+bytes(struct space *s, uint64_t va, const void *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		store(s, va + i, ((const uint8_t *)p)[i], 1);
+}
+
+/* What the three functions of the driver that are on the stack did to it, as .pdata and its records tell. */
+static void
+fill_unwind_data(struct space *s)
+{
+	static const uint32_t begins[] = { 0x9a000, 0xe1400, 0xe1640 }, ends[] = { 0x9a200, 0xe1600, 0xe1700 };
+	static const uint8_t x64[3][8] = {
+		{ 1, 4, 1, 0, 4, 0x12 }, /* 16 bytes of locals each, but the one that faulted 24 */
+		{ 1, 4, 1, 0, 4, 0x22 },
+		{ 1, 4, 1, 0, 4, 0x12 },
+	};
+	static const uint8_t arm64[3][8] = {
+		{ 0x80, 0, 0, 0x08, 0xd2, 0xc6, 0x04, 0xe4 }, /* lr above 48 bytes of 64 */
+		{ 0x80, 0, 0, 0x08, 0x50, 0x09, 0xe4, 0xe4 }, /* a frame record above 128 of 144 */
+		{ 0x30, 0, 0, 0x08, 0x46, 0x04, 0xe4, 0xe4 },
+	};
+	uint64_t at = SYNTH_KD_PDATA;
+
+	for (unsigned i = 0; i < 3; i++) {
+		uint64_t record = SYNTH_KD_PDATA + 0x100 + 8 * i;
+
+		store(s, at, begins[i], 4);
+		if (!s->c->arm64)
+			store(s, at + 4, ends[i], 4);
+		store(s, at + (s->c->arm64 ? 4 : 8), record - SYNTH_KD_AGENT, 4);
+		at += s->c->arm64 ? 8 : 12;
+		bytes(s, record, s->c->arm64 ? arm64[i] : x64[i], 8);
+	}
+	store(s, SYNTH_KD_AGENT + 0x98 + 112 + 24, SYNTH_KD_PDATA - SYNTH_KD_AGENT, 4);
+	store(s, SYNTH_KD_AGENT + 0x98 + 116 + 24, at - SYNTH_KD_PDATA, 4);
+}
+
+/* The driver's headers (.text, .data and .pdata), and a page of its code that has one call. */
 static void
 fill_image(struct space *s)
 {
+	static const uint32_t sections[3][3] = { { 0x1000, 0x100000, 0x60000020 },
+						 { 0x101000, 0x1a9000, 0xc0000040 },
+						 { 0x2aa000, 0x1000, 0x40000040 } };
 	uint64_t at = SYNTH_KD_AGENT, table = SYNTH_KD_AGENT + 0x80 + 24 + 0xf0;
 
 	store(s, at, 0x5a4d, 2);
 	store(s, at + 0x3c, 0x80, 4);
 	store(s, at + 0x80, 0x4550, 4);
-	store(s, at + 0x86, 2, 2);
+	store(s, at + 0x84, s->c->x86 ? 0x14c : s->c->arm64 ? 0xaa64 : 0x8664, 2);
+	store(s, at + 0x86, 3, 2);
+	store(s, at + 0x88, drivers[2].timestamp, 4);
 	store(s, at + 0x94, 0xf0, 2);
-	for (unsigned i = 0; i < 2; i++, table += 40) {
-		store(s, table + 8, i == 0 ? 0x100000 : 0x1a9000, 4);
-		store(s, table + 12, i == 0 ? 0x1000 : 0x101000, 4);
-		store(s, table + 36, i == 0 ? 0x60000020 : 0xc0000040, 4);
+	store(s, at + 0x98, s->c->x86 ? 0x10b : 0x20b, 2);
+	store(s, at + 0x98 + 56, drivers[2].size, 4);
+	store(s, at + 0x98 + 60, 0x400, 4);
+	store(s, at + 0x98 + (s->c->x86 ? 92 : 108), 16, 4);
+	for (unsigned i = 0; i < 3; i++, table += 40) {
+		store(s, table + 8, sections[i][1], 4);
+		store(s, table + 12, sections[i][0], 4);
+		store(s, table + 36, sections[i][2], 4);
 	}
 	if (s->c->arm64)
 		store(s, at + 0xe1664, 0x97ffff00, 4);
 	else
 		store(s, at + 0xe1662, 0xe8, 1);
+	if (s->c->unwind_data)
+		fill_unwind_data(s);
 }
 
 static void
@@ -449,9 +506,9 @@ static void
 put_blocks(struct synth *o, struct space *s, struct synth_kdump_places *where)
 {
 	const uint64_t vas[] = {
-		LAB, STOPPED, SYNTH_KD_AGENT, SYNTH_KD_AGENT + 0xe1000, SYNTH_KD_RECORD, SYNTH_KD_RECORD
+		LAB, STOPPED, SYNTH_KD_AGENT, SYNTH_KD_AGENT + 0xe1000, SYNTH_KD_RECORD, SYNTH_KD_RECORD, SYNTH_KD_PDATA
 	};
-	size_t at[6], n = 6;
+	size_t at[7], n = s->c->unwind_data ? 7 : 6;
 
 	for (size_t i = 0; i < n; i++)
 		at[i] = synth_bytes(o, page_at(s, vas[i]), PAGE);
@@ -604,6 +661,14 @@ static const struct {
 	{ "july-ranges", { .kind = SYNTH_KDUMP_RANGES, JULY } },
 	{ "july-arm64", { .kind = SYNTH_KDUMP_TRIAGE, .arm64 = true, JULY } },
 	{ "july-arm64-full", { .kind = SYNTH_KDUMP_FULL, .arm64 = true, JULY } },
+	{ "july-unwind", { .kind = SYNTH_KDUMP_TRIAGE, .unwind_data = true, JULY } },
+	{ "july-full-unwind", { .kind = SYNTH_KDUMP_FULL, .unwind_data = true, JULY } },
+	{ "july-arm64-unwind",
+	  { .kind = SYNTH_KDUMP_TRIAGE,
+	    .arm64 = true,
+	    .unwind_data = true,
+	    .bugcheck = 0x50,
+	    .params = { UINT64_C(0xffff840500000074), 0, SYNTH_KD_IP & ~UINT64_C(3), 2 } } },
 	{ "july-x86", { .kind = SYNTH_KDUMP_TRIAGE, .x86 = true, JULY } },
 	{ "july-x86-full", { .kind = SYNTH_KDUMP_FULL, .x86 = true, JULY } },
 	{ "july-x86-pae", { .kind = SYNTH_KDUMP_FULL, .x86 = true, .pae = true, JULY } },

@@ -105,6 +105,7 @@ struct synth_kdump {
 	bool direct_call;     /* csagent.sys called KeBugCheckEx itself */
 	uint32_t dtb_flags;   /* PCID */
 	bool list_loops;      /* PsLoadedModuleList without an end */
+	bool unwind_data;     /* the driver's .pdata is in memory */
 };
 
 /* Addresses in it; on x86 their low 32 bits. */
@@ -114,6 +115,7 @@ struct synth_kdump {
 #define SYNTH_KD_RECORD  UINT64_C(0xffff8d8c35c7d900)
 #define SYNTH_KD_CONTEXT UINT64_C(0xffff8d8c35c7da00)
 #define SYNTH_KD_IP      (SYNTH_KD_AGENT + 0xe14ed)
+#define SYNTH_KD_PDATA   (SYNTH_KD_AGENT + 0x2aa000)
 
 struct synth_kdump_places {
 	size_t triage; /* TRIAGE_DUMP, or the header of the page map */

@@ -169,6 +169,32 @@ test_frame_records(void **state)
 	run_end(&x);
 }
 
+/* With the driver's unwind data in the dump its callers are certain: no word of the stack is guessed. */
+static void
+test_unwind_data(void **state)
+{
+	static const uint64_t x64[] = { 0xe14ed, 0xe1666, 0x9a120, 0x24a7b4 },
+			      arm64[] = { 0xe14ec, 0xe1664, 0x9a120, 0x24a7b0 };
+	static const char *const names[] = { "july-unwind", "july-full-unwind", "july-arm64-unwind" };
+
+	(void)state;
+	for (size_t n = 0; n < 3; n++) {
+		struct synth_kdump c = example(names[n]);
+		struct run x;
+
+		run_kdump(&x, &c);
+		assert_string_equal(x.r.kernel.how, "trap frame on the stack");
+		assert_string_equal(x.r.title, c.arm64 ? "csagent.sys+0xe14ec" : "csagent.sys+0xe14ed");
+		assert_int_equal(x.r.n_frames, 4);
+		for (size_t i = 0; i < 4; i++) {
+			assert_int_equal(x.r.frames[i].offset, c.arm64 ? arm64[i] : x64[i]);
+			assert_int_equal(x.r.frames[i].module, i < 3 ? 2 : 0);
+			assert_int_equal(x.r.frames[i].trust, i == 0 ? TRIAGE_TRUST_CONTEXT : TRIAGE_TRUST_CFI);
+		}
+		run_end(&x);
+	}
+}
+
 static void
 test_facts(void **state)
 {
@@ -653,6 +679,7 @@ main(void)
 		cmocka_unit_test(test_july_2024),
 		cmocka_unit_test(test_frames),
 		cmocka_unit_test(test_frame_records),
+		cmocka_unit_test(test_unwind_data),
 		cmocka_unit_test(test_facts),
 		cmocka_unit_test(test_exception_and_context_records),
 		cmocka_unit_test(test_instruction_parameter),
