@@ -23,7 +23,8 @@ def triage(path):
     p = faultline("triage", "--json", "--modules", str(path))
     assert p.returncode == 0, p.stderr
     out = json.loads(p.stdout)
-    del out["file"]
+    for changes in ("file", "process"):  # the command line is what was scrubbed
+        out.pop(changes, None)
     return out
 
 

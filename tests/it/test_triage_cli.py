@@ -26,8 +26,9 @@ def test_line_per_file():
     p = faultline("triage", MINIDUMP, CORE)
     assert p.returncode == 0
     one, two = p.stdout.decode().splitlines()
-    assert one.startswith(MINIDUMP + ": minidump windows x86: EXCEPTION_ACCESS_VIOLATION_WRITE at 0x45 in program.exe+0x1234 [s1-")
-    assert two.startswith(CORE + ": elf-core linux x64: SIGSEGV / SEGV_MAPERR at 0x45 in program+0x1234 [s1-")
+    assert one.startswith(MINIDUMP + ": EXCEPTION_ACCESS_VIOLATION_WRITE: write to 0x45 at program.exe+0x1234 [s1-")
+    assert one.endswith("] (minidump, windows x86)")
+    assert two.startswith(CORE + ": SIGSEGV / SEGV_MAPERR: access to 0x45 at program+0x1234 [s1-")
     assert p.stderr == b""
 
 
@@ -46,13 +47,12 @@ def test_json():
 
 
 def test_kernel_dump():
-    p = faultline("triage", JULY)
-    assert p.stdout.decode().startswith(
-        JULY + ": windows-kernel-dump windows x64: 0x50 PAGE_FAULT_IN_NONPAGED_AREA: read of ffff8405'00000074"
-               " in csagent.sys+0xe14ed [s1-fb4b63ca582e8b69]")
+    summary = "0x50 PAGE_FAULT_IN_NONPAGED_AREA: read of ffff8405'00000074 at csagent.sys+0xe14ed"
+    p = faultline("triage", "--brief", JULY)
+    assert p.stdout.decode().startswith(f"{JULY}: {summary} [s1-fb4b63ca582e8b69]")
     p = faultline("triage", "--json", JULY)
     got = json.loads(p.stdout)
-    assert KEYS <= got.keys()
+    assert KEYS <= got.keys() and got["summary"] == summary
     assert got["bugcheck"]["code"] == "0x50" and got["bugcheck"]["name"] == "PAGE_FAULT_IN_NONPAGED_AREA"
     assert got["bugcheck"]["params"][0] == {"value": "0xffff840500000074", "meaning": "address referenced"}
     assert got["bugcheck"]["params"][1]["value_meaning"] == "read"
@@ -60,9 +60,42 @@ def test_kernel_dump():
     assert got["kernel"]["process"] == "csfalcon.exe" and got["kernel"]["processor"] == 2
 
 
+def test_readable_stack():
+    """One file: the summary, the facts and every frame, the blamed one marked."""
+    p = faultline("triage", JULY)
+    lines = p.stdout.decode().splitlines()
+    assert lines[0].endswith("read of ffff8405'00000074 at csagent.sys+0xe14ed")
+    assert "  parameters 0xffff840500000074  address referenced" in lines
+    assert "  >   0  context        csagent.sys+0xe14ed" in lines
+    assert len(faultline("triage", "--modules", JULY).stdout.splitlines()) > len(lines) + 2
+    several = faultline("triage", "--stack", JULY, CORE).stdout.decode().splitlines()
+    assert [line for line in several if line.startswith("  >   0")] != []
+
+
+def test_diff(tmp_path):
+    """The same crash is the same whatever the process; another build or place is not, and it is said why."""
+    other = os.path.join(os.path.dirname(JULY), "july-full")
+    p = faultline("triage", "--diff", JULY, other)
+    assert p.returncode == 0 and b"the same crash" in p.stdout
+    p = faultline("triage", "--diff", "--json", JULY, MINIDUMP)
+    got = json.loads(p.stdout)
+    assert p.returncode == 1 and got["verdict"] == "different"
+    assert "module: csagent.sys, program.exe" in got["differences"]
+    moved = tmp_path / "moved"
+    with open(MINIDUMP, "rb") as f:
+        data = f.read()
+    code = (0x400000 + 0x1234).to_bytes(4, "little")
+    assert faultline("triage", "--diff", MINIDUMP, str(tmp_path / "none")).returncode == 2
+    assert faultline("triage", "--diff", MINIDUMP).returncode == 2
+    if data.count(code):
+        moved.write_bytes(data.replace(code, (0x400000 + 0x1240).to_bytes(4, "little")))
+        got = json.loads(faultline("triage", "--diff", "--json", MINIDUMP, str(moved)).stdout)
+        assert got["verdict"] == "same_module" and "offset in program.exe: 0x1234, 0x1240" in got["differences"]
+
+
 def test_unreadable_files_do_not_stop_the_others(tmp_path):
     junk = tmp_path / "junk"
-    junk.write_bytes(b"not a dump at all")
+    junk.write_bytes(b"\x00\x01\x02 not a dump at all")
     p = faultline("triage", str(tmp_path / "missing"), MINIDUMP, str(junk), str(tmp_path))
     assert p.returncode == 1
     assert len(p.stdout.splitlines()) == 1

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "cli/triage_text.h"
+#include "triage/bugcheck.h"
+#include "triage/summary.h"
+
+/* Dumps come from anywhere: no control character reaches the terminal. */
+static void
+print_text(const char *s)
+{
+	for (; *s != '\0'; s++)
+		putchar((unsigned char)*s < ' ' || *s == 0x7f ? '?' : *s);
+}
+
+/* "  label       value" unless there is none. */
+static void
+print_fact(const char *label, const char *value)
+{
+	if (*value == '\0')
+		return;
+	printf("  %-11s", label);
+	print_text(value);
+	putchar('\n');
+}
+
+void
+triage_print_line(const char *file, const struct triage_result *r)
+{
+	char id[SIGNATURE_ID_LEN], line[SUMMARY_MAX];
+
+	triage_summary(r, line);
+	print_text(file);
+	printf(": %s", line);
+	if (r->has_signature)
+		printf(" [%s]", signature_id_text(r->signature, id));
+	printf(" (%s, %s %s%s%s)\n", triage_format_name(r->format), triage_os_name(r->os), triage_arch_name(r->arch),
+	       r->partial ? ", partial: " : "", r->partial_what);
+}
+
+static void
+print_signature(const struct triage_result *r)
+{
+	char id[SIGNATURE_ID_LEN];
+
+	if (!r->has_signature)
+		return;
+	printf("  %-11s%s  ", "signature", signature_id_text(r->signature, id));
+	print_text(r->title);
+	printf(", %s, by %s\n", reason_class_name(r->class), r->blame_rule);
+}
+
+static void
+print_kernel(const struct triage_kernel *k)
+{
+	const struct bugcheck *b = bugcheck_find(k->bugcheck);
+
+	for (unsigned i = 0; i < 4; i++) {
+		const char *value = bugcheck_value(k->bugcheck, i, k->params[i]);
+
+		printf("  %-11s0x%016" PRIx64, i == 0 ? "parameters" : "", k->params[i]);
+		if (*b->meaning[i] != '\0')
+			printf("  %s", b->meaning[i]);
+		if (value != NULL)
+			printf(": %s", value);
+		putchar('\n');
+	}
+	print_fact("registers", k->how);
+	print_fact("process", k->process);
+	if (k->uptime > 0)
+		printf("  %-11s%" PRIu64 " d %02" PRIu64 ":%02" PRIu64 ":%02" PRIu64 "\n", "uptime", k->uptime / 86400,
+		       k->uptime / 3600 % 24, k->uptime / 60 % 60, k->uptime % 60);
+	print_fact("build", k->build);
+}
+
+static void
+print_process(const struct triage_process *p)
+{
+	if (p == NULL)
+		return;
+	print_fact("memory", p->memory);
+	print_fact("command", p->command_line);
+}
+
+static void
+print_system(const struct triage_result *r)
+{
+	char when[32] = "";
+	time_t t = (time_t)r->dump_time;
+	struct tm tm;
+
+	printf("  %-11s%s %s, %s", "system", triage_os_name(r->os), triage_arch_name(r->arch),
+	       triage_format_name(r->format));
+	if (*r->os_version != '\0') {
+		printf(", ");
+		print_text(r->os_version);
+	}
+	putchar('\n');
+	if (t > 0 && gmtime_r(&t, &tm) != NULL && strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm) > 0)
+		print_fact("time", when);
+}
+
+static void
+print_frame(const struct triage_result *r, size_t i)
+{
+	const struct triage_frame *f = &r->frames[i];
+	char place[320];
+
+	triage_place(r, f, place, sizeof(place));
+	printf("  %c %3zu  %-13s  %s", (int32_t)i == r->blamed ? '>' : ' ', i, triage_trust_name(f->trust), place);
+	if (*f->function != '\0' && !f->in_function && f->module >= 0) {
+		printf("  ");
+		print_text(f->function);
+	}
+	putchar('\n');
+}
+
+static void
+print_modules(const struct triage_result *r)
+{
+	printf("\n  %u modules\n", r->module_count);
+	for (size_t i = 0; i < r->n_modules; i++) {
+		const struct triage_module *m = &r->modules[i];
+
+		printf("    0x%012" PRIx64 " 0x%08" PRIx64 "  ", m->base, m->size);
+		print_text(m->path);
+		if (*m->id != '\0') {
+			printf("  ");
+			print_text(m->id);
+		}
+		if (*m->version != '\0') {
+			printf("  ");
+			print_text(m->version);
+		}
+		putchar('\n');
+	}
+}
+
+void
+triage_print(const char *file, const struct triage_result *r, bool all_modules)
+{
+	char line[SUMMARY_MAX];
+
+	triage_summary(r, line);
+	print_text(file);
+	printf(": %s\n", line);
+	print_signature(r);
+	print_system(r);
+	if (r->has_kernel)
+		print_kernel(&r->kernel);
+	print_process(r->process);
+	for (size_t i = 0; i < r->n_annotations; i++) {
+		printf("  %-11s", i == 0 ? "notes" : "");
+		print_text(r->annotations[i].key);
+		printf(" = ");
+		print_text(r->annotations[i].value);
+		putchar('\n');
+	}
+	if (r->partial)
+		print_fact("partial", r->partial_what);
+	putchar('\n');
+	if (r->crashing_thread >= 0) {
+		printf("  thread %d of %u", r->crashing_thread, r->thread_count);
+		if (r->threads != NULL && *r->threads[r->crashing_thread].name != '\0') {
+			printf(", ");
+			print_text(r->threads[r->crashing_thread].name);
+		}
+		putchar('\n');
+	}
+	for (size_t i = 0; i < r->n_frames; i++)
+		print_frame(r, i);
+	if (all_modules)
+		print_modules(r);
+}
