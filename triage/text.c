@@ -41,6 +41,11 @@ is_text(const uint8_t *p, size_t size)
 static enum err
 read_kind(struct arena *a, struct text t, struct dump *out, struct diag *diag)
 {
+	if (text_find(t, "-----BEGIN BREAKPAD MICRODUMP-----") != NULL)
+		return microdump_read(a, t, out, diag);
+	if (text_find(t, "*** *** *** *** ***") != NULL && text_find(t, "pid: ") != NULL &&
+	    text_find(t, "signal ") != NULL)
+		return tombstone_read(a, t, out, diag);
 	return oops_read(a, t, out, diag);
 }
 
@@ -52,6 +57,8 @@ text_read(struct arena *a, const void *image, size_t size, struct dump *out, str
 	bool big = false;
 	enum err e;
 
+	if (p[0] < ' ' && tombstonepb_is(image, size))
+		return tombstonepb_read(a, image, size, out, diag);
 	if (is_utf16(p, size, &big)) {
 		size_t skip = p[0] >= 0xfe ? 2 : 0;
 

@@ -63,6 +63,26 @@ static const struct expected oopses[] = {
 	  "loopmod!loop_forever+0x5", "interrupted", REASON_WATCHDOG, 9, NULL },
 };
 
+static const struct expected tombstones[] = {
+	{ "tombstone/android14", TRIAGE_ARCH_ARM64, "SIGSEGV / SEGV_MAPERR", "libfleet.so+0x21a10", "context",
+	  REASON_ACCESS, 4, "cause=null pointer dereference" },
+	{ "tombstone/abort-logcat", TRIAGE_ARCH_X64, "SIGABRT / SI_QUEUE", "rustd+0x12345", "messenger: abort (abort)",
+	  REASON_ABORT, 3, "thread=rustd" },
+	{ "tombstone/android4", TRIAGE_ARCH_ARM, "SIGBUS / BUS_ADRERR", "libold.so+0x1ab4c", "context", REASON_ACCESS,
+	  3, "process=com.example.old" },
+	{ "tombstone/proto-arm64", TRIAGE_ARCH_ARM64, "SIGSEGV / SEGV_MAPERR", "libfleet.so+0x21a10", "context",
+	  REASON_ACCESS, 3, "thread=worker-2" },
+	{ "tombstone/proto-cut", TRIAGE_ARCH_ARM64, "SIGSEGV / SEGV_MAPERR", "unknown", "none", REASON_ACCESS, 0,
+	  "cause=null pointer dereference" },
+};
+
+static const struct expected microdumps[] = {
+	{ "microdump/arm64", TRIAGE_ARCH_ARM64, "SIGSEGV", "libfleet.so+0x12340", "context", REASON_ACCESS, 2,
+	  "version=fleet:1.2.3" },
+	{ "microdump/plain", TRIAGE_ARCH_ARM64, "SIGSEGV", "libfleet.so+0x12340", "context", REASON_ACCESS, 2,
+	  "process_type=browser" },
+};
+
 /* ---- help ---- */
 
 struct run {
@@ -148,6 +168,54 @@ test_oopses(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(oopses) / sizeof(oopses[0]); i++)
 		check_one(&oopses[i], TRIAGE_FORMAT_OOPS);
+}
+
+/* The same crash as text and as protobuf is counted once. */
+static void
+test_tombstones(void **state)
+{
+	uint64_t signature[2];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(tombstones) / sizeof(tombstones[0]); i++)
+		check_one(&tombstones[i], TRIAGE_FORMAT_TOMBSTONE);
+	for (int i = 0; i < 2; i++) {
+		size_t size;
+		char *p = slurp(i == 0 ? "tombstone/android14" : "tombstone/proto-arm64", &size);
+		struct run x;
+
+		run_bytes(&x, p, size);
+		assert_int_equal(x.err, ERR_OK);
+		assert_int_equal(x.r.os, TRIAGE_OS_ANDROID);
+		assert_int_equal(x.r.address, 0x18);
+		assert_int_equal(x.r.crashing_tid, 4350);
+		assert_int_equal(x.r.thread_count, 2);
+		assert_string_equal(x.r.os_version, "14");
+		assert_string_equal(x.r.module_id, "0123456789abcdef0123456789abcdef01234567");
+		assert_string_equal(x.r.frames[1].function, "worker_main");
+		signature[i] = x.r.signature;
+		arena_free(x.arena);
+		free(p);
+	}
+	assert_true(signature[0] == signature[1]);
+}
+
+static void
+test_microdumps(void **state)
+{
+	size_t size;
+	char *p = slurp("microdump/plain", &size);
+	struct run x;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(microdumps) / sizeof(microdumps[0]); i++)
+		check_one(&microdumps[i], TRIAGE_FORMAT_MICRODUMP);
+	run_bytes(&x, p, size); /* its last line is missing */
+	assert_int_equal(x.err, ERR_OK);
+	assert_true(x.r.partial);
+	assert_int_equal(x.r.frames[1].trust, TRIAGE_TRUST_FRAME_POINTER);
+	arena_free(x.arena);
+	free(p);
 }
 
 /* Marks of "?" are guesses, the registers are not. */
@@ -275,8 +343,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_oopses), cmocka_unit_test(test_oops_trust),     cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_utf16),  cmocka_unit_test(test_million_frames), cmocka_unit_test(test_wire),
+		cmocka_unit_test(test_oopses),         cmocka_unit_test(test_tombstones),
+		cmocka_unit_test(test_microdumps),     cmocka_unit_test(test_oops_trust),
+		cmocka_unit_test(test_refused),        cmocka_unit_test(test_utf16),
+		cmocka_unit_test(test_million_frames), cmocka_unit_test(test_wire),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
