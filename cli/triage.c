@@ -7,6 +7,7 @@
 #include <jansson.h>
 
 #include "cli/dumpfile.h"
+#include "cli/symbol_files.h"
 #include "cli/triage.h"
 #include "cli/triage_diff.h"
 #include "cli/triage_json.h"
@@ -15,6 +16,7 @@
 /* What one invocation is asked for. */
 struct triage_command {
 	bool json, modules, brief, diff;
+	struct symbol_files *symbols;
 };
 
 /* A dump and what triage says of it. */
@@ -33,8 +35,9 @@ analysed_drop(struct analysed *x)
 
 /* NULL, or what is wrong; drop x in either case. */
 static const char *
-analyse(const char *path, struct analysed *x)
+analyse(const struct triage_command *cmd, const char *path, struct analysed *x)
 {
+	const struct triage_options opt = { .images = symbol_files_images(cmd->symbols) };
 	struct diag diag = { ERR_OK, "", 0 };
 	bool truncated = false;
 	const char *why;
@@ -43,7 +46,7 @@ analyse(const char *path, struct analysed *x)
 	why = x->arena == NULL ? "out of memory" : dumpfile_open(path, &x->file);
 	if (why == NULL)
 		why = dumpfile_expand(&x->file, &truncated, &diag);
-	if (why == NULL && triage_run(x->arena, x->file.p, x->file.size, NULL, &x->r, &diag) != ERR_OK)
+	if (why == NULL && triage_run(x->arena, x->file.p, x->file.size, &opt, &x->r, &diag) != ERR_OK)
 		why = diag.what;
 	if (why == NULL && truncated && !x->r.partial) {
 		x->r.partial = true;
@@ -57,7 +60,7 @@ static bool
 triage_file(const struct triage_command *cmd, const char *path)
 {
 	struct analysed x;
-	const char *why = analyse(path, &x);
+	const char *why = analyse(cmd, path, &x);
 
 	if (cmd->json) {
 		json_t *o = json_object();
@@ -90,7 +93,7 @@ diff(const struct triage_command *cmd, char *const paths[2])
 	bool good = true;
 
 	for (int i = 0; i < 2; i++) {
-		const char *why = analyse(paths[i], &x[i]);
+		const char *why = analyse(cmd, paths[i], &x[i]);
 
 		if (why != NULL)
 			fprintf(stderr, "faultline: %s: %s\n", paths[i], why);
@@ -106,14 +109,15 @@ diff(const struct triage_command *cmd, char *const paths[2])
 static void
 usage(FILE *f)
 {
-	fputs("usage: faultline triage [--json] [--brief] [--modules] FILE...\n"
-	      "       faultline triage --diff [--json] FILE FILE\n"
+	fputs("usage: faultline triage [--json] [--brief] [--modules] [--symbols DIR] FILE...\n"
+	      "       faultline triage --diff [--json] [--symbols DIR] FILE FILE\n"
 	      "Say what crashed: minidumps, ELF cores, Windows kernel dumps, kernel logs and crash reports in text, also compressed.\n"
 	      "- reads standard input.  One file is shown with its stack, several with a line each.\n"
 	      "  --json      one JSON object per file, each on its line\n"
 	      "  --brief     a line per file, also for one\n"
 	      "  --stack     the stack, also for several\n"
 	      "  --modules   list every module too\n"
+	      "  --symbols DIR  unwind by, and take names from, images and symbols there; also DIR:DIR, see faultline-symbols(1)\n"
 	      "  --diff      are these the same crash? why not?\n"
 	      "Exit status: 0 all files were read, 1 one was not, 2 wrong usage;\n"
 	      "with --diff 0 the same crash, 1 not, 2 a file could not be read.\n",
@@ -124,17 +128,15 @@ int
 cmd_triage(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "json", no_argument, NULL, 'j' },
-		{ "modules", no_argument, NULL, 'm' },
-		{ "brief", no_argument, NULL, 'b' },
-		{ "stack", no_argument, NULL, 's' },
-		{ "diff", no_argument, NULL, 'd' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
+		{ "json", no_argument, NULL, 'j' },  { "modules", no_argument, NULL, 'm' },
+		{ "brief", no_argument, NULL, 'b' }, { "stack", no_argument, NULL, 's' },
+		{ "diff", no_argument, NULL, 'd' },  { "symbols", required_argument, NULL, 'S' },
+		{ "help", no_argument, NULL, 'h' },  { NULL, 0, NULL, 0 },
 	};
 	struct triage_command cmd = { 0 };
 	bool all = true, stack = false;
-	int c;
+	const char *why;
+	int c, status;
 
 	optind = 1;
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -154,6 +156,13 @@ cmd_triage(int argc, char **argv)
 		case 'd':
 			cmd.diff = true;
 			break;
+		case 'S':
+			symbol_files_close(cmd.symbols);
+			if ((cmd.symbols = symbol_files_open(optarg, &why)) == NULL) {
+				fprintf(stderr, "faultline: %s: %s\n", optarg, why);
+				return 2;
+			}
+			break;
 		case 'h':
 			usage(stdout);
 			return 0;
@@ -166,11 +175,15 @@ cmd_triage(int argc, char **argv)
 		usage(stderr);
 		return 2;
 	}
-	if (cmd.diff)
-		return diff(&cmd, argv + optind);
+	if (cmd.diff) {
+		status = diff(&cmd, argv + optind);
+		symbol_files_close(cmd.symbols);
+		return status;
+	}
 	cmd.brief |= argc - optind > 1 && !stack && !cmd.modules;
 	for (int i = optind; i < argc; i++)
 		all &= triage_file(&cmd, argv[i]);
+	symbol_files_close(cmd.symbols);
 	if (fflush(stdout) != 0)
 		return 1;
 	return all ? 0 : 1;

@@ -76,6 +76,8 @@ frames_json(const struct triage_result *r)
 			json_object_set_new(o, "function", json_string(f->function));
 		if (f->in_function)
 			json_object_set_new(o, "function_offset", hex_json(f->offset));
+		else if (*f->function != '\0')
+			json_object_set_new(o, "function_offset", hex_json(f->function_offset));
 		json_array_append_new(list, o);
 	}
 	return list;
@@ -228,6 +230,7 @@ triage_json(json_t *o, const struct triage_result *r, bool all_modules)
 	json_object_set_new(o, "thread_count", json_integer(r->thread_count));
 	json_object_set_new(o, "module_count", json_integer(r->module_count));
 	json_object_set_new(o, "frames", frames_json(r));
+	json_object_set_new(o, "stack_end", text_or_null(r->stack_end));
 	json_object_set_new(o, "faulting_module",
 			    r->n_frames > 0 && r->frames[0].module >= 0 ? module_json(&r->modules[r->frames[0].module])
 									: json_null());

@@ -392,3 +392,20 @@ image_identify(const void *bytes, size_t size, struct image_identity *out, struc
 	}
 	return e;
 }
+
+bool
+image_matches(const void *bytes, size_t size, const struct image_key *key, enum image_kind kind)
+{
+	struct image_identity id;
+	struct diag diag;
+
+	if (image_identify(bytes, size, &id, &diag) != ERR_OK || id.kind != kind)
+		return false;
+	if (kind == IMAGE_SYM)
+		return key->debug_id[0] != '\0' ? strcmp(id.key.debug_id, key->debug_id) == 0
+						: strcmp(id.key.code_id, key->code_id) == 0;
+	if (id.key.pe != key->pe || id.key.code_id[0] == '\0')
+		return false;
+	return key->code_id[0] != '\0' ? strcmp(id.key.code_id, key->code_id) == 0
+				       : strcmp(id.key.debug_id, key->debug_id) == 0;
+}

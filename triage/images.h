@@ -43,7 +43,7 @@ struct image_file {
 };
 
 struct image_opener {
-	/* False: there is none (asked again only after images_forget()). */
+	/* A file for which image_matches() is true.  False: there is none (asked again only after images_forget()). */
 	bool (*open)(void *arg, const struct image_key *key, enum image_kind kind, struct image_file *out);
 	void (*close)(void *arg, struct image_file *f);
 	void *arg;
@@ -75,6 +75,9 @@ struct elfimage *images_elf(struct images *s, const struct image_key *key);
 struct elfimage *images_debug(struct images *s, const struct image_key *key);
 struct peimage *images_pe(struct images *s, const struct image_key *key);
 struct symfile *images_sym(struct images *s, const struct image_key *key);
+
+/* Is this file the one that was asked for? */
+bool image_matches(const void *bytes, size_t size, const struct image_key *key, enum image_kind kind);
 
 /* What a file says that it is, for whoever keeps files: kind, ids, name.  ERR_OK, or why it is none that we take:
  * ERR_UNSUPPORTED no image we know, ERR_ABSENT without an id, ERR_TRUNCATED, ERR_MALFORMED, ERR_LIMIT. */
