@@ -244,6 +244,11 @@ run(struct machine *m, struct text program, bool assign)
 	for (unsigned n = 0; (t = next_token(&program)).len > 0; n++) {
 		if (n == TOKENS_MAX || !unwind_work(m->u, 1))
 			return false;
+		if (assign && t.len > 1 && t.at[0] == '=') { /* some writers put no space behind it */
+			if (!operate(m, '='))
+				return false;
+			t = (struct text){ t.at + 1, t.len - 1 };
+		}
 		if (t.len == 1 && memchr("+-*/%@^=", t.at[0], 8) != NULL) {
 			if ((t.at[0] == '=' && !assign) || !operate(m, t.at[0]))
 				return false;
