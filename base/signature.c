@@ -132,8 +132,8 @@ const char *
 signature_rung_name(enum signature_rung rung)
 {
 	static const char *const names[RUNG_N] = {
-		[RUNG_KEY] = "key",       [RUNG_BUILD] = "build", [RUNG_MODULE] = "module",
-		[RUNG_KERNEL] = "kernel", [RUNG_ANY] = "any",     [RUNG_STOP] = "stop",
+		[RUNG_KEY] = "key", [RUNG_BUILD] = "build", [RUNG_MODULE] = "module",     [RUNG_KERNEL] = "kernel",
+		[RUNG_ANY] = "any", [RUNG_STOP] = "stop",   [RUNG_FUNCTION] = "function",
 	};
 
 	return (unsigned)rung < RUNG_N ? names[rung] : "any";
@@ -320,6 +320,69 @@ signature_title(const struct signature_key *key, char *out, size_t cap)
 	put_safe(&o, name, n);
 	put_text(&o, "+");
 	put_hex(&o, key->offset);
+	return o.len;
+}
+
+/* ---- functions ---- */
+
+static size_t
+function_module(const struct function_key *key, char name[MODULE_NAME_MAX + 1])
+{
+	char id[MODULE_ID_MAX + 1];
+	struct text idv = { id, module_id_normalise(key->module_id, id, sizeof(id)) };
+	size_t n = module_name_normalise(key->module, idv, name, MODULE_NAME_MAX + 1);
+
+	return module_name_bare((struct text){ name, n });
+}
+
+size_t
+signature_function_text(const struct function_key *key, char out[SIGNATURE_TEXT_MAX])
+{
+	struct out o = { out, SIGNATURE_TEXT_MAX, 0 };
+	size_t n, f = key->function.len < SIGNATURE_FUNCTION_MAX ? key->function.len : SIGNATURE_FUNCTION_MAX;
+	char name[MODULE_NAME_MAX + 1];
+
+	put_head(&o, RUNG_FUNCTION);
+	n = function_module(key, name);
+	put_text(&o, "module ");
+	put_number(&o, n, 10);
+	put_text(&o, ":");
+	put_bytes(&o, name, n);
+	put_text(&o, "\nfunction ");
+	put_number(&o, f, 10);
+	put_text(&o, ":");
+	if (f > 0)
+		put_bytes(&o, key->function.at, f);
+	put_text(&o, "\n");
+	return o.len;
+}
+
+uint64_t
+signature_function_hash(const struct function_key *key)
+{
+	char text[SIGNATURE_TEXT_MAX];
+
+	return hash_text(text, signature_function_text(key, text));
+}
+
+size_t
+signature_function_title(const struct function_key *key, char *out, size_t cap)
+{
+	struct out o = { out, cap, 0 };
+	char name[MODULE_NAME_MAX + 1];
+	size_t n;
+
+	if (cap == 0)
+		return 0;
+	out[0] = '\0';
+	n = function_module(key, name);
+	if (n > 0) {
+		put_safe(&o, name, n);
+		put_text(&o, "!");
+	}
+	if (key->function.len > 0)
+		put_safe(&o, key->function.at,
+			 key->function.len < SIGNATURE_FUNCTION_MAX ? key->function.len : SIGNATURE_FUNCTION_MAX);
 	return o.len;
 }
 

@@ -70,12 +70,13 @@ size_t module_id_normalise(struct text id, char *out, size_t cap);
 
 /* What a report votes for, most exact first.  Append only. */
 enum signature_rung {
-	RUNG_KEY = 0, /* (module, id, offset, reason class) */
-	RUNG_BUILD,   /* (module, id) */
-	RUNG_MODULE,  /* (module) */
-	RUNG_KERNEL,  /* any kernel crash; ignores the key */
-	RUNG_ANY,     /* any crash; ignores the key */
-	RUNG_STOP,    /* provisional: stop code without a place, see signature_stop_hash() */
+	RUNG_KEY = 0,  /* (module, id, offset, reason class) */
+	RUNG_BUILD,    /* (module, id) */
+	RUNG_MODULE,   /* (module) */
+	RUNG_KERNEL,   /* any kernel crash; ignores the key */
+	RUNG_ANY,      /* any crash; ignores the key */
+	RUNG_STOP,     /* provisional: stop code without a place, see signature_stop_hash() */
+	RUNG_FUNCTION, /* (module, function) by name, see signature_function_hash() */
 	RUNG_N
 };
 const char *signature_rung_name(enum signature_rung rung);
@@ -98,6 +99,18 @@ int signature_id_parse(const char *s, size_t len, uint64_t *hash_out); /* -1: no
 /* "csagent.sys+0xe14ed", "libc.so.6+0x1", "unknown" without a module.  Valid UTF-8
  * without control characters whatever the name; returns the length. */
 size_t signature_title(const struct signature_key *key, char *out, size_t cap);
+
+/* A function by name, in any build of its module: what symbols add to the rungs above.
+ * function: its plain name (docs/SIGNATURES.md), at most SIGNATURE_FUNCTION_MAX bytes are used. */
+#define SIGNATURE_FUNCTION_MAX 160
+struct function_key {
+	struct text module, module_id; /* as in signature_key; the id only tells how the name is written */
+	struct text function;
+};
+size_t signature_function_text(const struct function_key *key, char out[SIGNATURE_TEXT_MAX]);
+uint64_t signature_function_hash(const struct function_key *key);
+/* "csagent.sys!CSProcess"; same guarantees as signature_title(). */
+size_t signature_function_title(const struct function_key *key, char *out, size_t cap);
 
 /* A kernel report that carries only a stop code. */
 struct stop_key {

@@ -84,8 +84,7 @@ same_place(const struct triage_result *a, const struct triage_frame *f, const st
 static bool
 same_function(const struct triage_result *a, const struct triage_result *b)
 {
-	return a->function_frame >= 0 && b->function_frame >= 0 &&
-	       same_place(a, &a->frames[a->function_frame], b, &b->frames[b->function_frame]);
+	return a->function_frame >= 0 && b->function_frame >= 0 && a->function_signature == b->function_signature;
 }
 
 static const char *

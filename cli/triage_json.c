@@ -7,7 +7,6 @@
 
 #include "cli/triage_json.h"
 #include "triage/bugcheck.h"
-#include "triage/messenger.h"
 #include "triage/summary.h"
 
 static json_t *
@@ -168,16 +167,13 @@ signature_json(const struct triage_result *r)
 static json_t *
 function_json(const struct triage_result *r)
 {
-	char plain[FUNCTION_PLAIN_MAX + 1];
-	const struct triage_frame *f;
+	char id[SIGNATURE_ID_LEN];
 
 	if (r->function_frame < 0)
 		return json_null();
-	f = &r->frames[r->function_frame];
-	function_plain(f->function, plain);
-	return json_pack("{s:o, s:s, s:i, s:s}", "module",
-			 f->module >= 0 ? json_string(base_name(r->modules[f->module].path)) : json_null(), "name",
-			 plain, "frame", (int)r->function_frame, "rule", r->function_rule);
+	return json_pack("{s:s, s:s, s:s, s:i, s:s}", "id", signature_id_text(r->function_signature, id), "title",
+			 r->function_title, "name", r->function, "frame", (int)r->function_frame, "rule",
+			 r->function_rule);
 }
 
 static json_t *

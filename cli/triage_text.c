@@ -53,6 +53,11 @@ print_signature(const struct triage_result *r)
 	printf("  %-11s%s  ", "signature", signature_id_text(r->signature, id));
 	print_text(r->title);
 	printf(", %s, by %s\n", reason_class_name(r->class), r->blame_rule);
+	if (r->function_frame >= 0) {
+		printf("  %-11s%s  ", "function", signature_id_text(r->function_signature, id));
+		print_text(r->function_title);
+		printf(", by %s\n", r->function_rule);
+	}
 }
 
 static void
@@ -174,6 +179,8 @@ triage_print(const char *file, const struct triage_result *r, bool all_modules)
 	}
 	for (size_t i = 0; i < r->n_frames; i++)
 		print_frame(r, i);
+	if (*r->stack_end != '\0')
+		printf("         (%s)\n", r->stack_end);
 	if (all_modules)
 		print_modules(r);
 }

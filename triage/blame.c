@@ -169,3 +169,31 @@ blame_sign(struct arena *a, struct triage_result *res)
 	res->title = copy_text(a, title, n);
 	return res->module != NULL && res->module_id != NULL && res->title != NULL ? ERR_OK : ERR_LIMIT;
 }
+
+enum err
+blame_sign_function(struct arena *a, struct triage_result *res)
+{
+	struct function_key key = { .module = TEXT(""), .module_id = TEXT("") };
+	char plain[FUNCTION_PLAIN_MAX + 1], title[MODULE_NAME_MAX + SIGNATURE_FUNCTION_MAX + 2];
+	const struct triage_frame *f;
+	size_t n;
+
+	res->function = res->function_title = "";
+	res->function_signature = 0;
+	if (res->function_frame < 0)
+		return ERR_OK;
+	f = &res->frames[res->function_frame];
+	if (f->module >= 0) {
+		key.module = text_of(res->modules[f->module].path);
+		key.module_id = text_of(res->modules[f->module].id);
+	}
+	key.function = (struct text){ plain, function_plain(f->function, plain) };
+	res->function_signature = signature_function_hash(&key);
+	n = signature_function_title(&key, title, sizeof(title));
+	res->function = copy_text(a, plain, key.function.len);
+	res->function_title = copy_text(a, title, n);
+	if (res->function != NULL && res->function_title != NULL)
+		return ERR_OK;
+	res->function = res->function_title = "";
+	return ERR_LIMIT;
+}

@@ -15,6 +15,10 @@ void blame_choose(struct triage_result *res);
  * follows them.  Sets function_frame and function_rule. */
 void blame_function(struct triage_result *res);
 
+/* Fields of the function rung (function_signature, function, function_title) from function_frame.
+ * ERR_OK or ERR_LIMIT (arena). */
+enum err blame_sign_function(struct arena *a, struct triage_result *res);
+
 /* Signature fields of res (class, module, module_id, offset, signature, title) from
  * reason, blamed, frames and modules.  ERR_OK or ERR_LIMIT (arena). */
 enum err blame_sign(struct arena *a, struct triage_result *res);

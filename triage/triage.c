@@ -106,6 +106,8 @@ fill(struct triage_result *r, const struct dump *d)
 		.module_id = "",
 		.title = "",
 		.function_frame = -1,
+		.function = "",
+		.function_title = "",
 		.function_rule = "none",
 		.stack_end = "",
 		.partial = d->partial,
@@ -137,14 +139,101 @@ fill_threads(struct arena *a, const struct dump *d, struct triage_result *r)
 	return ERR_OK;
 }
 
+/* Frames of what crashed, by the images given (NULL: by the dump alone). */
+static enum err
+walk(struct arena *a, const struct dump *d, const struct module_index *mi, const struct triage_options *opt,
+     struct images *images, struct walk_result *out)
+{
+	size_t max = opt != NULL ? opt->max_frames : 0;
+
+	*out = (struct walk_result){ .end = "" };
+	if (d->kernel != NULL)
+		return kdump_walk(d->kernel, images, max, out);
+	if (d->has_frames)
+		return take_frames(d, opt, &out->frames, &out->n);
+	return walk_crashing_thread(a, d, mi, images, max, out);
+}
+
+static void
+take_walk(struct triage_result *r, const struct walk_result *w)
+{
+	r->frames = w->frames;
+	r->n_frames = w->n;
+	r->stack_end = w->end;
+}
+
+static void
+blame(const struct dump *d, struct triage_result *r)
+{
+	if (d->blame_rule != NULL) {
+		r->blamed = d->blamed < (int32_t)r->n_frames ? d->blamed : -1;
+		r->blame_rule = d->blame_rule;
+	} else if (d->kernel != NULL) {
+		kdump_blame(d->kernel, r);
+	} else {
+		blame_choose(r);
+	}
+}
+
+/* The same frame of another walk, -1: it has none. */
+static int32_t
+find_frame(const struct triage_result *r, const struct triage_frame *f)
+{
+	for (size_t i = 0; i < r->n_frames; i++)
+		if (r->frames[i].pc == f->pc && r->frames[i].module == f->module)
+			return (int32_t)i;
+	return -1;
+}
+
+/* The signature must be the same before and after images and symbols arrived: it is that of a walk without them.
+ * r has the better walk, and keeps it unless the blamed frame is not in it. */
+static enum err
+sign(struct arena *a, const struct dump *d, const struct module_index *mi, const struct triage_options *opt,
+     struct triage_result *r)
+{
+	struct triage_result plain = *r;
+	struct walk_result w;
+	int32_t at;
+
+	if (opt == NULL || opt->images == NULL || d->has_frames) {
+		blame(d, r);
+		return blame_sign(a, r);
+	}
+	if (walk(a, d, mi, opt, NULL, &w) != ERR_OK)
+		return ERR_LIMIT;
+	take_walk(&plain, &w);
+	blame(d, &plain);
+	if (blame_sign(a, &plain) != ERR_OK)
+		return ERR_LIMIT;
+	at = plain.blamed >= 0 ? find_frame(r, &plain.frames[plain.blamed]) : -1;
+	if (plain.blamed < 0 || at >= 0) {
+		plain.frames = r->frames;
+		plain.n_frames = r->n_frames;
+		plain.stack_end = r->stack_end;
+		plain.blamed = at;
+	}
+	*r = plain;
+	return ERR_OK;
+}
+
+static enum err
+sign_function(struct arena *a, const struct dump *d, struct triage_result *r)
+{
+	blame_function(r);
+	if (d->blame_rule != NULL && r->blamed >= 0 && *r->frames[r->blamed].function != '\0') {
+		r->function_frame = r->blamed;
+		r->function_rule = r->blame_rule;
+	}
+	return blame_sign_function(a, r);
+}
+
 enum err
 triage_run(struct arena *a, const void *image, size_t size, const struct triage_options *opt, struct triage_result *out,
 	   struct diag *diag)
 {
 	struct dump *d = ARENA_NEW(a, struct dump);
 	struct module_index modules;
-	struct walk_result walk = { .end = "" };
-	const size_t max_frames = opt != NULL ? opt->max_frames : 0;
+	struct walk_result w;
 	struct triage_result r;
 	enum err e;
 
@@ -153,21 +242,10 @@ triage_run(struct arena *a, const void *image, size_t size, const struct triage_
 	if ((e = read_dump(a, image, size, d, diag)) != ERR_OK)
 		return e;
 	fill(&r, d);
-	if (fill_threads(a, d, &r) != ERR_OK)
+	if (fill_threads(a, d, &r) != ERR_OK || module_index_build(a, d->modules, d->n_modules, &modules) != ERR_OK ||
+	    walk(a, d, &modules, opt, opt != NULL ? opt->images : NULL, &w) != ERR_OK)
 		goto limit;
-	if (module_index_build(a, d->modules, d->n_modules, &modules) != ERR_OK)
-		goto limit;
-	if (d->kernel != NULL)
-		e = kdump_walk(d->kernel, opt != NULL ? opt->images : NULL, max_frames, &walk);
-	else if (d->has_frames)
-		e = take_frames(d, opt, &walk.frames, &walk.n);
-	else
-		e = walk_crashing_thread(a, d, &modules, opt != NULL ? opt->images : NULL, max_frames, &walk);
-	if (e != ERR_OK)
-		goto limit;
-	r.frames = walk.frames;
-	r.n_frames = walk.n;
-	r.stack_end = walk.end;
+	take_walk(&r, &w);
 	if (d->kernel != NULL) {
 		r.has_kernel = true;
 		kdump_facts(d->kernel, &r.kernel);
@@ -176,22 +254,8 @@ triage_run(struct arena *a, const void *image, size_t size, const struct triage_
 		r.has_kernel = true;
 		r.kernel = *d->stop;
 	}
-	if (r.has_signature) {
-		if (d->blame_rule != NULL) {
-			r.blamed = d->blamed < (int32_t)r.n_frames ? d->blamed : -1;
-			r.blame_rule = d->blame_rule;
-		} else if (d->kernel != NULL)
-			kdump_blame(d->kernel, &r);
-		else
-			blame_choose(&r);
-		blame_function(&r);
-		if (d->blame_rule != NULL && r.blamed >= 0 && *r.frames[r.blamed].function != '\0') {
-			r.function_frame = r.blamed;
-			r.function_rule = r.blame_rule;
-		}
-		if (blame_sign(a, &r) != ERR_OK)
-			goto limit;
-	}
+	if (r.has_signature && (sign(a, d, &modules, opt, &r) != ERR_OK || sign_function(a, d, &r) != ERR_OK))
+		goto limit;
 	*out = r;
 	return ERR_OK;
 limit:

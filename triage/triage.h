@@ -199,8 +199,11 @@ struct triage_result {
 			     * a module to blame signature_stop_hash() of code, parameters and os_version */
 	const char *title;
 
-	int32_t function_frame;    /* frame the function rung names, -1: no name is known there */
-	const char *function_rule; /* why that one: "context", "no-module", "messenger: …", "none" */
+	int32_t function_frame;      /* frame the function rung names, -1: no name is known there */
+	uint64_t function_signature; /* signature_function_hash() of that frame's module and plain name */
+	const char *function;        /* the plain name, "" none */
+	const char *function_title;  /* "csagent.sys!CSProcess", "" none */
+	const char *function_rule;   /* why that one: "context", "no-module", "messenger: …", "none" */
 
 	bool partial;             /* part of the dump was missing or damaged */
 	const char *partial_what; /* first reason for it, "" */

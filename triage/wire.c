@@ -406,7 +406,7 @@ get_annotations(struct arena *a, struct reader *r, struct triage_result *out)
 enum err
 triage_result_decode(struct arena *a, const void *buf, size_t size, struct triage_result *out, struct diag *diag)
 {
-	struct triage_result res = { .module = "", .module_id = "", .title = "" };
+	struct triage_result res = { .module = "", .module_id = "", .title = "", .function = "", .function_title = "" };
 	struct reader r;
 
 	reader_init(&r, buf, size, false);
@@ -414,7 +414,8 @@ triage_result_decode(struct arena *a, const void *buf, size_t size, struct triag
 	get_modules(a, &r, &res);
 	get_frames(a, &r, &res);
 	get_annotations(a, &r, &res);
-	if (!reader_failed(&r) && res.has_signature && blame_sign(a, &res) != ERR_OK)
+	if (!reader_failed(&r) && res.has_signature &&
+	    (blame_sign(a, &res) != ERR_OK || blame_sign_function(a, &res) != ERR_OK))
 		reader_fail(&r, ERR_LIMIT, "the result needs more memory than it is given");
 	if (reader_failed(&r)) {
 		*diag = r.err;

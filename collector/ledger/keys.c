@@ -537,6 +537,7 @@ key_title(const struct key *key, char *out, size_t cap)
 		return copy(TEXT("any kernel crash"), out, cap);
 	case RUNG_STOP:
 		return copy(text_no(key, 3), out, cap);
+	case RUNG_FUNCTION: /* not counted yet */
 	case RUNG_ANY:
 	case RUNG_N:
 		break;

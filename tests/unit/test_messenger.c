@@ -163,11 +163,17 @@ test_function_rung(void **state)
 	static const struct triage_frame guess[] = { FRAME(1, CONTEXT, "abort"), FRAME(0, SCAN, "main") };
 	static const struct triage_frame only[] = { FRAME(1, CONTEXT, "abort"), FRAME(1, CFI, "raise") };
 	struct triage_result r = crash("SIGABRT", aborts, 4);
+	struct arena *a;
 
 	(void)state;
 	blame_function(&r);
 	assert_int_equal(r.function_frame, 2);
 	assert_string_equal(r.function_rule, "messenger: abort (abort)");
+	a = arena_new(1 << 16);
+	assert_int_equal(blame_sign_function(a, &r), ERR_OK);
+	assert_string_equal(r.function_title, "agent!agent::check");
+	assert_true(r.function_signature != 0);
+	arena_free(a);
 	r = crash("SIGSEGV / SEGV_MAPERR", jump, 2);
 	blame_function(&r);
 	assert_int_equal(r.function_frame, 1);

@@ -71,6 +71,24 @@ test_module_id(void **state)
 	assert_id(V("ab\ncd"), "ab?cd");
 }
 
+static void
+test_function(void **state)
+{
+	const struct function_key key = { V("C:\\Windows\\System32\\drivers\\CSagent.sys"), V("668D9A8F2AB000"),
+					  V("CSProcess") },
+				  reported = { V("csagent.sys!CSProcess"), V(""), V("CSProcess") },
+				  hostile = { V("a"), V(""), V("\n\x1b[31m\xff") };
+	char id[SIGNATURE_ID_LEN], title[64];
+
+	(void)state;
+	assert_string_equal(signature_id_text(signature_function_hash(&key), id), "s1-59eb44814e25bd15");
+	assert_int_equal(signature_function_hash(&reported), signature_function_hash(&key));
+	signature_function_title(&key, title, sizeof(title));
+	assert_string_equal(title, "csagent.sys!CSProcess");
+	signature_function_title(&hostile, title, sizeof(title));
+	assert_string_equal(title, "a!??[31m?");
+}
+
 /* The vectors of docs/SIGNATURES.md. */
 static void
 test_vectors(void **state)
@@ -245,10 +263,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_module_name),  cmocka_unit_test(test_module_id),
-		cmocka_unit_test(test_vectors),      cmocka_unit_test(test_same_whoever_asks),
-		cmocka_unit_test(test_title),        cmocka_unit_test(test_reason_class),
-		cmocka_unit_test(test_reason_table),
+		cmocka_unit_test(test_module_name),       cmocka_unit_test(test_module_id),
+		cmocka_unit_test(test_vectors),           cmocka_unit_test(test_function),
+		cmocka_unit_test(test_same_whoever_asks), cmocka_unit_test(test_title),
+		cmocka_unit_test(test_reason_class),      cmocka_unit_test(test_reason_table),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
