@@ -144,15 +144,15 @@ static const struct synth_module apple_modules[] = {
 
 #define STACK_BASE 0x1000000
 /* words of 4 bytes: fp chain 0x1000010 → 0x1000020 → 0 */
-static const uint64_t stack4[] = { 1, 2,        3, 4, 0x1000020, 0x401111, 7, 8, 0, 0x75002222,
-				   9, 0x403333, 0, 0, 0,         0,        0, 0, 0, 0 };
+static const uint64_t stack4[] = { 1, 2,        3, 4, 0x1000020, 0x401114, 7, 8, 0, 0x75002224,
+				   9, 0x403334, 0, 0, 0,         0,        0, 0, 0, 0 };
 /* words of 8 bytes: fp chain 0x1000020 → 0x1000040 → 0 */
-static const uint64_t stack8[] = { 1, 2,        3, 4, 0x1000040, 0x401111, 7, 8, 0, 0x75002222,
-				   9, 0x403333, 0, 0, 0,         0,        0, 0, 0, 0 };
+static const uint64_t stack8[] = { 1, 2,        3, 4, 0x1000040, 0x401114, 7, 8, 0, 0x75002224,
+				   9, 0x403334, 0, 0, 0,         0,        0, 0, 0, 0 };
 
 #define COMMON(which, os, mods, stk, frame)                                                                   \
 	.cpu = which, .platform = os, .modules = mods, .n_modules = 2, .n_threads = 2, .pc = 0x401234,        \
-	.sp = STACK_BASE, .fp = frame, .lr = 0x401115, .stack_base = STACK_BASE, .stack = stk, .n_stack = 20, \
+	.sp = STACK_BASE, .fp = frame, .lr = 0x401118, .stack_base = STACK_BASE, .stack = stk, .n_stack = 20, \
 	.address = 0x45
 
 #define WINDOWS 2

@@ -68,10 +68,10 @@ test_every_processor(void **state)
 		uint64_t offset; /* of frame 1 */
 		enum triage_trust trust;
 	} t[] = {
-		{ "linux-x86", "x86", "SIGSEGV / SEGV_MAPERR", 0x1110, TRIAGE_TRUST_FRAME_POINTER },
-		{ "linux-x64", "x64", "SIGSEGV / SEGV_MAPERR", 0x1110, TRIAGE_TRUST_FRAME_POINTER },
-		{ "linux-arm", "arm", "SIGBUS / BUS_ADRALN", 0x110f, TRIAGE_TRUST_SCAN },
-		{ "linux-arm64", "arm64", "SIGFPE / FPE_INTDIV", 0x110d, TRIAGE_TRUST_FRAME_POINTER },
+		{ "linux-x86", "x86", "SIGSEGV / SEGV_MAPERR", 0x1113, TRIAGE_TRUST_FRAME_POINTER },
+		{ "linux-x64", "x64", "SIGSEGV / SEGV_MAPERR", 0x1113, TRIAGE_TRUST_FRAME_POINTER },
+		{ "linux-arm", "arm", "SIGBUS / BUS_ADRALN", 0x1112, TRIAGE_TRUST_SCAN },
+		{ "linux-arm64", "arm64", "SIGFPE / FPE_INTDIV", 0x1110, TRIAGE_TRUST_FRAME_POINTER },
 	};
 
 	(void)state;

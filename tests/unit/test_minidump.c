@@ -76,10 +76,10 @@ static const struct expectation {
 } expectations[] = {
 #define FP           TRIAGE_TRUST_FRAME_POINTER
 #define SC           TRIAGE_TRUST_SCAN
-#define X86_FRAMES   { { 0, 0x1110, FP }, { 1, 0x2221, FP }, { 0, 0x3332, SC } }, 3
-#define X64_FRAMES   { { 0, 0x1110, FP }, { 1, 0x2221, SC }, { 0, 0x3332, SC } }, 3
-#define ARM64_FRAMES { { 0, 0x110d, FP }, { 1, 0x221e, FP }, { 0, 0x332f, SC } }, 3
-#define ARM_FRAMES   { { 0, 0x110f, SC }, { 1, 0x2220, SC }, { 0, 0x3331, SC } }, 3
+#define X86_FRAMES   { { 0, 0x1113, FP }, { 1, 0x2223, FP }, { 0, 0x3333, SC } }, 3
+#define X64_FRAMES   { { 0, 0x1113, FP }, { 1, 0x2223, SC }, { 0, 0x3333, SC } }, 3
+#define ARM64_FRAMES { { 0, 0x1110, FP }, { 1, 0x2220, FP }, { 0, 0x3330, SC } }, 3
+#define ARM_FRAMES   { { 0, 0x1112, SC }, { 1, 0x2222, SC }, { 0, 0x3332, SC } }, 3
 	{ "windows-x86", "windows", "x86", "EXCEPTION_ACCESS_VIOLATION_WRITE", PE, 0x45, X86_FRAMES },
 	{ "windows-x64", "windows", "x64", "EXCEPTION_ACCESS_VIOLATION_READ", PE, 0x45, X64_FRAMES },
 	{ "windows-arm64", "windows", "arm64", "EXCEPTION_STACK_BUFFER_OVERRUN / FAST_FAIL_FATAL_APP_EXIT", PE, 0x45,
@@ -100,7 +100,7 @@ static const struct expectation {
 	  "EXC_BAD_ACCESS / KERN_PROTECTION_FAILURE",
 	  MACHO,
 	  0x45,
-	  { { 0, 0x110f, FP }, { 1, 0x2220, FP } },
+	  { { 0, 0x1112, FP }, { 1, 0x2222, FP } },
 	  2 },
 	{ "linux-x64-memory64", "linux", "x64", "SIGSEGV / SI_KERNEL", ELF, 0x45, X64_FRAMES },
 };
