@@ -25,6 +25,7 @@
 #include "collector/store/outcomes.h"
 #include "collector/store/projector.h"
 #include "collector/store/store_query.h"
+#include "collector/symbols/store.h"
 #include "collector/workers/dispatch.h"
 #include "collector/workers/dumps.h"
 
@@ -35,6 +36,7 @@ struct daemon {
 	struct live *live;
 	struct log *log;
 	struct dumps *dumps;
+	struct symbols *symbols;
 	struct beat *beat;
 	struct fold *fold;   /* under lock where the ledger thread may look */
 	struct halts *halts; /* updated under lock */
@@ -72,14 +74,34 @@ dumps_options(const struct settings *s)
 				       .keep_days = s->dump_days };
 }
 
+static struct symbols_options
+symbols_options(const struct settings *s)
+{
+	return (struct symbols_options){ .keep_bytes = s->symbol_bytes, .max_file = s->max_symbol_file };
+}
+
+static int
+open_image(void *arg, const struct image_key *key, enum image_kind kind, unsigned at, unsigned *at_out,
+	   uint64_t *size_out)
+{
+	return symbols_open_image(arg, key, kind, at, at_out, size_out);
+}
+
+static uint32_t
+images_generation(void *arg)
+{
+	return symbols_generation(arg);
+}
+
 static struct pool_options
-pool_options(const struct settings *s)
+pool_options(const struct settings *s, struct symbols *symbols)
 {
 	return (struct pool_options){ .workers = (uint32_t)s->workers,
 				      .timeout_ms = s->worker_timeout,
 				      .memory_bytes = s->worker_memory,
 				      .image_bytes = s->max_dump_expanded,
-				      .recycle = s->worker_recycle };
+				      .recycle = s->worker_recycle,
+				      .images = { open_image, images_generation, symbols } };
 }
 
 static const char *
@@ -249,7 +271,8 @@ start_core(struct daemon *d, char *err, size_t err_size)
 	const struct settings *s = live_settings(d->live);
 	const struct journal_options jo = journal_options(s);
 	const struct dumps_options dumps = dumps_options(s);
-	const struct pool_options po = pool_options(s);
+	const struct symbols_options symbols = symbols_options(s);
+	struct pool_options po;
 	struct fold_options fo = { .snapshot_interval_ms = s->snapshot_interval,
 				   .snapshot_records = s->snapshot_records,
 				   .decide = on_decide,
@@ -272,6 +295,7 @@ start_core(struct daemon *d, char *err, size_t err_size)
 		return -1;
 	log_bounds(d->log, &first, &end, &d->env.log_id);
 	if ((d->dumps = dumps_open(s->data, &dumps, d->log, err, err_size)) == NULL ||
+	    (d->symbols = symbols_open(s->data, s->symbol_dirs, &symbols, d->log, err, err_size)) == NULL ||
 	    (d->beat = beat_start(d->log, s, err, err_size)) == NULL)
 		return -1;
 	if (wants_database(s)) {
@@ -288,6 +312,7 @@ start_core(struct daemon *d, char *err, size_t err_size)
 	d->fold = fold;
 	pthread_mutex_unlock(&d->lock);
 	on_changed(d);
+	po = pool_options(s, d->symbols);
 	d->dispatch = dispatch_start(s->data, d->log, d->dumps, &po, err, err_size);
 	return d->dispatch != NULL ? 0 : -1;
 }
@@ -362,7 +387,8 @@ start_api(struct daemon *d, char *err, size_t err_size)
 			       .tokens = env_tokens,
 			       .not_ready = env_not_ready,
 			       .stored = d->projector != NULL ? env_stored : NULL,
-			       .store = d->queries };
+			       .store = d->queries,
+			       .symbols = d->symbols };
 	struct sockaddr_storage sa;
 	struct api_thread *t;
 	socklen_t len;
@@ -473,10 +499,12 @@ daemon_reload(struct daemon *d)
 	const struct settings *s = live_settings(d->live);
 	const struct journal_options jo = journal_options(s);
 	const struct dumps_options dumps = dumps_options(s);
-	const struct pool_options po = pool_options(s);
+	const struct symbols_options symbols = symbols_options(s);
+	const struct pool_options po = pool_options(s, d->symbols);
 
 	journal_configure(d->log, &jo);
 	dumps_configure(d->dumps, &dumps);
+	symbols_configure(d->symbols, &symbols);
 	dispatch_configure(d->dispatch, &po);
 	fold_configure(d->fold, s->snapshot_interval, s->snapshot_records);
 	for (size_t i = 0; i < d->n_gates; i++)
@@ -508,6 +536,7 @@ daemon_stop(struct daemon *d)
 	outcomes_close(d->outcomes);
 	beat_stop(d->beat);
 	dumps_close(d->dumps);
+	symbols_close(d->symbols);
 	if (d->log != NULL)
 		log_close(d->log);
 	halts_free(d->halts);

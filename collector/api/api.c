@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/settings.h"
 #include "collector/api/call.h"
+#include "collector/symbols/store.h"
 
 #define API_MAX_OUTPUT ((uint64_t)1024 * 1024) /* a stream may lag by this much */
 
@@ -51,6 +52,9 @@ static const struct {
 	{ HTTP_METHOD_POST, "/v1/deployments/{}/resume", &resume_ops, WRITE, "" },
 	{ HTTP_METHOD_POST, "/v1/deployments/{}/pause", &pause_ops, WRITE, "" },
 	{ HTTP_METHOD_GET, "/v1/deployments/{}/verdict", &verdict_ops, READ, "wait" },
+	{ HTTP_METHOD_GET, "/v1/symbols", &symbols_list_ops, READ, "limit cursor" },
+	{ HTTP_METHOD_PUT, "/v1/symbols/{}", &symbols_put_ops, WRITE, "" },
+	{ HTTP_METHOD_DELETE, "/v1/symbols/{}", &symbols_delete_ops, WRITE, "" },
 	{ HTTP_METHOD_GET, "/*", &asset_ops, OPEN, NULL },
 };
 #define N_ROUTES (sizeof(routes) / sizeof(routes[0]))
@@ -78,18 +82,21 @@ make_server(struct api *a)
 {
 	struct http_route table[N_ROUTES];
 	struct http_options o = options(a);
+	size_t n = 0;
 
 	memset(table, 0, sizeof(table));
 	for (size_t i = 0; i < N_ROUTES; i++) {
-		table[i].method = routes[i].method;
-		table[i].pattern = routes[i].pattern;
-		table[i].ops = routes[i].ops;
-		table[i].arg = a;
-		table[i].max_raw = table[i].max_body = routes[i].access == WRITE ? API_MAX_BODY : 0;
-		table[i].token = routes[i].access == WRITE || (routes[i].access != OPEN && !a->env.open_reads);
-		table[i].params = routes[i].params;
+		if (a->env.symbols == NULL && strncmp(routes[i].pattern, "/v1/symbols", 11) == 0)
+			continue;
+		table[n].method = routes[i].method;
+		table[n].pattern = routes[i].pattern;
+		table[n].ops = routes[i].ops;
+		table[n].arg = a;
+		table[n].max_raw = table[n].max_body = routes[i].access == WRITE ? API_MAX_BODY : 0;
+		table[n].token = routes[i].access == WRITE || (routes[i].access != OPEN && !a->env.open_reads);
+		table[n++].params = routes[i].params;
 	}
-	return http_server_new(a->base, table, N_ROUTES, &o);
+	return http_server_new(a->base, table, n, &o);
 }
 
 /* ---- what wakes the loop ---- */
@@ -116,6 +123,16 @@ on_told(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	store_dispatch(a->histories);
+}
+
+static void
+on_stored(evutil_socket_t fd, short what, void *arg)
+{
+	struct api *a = arg;
+
+	(void)fd;
+	(void)what;
+	symbols_dispatch(a->symbols_done);
 }
 
 static void
@@ -172,10 +189,12 @@ watch(struct api *a)
 	a->told = event_new(a->base, mailbox_fd(a->histories), EV_READ | EV_PERSIST, on_told, a);
 	a->logged = event_new(a->base, intake_fd(a->intake), EV_READ | EV_PERSIST, on_logged, a);
 	a->woken = event_new(a->base, a->wake_fd, EV_READ | EV_PERSIST, on_woken, a);
+	a->stored = event_new(a->base, mailbox_fd(a->symbols_done), EV_READ | EV_PERSIST, on_stored, a);
 	a->second = event_new(a->base, -1, EV_PERSIST, on_second, a);
-	return a->replied != NULL && a->told != NULL && a->logged != NULL && a->woken != NULL && a->second != NULL &&
-	       event_add(a->replied, NULL) == 0 && event_add(a->told, NULL) == 0 && event_add(a->logged, NULL) == 0 &&
-	       event_add(a->woken, NULL) == 0 && event_add(a->second, &second) == 0;
+	return a->stored != NULL && event_add(a->stored, NULL) == 0 && a->replied != NULL && a->told != NULL &&
+	       a->logged != NULL && a->woken != NULL && a->second != NULL && event_add(a->replied, NULL) == 0 &&
+	       event_add(a->told, NULL) == 0 && event_add(a->logged, NULL) == 0 && event_add(a->woken, NULL) == 0 &&
+	       event_add(a->second, &second) == 0;
 }
 
 struct api *
@@ -193,9 +212,9 @@ api_new(struct event_base *base, const struct api_env *env, char *err, size_t er
 	a->reports_before = counter_get(COUNTER_reports);
 	TAILQ_INIT(&a->waiters);
 	if ((a->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) == -1 || (a->replies = mailbox_new()) == NULL ||
-	    (a->histories = mailbox_new()) == NULL || (a->intake = intake_new(env->log)) == NULL ||
-	    (a->reader = log_reader_new(env->log, 0)) == NULL || (a->hub = hub_new(a)) == NULL ||
-	    (a->http = make_server(a)) == NULL || !watch(a)) {
+	    (a->histories = mailbox_new()) == NULL || (a->symbols_done = mailbox_new()) == NULL ||
+	    (a->intake = intake_new(env->log)) == NULL || (a->reader = log_reader_new(env->log, 0)) == NULL ||
+	    (a->hub = hub_new(a)) == NULL || (a->http = make_server(a)) == NULL || !watch(a)) {
 		snprintf(err, err_size, "cannot start the API: out of memory or descriptors");
 		api_free(a);
 		return NULL;
@@ -234,14 +253,15 @@ api_drain(struct api *a)
 bool
 api_drained(const struct api *a)
 {
-	return http_server_connections(a->http) == 0 && a->n_calls == 0 && intake_in_flight(a->intake) == 0;
+	return http_server_connections(a->http) == 0 && a->n_calls == 0 && a->n_uploads == 0 &&
+	       intake_in_flight(a->intake) == 0;
 }
 
 /* What the ledger and the log still hold comes back soon: both answer everything. */
 static void
 wait_for_calls(struct api *a)
 {
-	while (a->n_calls > 0 || (a->intake != NULL && intake_in_flight(a->intake) > 0))
+	while (a->n_calls > 0 || a->n_uploads > 0 || (a->intake != NULL && intake_in_flight(a->intake) > 0))
 		if (event_base_loop(a->base, EVLOOP_ONCE) != 0)
 			break;
 }
@@ -249,7 +269,7 @@ wait_for_calls(struct api *a)
 void
 api_free(struct api *a)
 {
-	struct event *events[5];
+	struct event *events[6];
 
 	if (a == NULL)
 		return;
@@ -261,7 +281,8 @@ api_free(struct api *a)
 	events[2] = a->woken;
 	events[3] = a->second;
 	events[4] = a->told;
-	for (size_t i = 0; i < 5; i++)
+	events[5] = a->stored;
+	for (size_t i = 0; i < 6; i++)
 		if (events[i] != NULL)
 			event_free(events[i]);
 	hub_free(a->hub);
@@ -273,6 +294,8 @@ api_free(struct api *a)
 		mailbox_free(a->replies);
 	if (a->histories != NULL)
 		mailbox_free(a->histories);
+	if (a->symbols_done != NULL)
+		mailbox_free(a->symbols_done);
 	if (a->wake_fd > 0)
 		close(a->wake_fd);
 	free(a);

@@ -13,6 +13,7 @@ struct fold;
 struct identity;
 struct settings;
 struct store_queries;
+struct symbols;
 struct tokens;
 
 /* The API and dashboard: its own event loop and thread, an intake of its own for writes,
@@ -24,6 +25,7 @@ struct api_env {
 	struct log_id log_id;
 	struct fold *fold;
 	struct store_queries *store; /* NULL: no database, no history */
+	struct symbols *symbols;     /* NULL: no store of images and symbols, no /v1/symbols */
 	bool open_reads;             /* reads need no token even when tokens are set: a loopback listener */
 	void *arg;                   /* passed to the functions below; all callable from the API's thread */
 	const struct settings *(*settings)(void *arg);

@@ -65,6 +65,23 @@ is_rebound(struct http_request *r, const struct api *a)
 	       (n < 11 || strcasecmp(name + n - 10, ".localhost") != 0);
 }
 
+bool
+call_admit(struct http_request *r)
+{
+	const struct api *a = r->arg;
+
+	if (a->draining) {
+		http_refuse(r, DISCARD_draining, NULL, NULL);
+		return false;
+	}
+	if (is_rebound(r, a)) {
+		http_refuse(r, DISCARD_bad_host, "Host",
+			    "without a token file this address answers to its number and to localhost only");
+		return false;
+	}
+	return true;
+}
+
 struct call *
 call_new(struct http_request *r)
 {
@@ -79,15 +96,8 @@ call_new_as(struct http_request *r, const char *type)
 	struct call *c;
 
 	counter_add(COUNTER_api_queries, 1);
-	if (a->draining) {
-		http_refuse(r, DISCARD_draining, NULL, NULL);
+	if (!call_admit(r))
 		return NULL;
-	}
-	if (is_rebound(r, a)) {
-		http_refuse(r, DISCARD_bad_host, "Host",
-			    "without a token file this address answers to its number and to localhost only");
-		return NULL;
-	}
 	if (write && !is_type(r->content_type, type)) {
 		char message[80];
 

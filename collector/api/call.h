@@ -72,7 +72,9 @@ struct api {
 	struct log_reader *reader; /* for GET /v1/reports/{id} */
 	struct call_list waiters;  /* long polls on verdicts */
 	struct hub *hub;           /* SSE */
-	size_t n_calls, n_waiters;
+	size_t n_calls, n_waiters, n_uploads;
+	struct mailbox *symbols_done; /* from the symbol store */
+	struct event *stored;
 	bool draining;
 	int64_t started_us;
 	uint64_t reports_before;
@@ -85,6 +87,7 @@ struct api {
 /* ops for routes whose arg is a struct api: a call for each request. */
 struct call *call_new(struct http_request *r);                      /* NULL: refused already */
 struct call *call_new_as(struct http_request *r, const char *type); /* a body of another type than JSON */
+bool call_admit(struct http_request *r); /* false: refused, because we stop or a web page may be behind it */
 void call_end(struct http_request *r, enum http_end how);
 void call_body(struct http_request *r, const void *data, size_t len);
 
@@ -142,10 +145,11 @@ extern const struct http_ops verdict_ops;                                       
 extern const struct http_ops query_ops;                                                /* query.c */
 /* flagger.c */
 extern const struct http_ops flagger_confirm_ops, flagger_check_ops, flagger_rollback_ops, flagger_event_ops;
-extern const struct http_ops now_ops;                                           /* now.c */
-extern const struct http_ops stream_ops;                                        /* stream.c */
-extern const struct http_ops healthz_ops, readyz_ops, version_ops, metrics_ops; /* status.c */
-extern const struct http_ops asset_ops;                                         /* assets.c */
+extern const struct http_ops symbols_put_ops, symbols_list_ops, symbols_delete_ops; /* symbols.c */
+extern const struct http_ops now_ops;                                               /* now.c */
+extern const struct http_ops stream_ops;                                            /* stream.c */
+extern const struct http_ops healthz_ops, readyz_ops, version_ops, metrics_ops;     /* status.c */
+extern const struct http_ops asset_ops;                                             /* assets.c */
 
 /* history.c: members of a report that the database holds; the triage result or null. */
 void history_report(struct jsonout *j, const struct api *a, const struct store_query *q, const struct store_report *r);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "collector/workers/confine.h"
+#include "collector/workers/wanted.h"
 
 /* A sanitizer needs terabytes of address space and system calls of its own to report. */
 #ifndef __has_feature
@@ -36,16 +37,14 @@ struct confine_filter {
 };
 
 static const int allowed[] = {
-	SCMP_SYS(recvmsg),      SCMP_SYS(sendto),         SCMP_SYS(close),
-	SCMP_SYS(munmap),       SCMP_SYS(mremap),         SCMP_SYS(madvise),
-	SCMP_SYS(brk),          SCMP_SYS(getrandom),      SCMP_SYS(clock_gettime),
-	SCMP_SYS(rt_sigreturn), SCMP_SYS(exit),           SCMP_SYS(exit_group),
+	SCMP_SYS(recvmsg),        SCMP_SYS(sendto),       SCMP_SYS(close),       SCMP_SYS(munmap),
+	SCMP_SYS(mremap),         SCMP_SYS(madvise),      SCMP_SYS(brk),         SCMP_SYS(getrandom),
+	SCMP_SYS(clock_gettime),  SCMP_SYS(rt_sigreturn), SCMP_SYS(exit),        SCMP_SYS(exit_group),
+	SCMP_SYS(rt_sigprocmask), /* libunwind, around its lists */
 #if SANITIZED
-	SCMP_SYS(write),        SCMP_SYS(read),           SCMP_SYS(openat),
-	SCMP_SYS(readlink),     SCMP_SYS(newfstatat),     SCMP_SYS(futex),
-	SCMP_SYS(gettid),       SCMP_SYS(getpid),         SCMP_SYS(sigaltstack),
-	SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(sched_yield),
-	SCMP_SYS(tgkill),
+	SCMP_SYS(write),          SCMP_SYS(read),         SCMP_SYS(openat),      SCMP_SYS(readlink),
+	SCMP_SYS(newfstatat),     SCMP_SYS(futex),        SCMP_SYS(gettid),      SCMP_SYS(getpid),
+	SCMP_SYS(sigaltstack),    SCMP_SYS(rt_sigaction), SCMP_SYS(sched_yield), SCMP_SYS(tgkill),
 #endif
 };
 
@@ -149,7 +148,7 @@ limit_memory(const struct confine_limits *l)
 	}
 	if (limit(RLIMIT_DATA, data * page + l->memory_bytes) == -1)
 		return -1;
-	return limit(RLIMIT_AS, total * page + l->memory_bytes + l->image_bytes);
+	return limit(RLIMIT_AS, total * page + l->memory_bytes + l->image_bytes + WANTED_MAPPED_MAX);
 }
 
 static void

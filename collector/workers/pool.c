@@ -26,13 +26,14 @@
 #define SAY_US       10000000 /* so long, */
 #define SAY_MAX      20u      /* so many lines about lost workers */
 #define ZYGOTE_TAG   UINT64_MAX
+#define WANTED_TAG   (UINT64_C(1) << 32) /* + number of the worker: its socket for images */
 
 enum worker_state { WORKER_DOWN, WORKER_STARTING, WORKER_READY };
 
 struct worker {
 	enum worker_state state;
 	uint32_t id; /* never used again */
-	int sock;
+	int sock, wanted;
 	const uint8_t *area;                /* the worker writes here */
 	struct pool_job *jobs[SERVE_DEPTH]; /* of ticket t at t % SERVE_DEPTH */
 	uint32_t head, tail;                /* tickets: oldest without answer, next */
@@ -118,9 +119,11 @@ worker_close(struct worker *w)
 {
 	if (w->sock != -1)
 		close(w->sock);
+	if (w->wanted != -1)
+		close(w->wanted);
 	if (w->area != NULL)
 		munmap((void *)(uintptr_t)w->area, SERVE_AREA_BYTES);
-	w->sock = -1;
+	w->sock = w->wanted = -1;
 	w->area = NULL;
 	w->state = WORKER_DOWN;
 }
@@ -151,21 +154,26 @@ worker_start(struct pool *p, struct worker *w, int64_t now)
 	const struct zygote_limits l = { .memory_bytes = p->o.memory_bytes,
 					 .image_bytes = p->o.image_bytes,
 					 .cpu_seconds = WORKER_CPU_S };
-	int sv[2] = { -1, -1 }, shm;
+	int sv[2] = { -1, -1 }, ask[2] = { -1, -1 }, shm;
 	bool ok;
 
-	*w = (struct worker){ .id = p->next_id++, .sock = -1, .state = WORKER_STARTING, .since_us = now };
+	*w = (struct worker){ .id = p->next_id++, .sock = -1, .wanted = -1, .state = WORKER_STARTING, .since_us = now };
 	shm = make_area(&w->area);
-	ok = shm != -1 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sv) == 0;
+	ok = shm != -1 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sv) == 0 &&
+	     socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ask) == 0;
 	if (ok) {
 		int flags = fcntl(sv[1], F_GETFL);
 
 		w->sock = sv[0];
+		w->wanted = ask[0];
 		ok = fcntl(sv[1], F_SETFL, flags & ~O_NONBLOCK) == 0 && watch(p, w->sock, (uint64_t)(w - p->workers)) &&
-		     zygote_spawn(p->zygote, w->id, &l, sv[1], shm) == 0;
+		     watch(p, w->wanted, WANTED_TAG + (uint64_t)(w - p->workers)) &&
+		     zygote_spawn(p->zygote, w->id, &l, sv[1], shm, ask[1]) == 0;
 	}
 	if (sv[1] != -1)
 		close(sv[1]);
+	if (ask[1] != -1)
+		close(ask[1]);
 	if (shm != -1)
 		close(shm);
 	if (!ok) {
@@ -231,6 +239,18 @@ worker_answer(struct pool *p, struct worker *w, const struct serve_reply *r, int
 	return true;
 }
 
+/* Images it asks for.  One that lies is lost: what it worked on is to blame, as for any other death. */
+static void
+worker_wants(struct pool *p, struct worker *w)
+{
+	if (w->wanted == -1 || wanted_answer(w->wanted, &p->o.images))
+		return;
+	close(w->wanted); /* out of the epoll set too: its end comes by its other socket */
+	w->wanted = -1;
+	if (p->zygote != NULL)
+		zygote_kill(p->zygote, w->id);
+}
+
 /* Everything the worker said; then, if it is lost, its end. */
 static void
 worker_read(struct pool *p, struct worker *w)
@@ -256,18 +276,20 @@ worker_read(struct pool *p, struct worker *w)
 }
 
 static bool
-worker_send(struct worker *w, const struct pool_job *job)
+worker_send(const struct pool *p, struct worker *w, const struct pool_job *job)
 {
 	union {
 		struct cmsghdr head;
 		char space[CMSG_SPACE(sizeof(int))];
 	} control = { 0 };
 	struct serve_request q = { .ticket = w->tail, .size = job->size };
+	const struct wanted_source *images = &p->o.images;
 	struct iovec iov = { &q, sizeof(q) };
 	struct msghdr msg = {
 		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = CMSG_SPACE(sizeof(int))
 	};
 
+	q.generation = images->open != NULL ? images->generation(images->arg) : 0;
 	control.head.cmsg_level = SOL_SOCKET;
 	control.head.cmsg_type = SCM_RIGHTS;
 	control.head.cmsg_len = CMSG_LEN(sizeof(int));
@@ -289,7 +311,7 @@ worker_feed(struct pool *p, struct worker *w, uint32_t depth, int64_t now)
 	const uint64_t left = p->o.recycle != 0 ? p->o.recycle - w->served : UINT64_MAX;
 
 	if (w->state != WORKER_READY || waiting > depth || waiting >= SERVE_DEPTH - 1 || waiting >= left ||
-	    worn_out(p, w) || !worker_send(w, p->first))
+	    worn_out(p, w) || !worker_send(p, w, p->first))
 		return false;
 	if (waiting == 0)
 		w->since_us = now;
@@ -429,7 +451,7 @@ pool_timeout_ms(const struct pool *p)
 void
 pool_turn(struct pool *p)
 {
-	struct epoll_event ev[MAX_WORKERS + 1];
+	struct epoll_event ev[2 * MAX_WORKERS + 1];
 	int64_t now;
 	int n;
 
@@ -438,6 +460,8 @@ pool_turn(struct pool *p)
 		if (ev[i].data.u64 == ZYGOTE_TAG) {
 			if (p->zygote != NULL)
 				zygote_news(p);
+		} else if (ev[i].data.u64 >= WANTED_TAG) {
+			worker_wants(p, &p->workers[ev[i].data.u64 - WANTED_TAG]);
 		} else {
 			worker_read(p, &p->workers[ev[i].data.u64]);
 		}
@@ -466,7 +490,7 @@ pool_new(const struct pool_options *o)
 		p->o.workers = MAX_WORKERS;
 	p->last = &p->first;
 	for (uint32_t i = 0; i < MAX_WORKERS; i++)
-		p->workers[i].sock = -1;
+		p->workers[i].sock = p->workers[i].wanted = -1;
 	p->epoll = epoll_create1(EPOLL_CLOEXEC);
 	p->zygote = p->epoll != -1 ? zygote_start() : NULL;
 	if (p->zygote == NULL || !watch(p, zygote_fd(p->zygote), ZYGOTE_TAG)) {

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/diag.h"
+#include "collector/workers/wanted.h"
 
 /* Triage workers: confined processes that analyse one image after the other.
  *
@@ -21,10 +22,11 @@ struct pool;
 
 struct pool_options {
 	uint32_t workers;
-	uint64_t timeout_ms;   /* wall clock one image may take */
-	uint64_t memory_bytes; /* private memory of a worker */
-	uint64_t image_bytes;  /* largest image */
-	uint64_t recycle;      /* images a worker serves; 0: for ever */
+	uint64_t timeout_ms;         /* wall clock one image may take */
+	uint64_t memory_bytes;       /* private memory of a worker */
+	uint64_t image_bytes;        /* largest image */
+	uint64_t recycle;            /* images a worker serves; 0: for ever */
+	struct wanted_source images; /* what workers may ask for; open NULL: nothing */
 };
 
 /* How a job ended.  ERR_TIMEOUT and ERR_CRASHED in `outcome` mean that the image hung or

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "collector/workers/serve.h"
+#include "collector/workers/wanted.h"
 
 static void
 reply(int sock, uint32_t ticket, enum serve_status status, size_t size)
@@ -45,15 +46,19 @@ receive(int sock, struct serve_request *out)
 }
 
 void
-serve(zygote_analyse *analyse, const struct confine_filter *f, const struct confine_limits *l, int sock, int shm)
+serve(zygote_analyse *analyse, const struct confine_filter *f, const struct confine_limits *l, int sock, int shm,
+      int wanted)
 {
+	struct images *images;
+	uint32_t generation = 0;
 	struct serve_request q;
 	uint8_t *area;
 	int fd;
 
 	area = mmap(NULL, SERVE_AREA_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, shm, 0);
 	close(shm);
-	if (area == MAP_FAILED || confine_enter(f, l) == -1)
+	images = wanted_images(wanted);
+	if (images == NULL || area == MAP_FAILED || confine_enter(f, l) == -1)
 		_exit(1);
 	reply(sock, 0, SERVE_READY, 0);
 	while ((fd = receive(sock, &q)) != -1) {
@@ -65,7 +70,12 @@ serve(zygote_analyse *analyse, const struct confine_filter *f, const struct conf
 			reply(sock, q.ticket, SERVE_NOT_MAPPED, 0);
 			continue;
 		}
-		reply(sock, q.ticket, SERVE_DONE, analyse(image, q.size, slot, SERVE_SLOT_BYTES));
+		if (q.generation != generation)
+			images_forget(images);
+		generation = q.generation;
+		reply(sock, q.ticket, SERVE_DONE,
+		      analyse(image, q.size, generation != 0 ? images : NULL, slot, SERVE_SLOT_BYTES));
+		images_trim(images);
 		if (image != NULL)
 			munmap(image, q.size);
 	}

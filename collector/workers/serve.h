@@ -16,7 +16,8 @@
 #define SERVE_AREA_BYTES (SERVE_DEPTH * SERVE_SLOT_BYTES)
 
 struct serve_request { /* with the image as a file descriptor */
-	uint32_t ticket, zero;
+	uint32_t ticket;
+	uint32_t generation; /* of the images there are; 0: none */
 	uint64_t size;
 };
 
@@ -27,8 +28,8 @@ struct serve_reply {
 	uint64_t size;   /* bytes of the result */
 };
 
-/* The life of a worker: until the other end of sock is closed. */
+/* The life of a worker: until the other end of sock is closed.  wanted: the socket on which it may ask for images. */
 _Noreturn void serve(zygote_analyse *analyse, const struct confine_filter *f, const struct confine_limits *l, int sock,
-		     int shm);
+		     int shm, int wanted);
 
 #endif

@@ -20,15 +20,17 @@ struct finding {
 };
 
 static enum err
-analyse(const void *image, size_t size, struct finding *f, uint8_t *out, size_t cap, size_t *len_out)
+analyse(const void *image, size_t size, struct images *images, struct finding *f, uint8_t *out, size_t cap,
+	size_t *len_out)
 {
+	const struct triage_options opt = { .images = images };
 	struct arena *a = arena_new(TRIAGE_ARENA_BYTES);
 	struct triage_result res;
 	struct diag diag = { .code = ERR_NOMEM, .what = "out of memory" };
 	enum err e = ERR_NOMEM;
 
 	if (a != NULL)
-		e = triage_run(a, image, size, NULL, &res, &diag);
+		e = triage_run(a, image, size, &opt, &res, &diag);
 	if (e == ERR_OK) {
 		if (f->cut && !res.partial) {
 			res.partial = true;
@@ -47,7 +49,7 @@ analyse(const void *image, size_t size, struct finding *f, uint8_t *out, size_t 
 }
 
 size_t
-worker_triage(const void *image, size_t size, void *out, size_t cap)
+worker_triage(const void *image, size_t size, struct images *images, void *out, size_t cap)
 {
 	struct finding f = { .magic = FINDING_MAGIC };
 	struct diag diag = { .what = "" };
@@ -66,7 +68,7 @@ worker_triage(const void *image, size_t size, void *out, size_t cap)
 		size = expanded_size;
 	}
 	if (e == ERR_OK)
-		e = analyse(image, size, &f, (uint8_t *)out + sizeof(f), cap - sizeof(f), &len);
+		e = analyse(image, size, images, &f, (uint8_t *)out + sizeof(f), cap - sizeof(f), &len);
 	else
 		snprintf(f.what, sizeof(f.what), "%s", diag.what);
 	free(expanded);

@@ -24,9 +24,10 @@
 #define ZYGOTE_FD   3
 #define MAX_WORKERS 256
 #define MAX_ENV     32
+#define N_FDS       3
 
 enum order_type { ORDER_SPAWN, ORDER_KILL };
-struct order { /* SPAWN comes with two descriptors: socket, shared memory */
+struct order { /* SPAWN comes with three descriptors: socket, shared memory, socket for images */
 	uint32_t type;
 	uint32_t worker;
 	struct zygote_limits limits;
@@ -64,25 +65,33 @@ tell(uint32_t worker, int status)
 		_exit(0);
 }
 
-/* In the child: nothing but the three standard descriptors, the socket and the memory. */
+/* In the child: nothing but the three standard descriptors, the sockets and the memory. */
 _Noreturn static void
-become_worker(const struct nest *n, const struct order *o, int sock, int shm)
+become_worker(const struct nest *n, const struct order *o, const int fd[N_FDS])
 {
 	const struct confine_limits l = { .memory_bytes = o->limits.memory_bytes,
 					  .image_bytes = o->limits.image_bytes,
 					  .cpu_seconds = o->limits.cpu_seconds };
 	sigset_t none;
+	int high[N_FDS];
 
 	prctl(PR_SET_NAME, "triage-worker");
-	if (dup2(sock, ZYGOTE_FD) == -1 || dup2(shm, ZYGOTE_FD + 1) == -1 || close_range(ZYGOTE_FD + 2, ~0u, 0) == -1)
+	/* out of the way of one another first */
+	for (int i = 0; i < N_FDS; i++)
+		if ((high[i] = fcntl(fd[i], F_DUPFD, ZYGOTE_FD + N_FDS)) == -1)
+			_exit(1);
+	for (int i = 0; i < N_FDS; i++)
+		if (dup2(high[i], ZYGOTE_FD + i) == -1)
+			_exit(1);
+	if (close_range(ZYGOTE_FD + N_FDS, ~0u, 0) == -1)
 		_exit(1);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	serve(n->analyse, n->filter, &l, ZYGOTE_FD, ZYGOTE_FD + 1);
+	serve(n->analyse, n->filter, &l, ZYGOTE_FD, ZYGOTE_FD + 1, ZYGOTE_FD + 2);
 }
 
 static void
-spawn(struct nest *n, const struct order *o, int sock, int shm)
+spawn(struct nest *n, const struct order *o, const int fd[N_FDS])
 {
 	struct child *free_child = NULL;
 	pid_t pid = -1;
@@ -90,10 +99,10 @@ spawn(struct nest *n, const struct order *o, int sock, int shm)
 	for (int i = 0; i < MAX_WORKERS; i++)
 		if (n->children[i].pid == 0)
 			free_child = &n->children[i];
-	if (free_child != NULL && sock != -1 && shm != -1)
+	if (free_child != NULL && fd[0] != -1)
 		pid = fork();
 	if (pid == 0)
-		become_worker(n, o, sock, shm);
+		become_worker(n, o, fd);
 	if (pid == -1) {
 		tell(o->worker, -1);
 		return;
@@ -106,7 +115,7 @@ on_order(struct nest *n)
 {
 	union {
 		struct cmsghdr head;
-		char space[CMSG_SPACE(2 * sizeof(int))];
+		char space[CMSG_SPACE(N_FDS * sizeof(int))];
 	} control;
 	struct order o;
 	struct iovec iov = { &o, sizeof(o) };
@@ -114,7 +123,7 @@ on_order(struct nest *n)
 		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
 	};
 	struct cmsghdr *c;
-	int fd[2] = { -1, -1 };
+	int fd[N_FDS] = { -1, -1, -1 };
 
 	if (recvmsg(ZYGOTE_FD, &msg, MSG_CMSG_CLOEXEC) != (ssize_t)sizeof(o))
 		_exit(0); /* the parent is gone; the workers follow */
@@ -122,12 +131,12 @@ on_order(struct nest *n)
 	if (c != NULL && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(fd)))
 		memcpy(fd, CMSG_DATA(c), sizeof(fd));
 	if (o.type == ORDER_SPAWN)
-		spawn(n, &o, fd[0], fd[1]);
+		spawn(n, &o, fd);
 	else
 		for (int i = 0; i < MAX_WORKERS; i++)
 			if (n->children[i].pid != 0 && n->children[i].worker == o.worker)
 				kill(n->children[i].pid, SIGKILL);
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < N_FDS; i++)
 		if (fd[i] != -1)
 			close(fd[i]);
 }
@@ -168,7 +177,7 @@ warm_up(zygote_analyse *analyse)
 		qsort(bytes, 4096, 1, compare_bytes);
 	free(bytes);
 	sha256("", 0, hash);
-	analyse("", 0, out, sizeof(out));
+	analyse("", 0, NULL, out, sizeof(out));
 }
 
 int
@@ -314,7 +323,7 @@ order(struct zygote *z, const struct order *o, const int *fds, size_t n_fds)
 {
 	union {
 		struct cmsghdr head;
-		char space[CMSG_SPACE(2 * sizeof(int))];
+		char space[CMSG_SPACE(N_FDS * sizeof(int))];
 	} control = { 0 };
 	struct order copy = *o;
 	struct iovec iov = { &copy, sizeof(copy) };
@@ -332,11 +341,11 @@ order(struct zygote *z, const struct order *o, const int *fds, size_t n_fds)
 }
 
 int
-zygote_spawn(struct zygote *z, uint32_t worker, const struct zygote_limits *l, int sock, int shm)
+zygote_spawn(struct zygote *z, uint32_t worker, const struct zygote_limits *l, int sock, int shm, int wanted)
 {
 	const struct order o = { .type = ORDER_SPAWN, .worker = worker, .limits = *l };
 
-	return order(z, &o, (const int[]){ sock, shm }, 2);
+	return order(z, &o, (const int[]){ sock, shm, wanted }, N_FDS);
 }
 
 int

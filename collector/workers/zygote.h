@@ -15,9 +15,11 @@
  *		return zygote_main(worker_triage);
  * and does nothing before it. */
 
+struct images; /* triage/images.h */
+
 /* Analyse an image and write the result into out; returns the bytes written (0: nothing).
- * Runs confined: no file, no socket, no clock worth mentioning. */
-typedef size_t zygote_analyse(const void *image, size_t size, void *out, size_t cap);
+ * Runs confined: no file, no socket, no clock worth mentioning.  images: what may be asked for, NULL nothing. */
+typedef size_t zygote_analyse(const void *image, size_t size, struct images *images, void *out, size_t cap);
 
 bool zygote_requested(int argc, char **argv);
 int zygote_main(zygote_analyse *analyse); /* returns when the parent is gone */
@@ -40,9 +42,9 @@ struct zygote_limits {
 	uint64_t cpu_seconds;  /* CPU time in its whole life */
 };
 
-/* Fork a worker that serves `sock` and writes results to `shm`; both stay the caller's.
+/* Fork a worker that serves `sock`, writes results to `shm` and asks for images on `wanted`; all stay the caller's.
  * -1 when the zygote is gone. */
-int zygote_spawn(struct zygote *z, uint32_t worker, const struct zygote_limits *l, int sock, int shm);
+int zygote_spawn(struct zygote *z, uint32_t worker, const struct zygote_limits *l, int sock, int shm, int wanted);
 int zygote_kill(struct zygote *z, uint32_t worker);
 
 enum zygote_event_type { ZYGOTE_NOTHING, ZYGOTE_EXITED, ZYGOTE_GONE };

@@ -108,7 +108,7 @@ in_process(void)
 	while (clock_boot_us() - began < SECONDS * 1000000) {
 		const struct file *f = &files[n++ % (uint64_t)n_files];
 
-		worker_triage(f->bytes, f->size, out, sizeof(out));
+		worker_triage(f->bytes, f->size, NULL, out, sizeof(out));
 	}
 	printf("same call in process: %.0f dumps/s\n", (double)n * 1e6 / (double)(clock_boot_us() - began));
 }

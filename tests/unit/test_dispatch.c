@@ -27,7 +27,7 @@
 
 /* The workers of this test: the real analysis, but some images hang or crash it. */
 static size_t
-act(const void *image, size_t size, void *out, size_t cap)
+act(const void *image, size_t size, struct images *images, void *out, size_t cap)
 {
 	static volatile unsigned sink;
 
@@ -36,7 +36,7 @@ act(const void *image, size_t size, void *out, size_t cap)
 			sink++;
 	if (size >= 4 && memcmp(image, "kill", 4) == 0)
 		abort();
-	return worker_triage(image, size, out, cap);
+	return worker_triage(image, size, images, out, cap);
 }
 
 /* ---- fixture: a store, a log in memory, a reader of what triage wrote ---- */

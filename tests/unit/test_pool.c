@@ -53,10 +53,11 @@ eat_memory(char *out)
 }
 
 static size_t
-act(const void *image, size_t size, void *out, size_t cap)
+act(const void *image, size_t size, struct images *images, void *out, size_t cap)
 {
 	const char *text = image;
 
+	(void)images;
 	if (size == 0)
 		return 0;
 	switch (text[0]) {
