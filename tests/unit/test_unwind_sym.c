@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "base/arena.h"
+#include "tests/unit/corpus.h"
 #include "triage/images.h"
 #include "triage/triage.h"
 #include "triage/unwind_sym.h"
@@ -534,13 +535,11 @@ check_golden(const struct golden *g, const char *corpus)
 static void
 test_golden(void **state)
 {
-	const char *corpus = getenv("FAULTLINE_CORPUS");
+	const char *corpus = corpus_dir();
 
 	(void)state;
-	if (corpus == NULL) {
-		fprintf(stderr, "GOLDEN CORPUS NOT CHECKED: FAULTLINE_CORPUS is not set\n");
+	if (corpus == NULL)
 		skip();
-	}
 	for (size_t i = 0; i < sizeof(golden) / sizeof(golden[0]); i++)
 		check_golden(&golden[i], corpus);
 }
