@@ -8,7 +8,8 @@
 
 /* Which of the texts is it?  Told by its content, never by a name. */
 
-#define LOOK 65536 /* what is looked at to tell a text from other bytes */
+#define EVENT_TEXT_MAX 65536
+#define LOOK           65536 /* what is looked at to tell a text from other bytes */
 
 /* UTF-16 as Windows saves it: by its mark, or by every second byte being zero. */
 static bool
@@ -38,15 +39,42 @@ is_text(const uint8_t *p, size_t size)
 	return n > 0 && odd <= n / 16;
 }
 
+/* An .ips report: JSON whose first object says of what kind it is, or its body alone. */
+static bool
+looks_json(struct text t)
+{
+	struct text s = text_trim(text_upto(t, 256));
+
+	return s.len > 1 && s.at[0] == '{' &&
+	       (text_find(text_upto(t, 4096), "\"bug_type\"") != NULL || text_find(t, "\"usedImages\"") != NULL ||
+		text_find(t, "\"panicString\"") != NULL);
+}
+
 static enum err
 read_kind(struct arena *a, struct text t, struct dump *out, struct diag *diag)
 {
+	enum err e;
+
 	if (text_find(t, "-----BEGIN BREAKPAD MICRODUMP-----") != NULL)
 		return microdump_read(a, t, out, diag);
+	if (looks_json(t))
+		return applejson_read(a, t, out, diag);
+	if (text_find(t, "panic(cpu ") != NULL)
+		return applepanic_read(a, t, out, diag);
+	if (text_find(t, "\nException Type:") != NULL || text_find(t, "\nBinary Images:") != NULL ||
+	    (text_find(t, "\nOS Version:") != NULL && text_find(t, "\nReport Version:") != NULL) ||
+	    text_starts(t, "Incident Identifier:"))
+		return apple_read(a, t, out, diag);
 	if (text_find(t, "*** *** *** *** ***") != NULL && text_find(t, "pid: ") != NULL &&
 	    text_find(t, "signal ") != NULL)
 		return tombstone_read(a, t, out, diag);
-	return oops_read(a, t, out, diag);
+	e = winevent_is(t) ? winevent_read(a, t, out, diag) : ERR_UNSUPPORTED;
+	if (e == ERR_UNSUPPORTED)
+		e = oops_read(a, t, out, diag);
+	/* events in other languages have no word to know them by, only their form */
+	if (e == ERR_UNSUPPORTED && t.len <= EVENT_TEXT_MAX)
+		e = winevent_read(a, t, out, diag);
+	return e;
 }
 
 enum err

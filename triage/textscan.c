@@ -6,6 +6,8 @@
 #include "triage/textscan.h"
 #include "triage/utf.h"
 
+#define MODULE_LOOKUPS (2 * TRIAGE_MAX_MODULES) /* each looks through all of them */
+
 bool
 lines_next(struct lines *l, struct text *out)
 {
@@ -190,7 +192,10 @@ textdump_module(struct textdump *t, struct text name, uint64_t base)
 	struct dump *d = t->d;
 	struct triage_module *m;
 
-	name = text_upto(name, TEXT_NAME_MAX);
+	if (name.len > TEXT_NAME_MAX) /* of a path the end tells */
+		name = text_from(name, name.len - TEXT_NAME_MAX);
+	if (++t->lookups > MODULE_LOOKUPS)
+		return -1;
 	for (size_t i = 0; i < d->n_modules; i++)
 		if (d->modules[i].base == base && text_equal(text_of(d->modules[i].path), name))
 			return (int32_t)i;

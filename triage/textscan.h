@@ -36,7 +36,8 @@ bool text_hex_value(struct text t, uint64_t *out); /* the whole of t is a hex nu
 struct textdump {
 	struct arena *arena;
 	struct dump *d;
-	bool full; /* the arena was exhausted */
+	unsigned lookups; /* of modules */
+	bool full;        /* the arena was exhausted */
 };
 
 /* Start a model of that format in *out, whose texts are "". */
@@ -68,6 +69,7 @@ enum err microdump_read(struct arena *a, struct text text, struct dump *out, str
 enum err apple_read(struct arena *a, struct text text, struct dump *out, struct diag *diag);
 enum err applejson_read(struct arena *a, struct text text, struct dump *out, struct diag *diag);
 enum err applepanic_read(struct arena *a, struct text text, struct dump *out, struct diag *diag);
+bool winevent_is(struct text text); /* has words that only such events have, in any language */
 enum err winevent_read(struct arena *a, struct text text, struct dump *out, struct diag *diag);
 
 /* Android's binary tombstone, tried when the bytes are no text. */

@@ -83,6 +83,43 @@ static const struct expected microdumps[] = {
 	  "process_type=browser" },
 };
 
+static const struct expected apples[] = {
+	{ "apple/ips-arm64", TRIAGE_ARCH_ARM64, "EXC_BAD_ACCESS / KERN_INVALID_ADDRESS", "Fleet+0x4000", "context",
+	  REASON_ACCESS, 4, "bug_type=309" },
+	{ "apple/ips-abort-translated", TRIAGE_ARCH_X64, "EXC_CRASH / SIGABRT", "Old+0x1b58",
+	  "messenger: abort (abort)", REASON_ABORT, 3, "translated=true" },
+	{ "apple/crash-x64", TRIAGE_ARCH_X64, "EXC_BAD_INSTRUCTION / EXC_I386_INVOP", "Fleet Tool+0x2c3d", "context",
+	  REASON_ILLEGAL, 3, "application_information=Fatal error: Index out of range" },
+};
+
+static const struct expected panics[] = {
+	{ "apple/panic-x64", TRIAGE_ARCH_X64, "panic: Kernel trap, type 14=page fault", "com.example.gpu+0x1b123",
+	  "context", REASON_ACCESS, 5, "process=WindowServer" },
+	{ "apple/panic-ips-arm64", TRIAGE_ARCH_ARM64, "panic: AppleExample: command timed out",
+	  "com.apple.driver.AppleExample+0x1230", "messenger: kernel", REASON_WATCHDOG, 3, "process=kernel_task" },
+};
+
+static const struct expected events[] = {
+	{ "winevent/bugcheck-en", TRIAGE_ARCH_UNKNOWN, "0x50 PAGE_FAULT_IN_NONPAGED_AREA",
+	  "stop 0x50 PAGE_FAULT_IN_NONPAGED_AREA kernel 0 kernel 0x2", "stop-code", REASON_ACCESS, 0, NULL },
+	{ "winevent/bugcheck-de", TRIAGE_ARCH_UNKNOWN, "0x50 PAGE_FAULT_IN_NONPAGED_AREA",
+	  "stop 0x50 PAGE_FAULT_IN_NONPAGED_AREA kernel 0 kernel 0x2", "stop-code", REASON_ACCESS, 0, NULL },
+	{ "winevent/bugcheck-xml", TRIAGE_ARCH_UNKNOWN, "0x9f DRIVER_POWER_STATE_FAILURE",
+	  "stop 0x9f DRIVER_POWER_STATE_FAILURE 0x3 kernel kernel kernel", "stop-code", REASON_WATCHDOG, 0, NULL },
+	{ "winevent/power-xml", TRIAGE_ARCH_UNKNOWN, "0xef CRITICAL_PROCESS_DIED",
+	  "stop 0xef CRITICAL_PROCESS_DIED kernel 0 0 0", "stop-code", REASON_ABORT, 0, NULL },
+	{ "winevent/wer-bluescreen", TRIAGE_ARCH_UNKNOWN, "0x50 PAGE_FAULT_IN_NONPAGED_AREA",
+	  "stop 0x50 PAGE_FAULT_IN_NONPAGED_AREA kernel 0 kernel 0x2", "stop-code", REASON_ACCESS, 0, NULL },
+	{ "winevent/app-en", TRIAGE_ARCH_UNKNOWN, "EXCEPTION_ACCESS_VIOLATION", "ring.dll+0x12345", "context",
+	  REASON_ACCESS, 1, "process=fleet.exe" },
+	{ "winevent/app-de", TRIAGE_ARCH_UNKNOWN, "EXCEPTION_ACCESS_VIOLATION", "ring.dll+0x12345", "context",
+	  REASON_ACCESS, 1, "version=2.1.0.77" },
+	{ "winevent/app-xml", TRIAGE_ARCH_UNKNOWN, "EXCEPTION_ACCESS_VIOLATION", "ring.dll+0x12345", "context",
+	  REASON_ACCESS, 1, "process=fleet.exe" },
+	{ "winevent/wer-bex64", TRIAGE_ARCH_UNKNOWN, "STATUS_STACK_BUFFER_OVERRUN", "ring.dll+0x12345", "context",
+	  REASON_FASTFAIL, 1, "process=fleet.exe" },
+};
+
 /* ---- help ---- */
 
 struct run {
@@ -218,6 +255,78 @@ test_microdumps(void **state)
 	free(p);
 }
 
+static void
+test_apple(void **state)
+{
+	size_t size;
+	char *p = slurp("apple/jetsam", &size);
+	struct run x;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(apples) / sizeof(apples[0]); i++)
+		check_one(&apples[i], TRIAGE_FORMAT_APPLE);
+	for (size_t i = 0; i < sizeof(panics) / sizeof(panics[0]); i++)
+		check_one(&panics[i], TRIAGE_FORMAT_APPLE_PANIC);
+	run_bytes(&x, p, size); /* a report that is about no crash */
+	assert_int_equal(x.err, ERR_UNSUPPORTED);
+	arena_free(x.arena);
+	free(p);
+}
+
+/* Callers' addresses are return addresses; ids are the UUIDs of minidumps. */
+static void
+test_ips(void **state)
+{
+	size_t size;
+	char *p = slurp("apple/ips-arm64", &size);
+	struct run x;
+
+	(void)state;
+	run_bytes(&x, p, size);
+	assert_int_equal(x.err, ERR_OK);
+	assert_int_equal(x.r.frames[1].offset, 20000 - 4);
+	assert_string_equal(x.r.frames[1].function, "worker_main");
+	assert_int_equal(x.r.frames[3].module, -1);
+	assert_string_equal(x.r.module_id, "aaaaaaaabbbb3ccc8dddeeeeeeeeeeee");
+	assert_int_equal(x.r.address, 0x20);
+	assert_int_equal(x.r.crashing_thread, 1);
+	assert_int_equal(x.r.thread_count, 2);
+	assert_string_equal(x.r.os_version, "13.1");
+	check_annotation(&x.r, "thread=worker \xc3\xa9");
+	arena_free(x.arena);
+	free(p);
+}
+
+/* One stop told by the event log, by error reporting and by a client is counted once; a program's
+ * crash likewise, whatever the language. */
+static void
+test_events(void **state)
+{
+	static const char *const stops[] = { "winevent/bugcheck-de", "winevent/wer-bluescreen" };
+	static const char *const apps[] = { "winevent/app-en", "winevent/app-de", "winevent/app-xml" };
+	struct stop_key claim = { .code = 0x50,
+				  .n_params = 4,
+				  .params = { 0xffff8d8c35c7ce9c, 0, 0xfffff8006c2114ed, 2 },
+				  .os_build = TEXT("10.0.19045") };
+	struct signature_key key = { TEXT("C:\\Program Files\\Fleet\\RING.dll"), TEXT(""), 0x12345, REASON_ACCESS };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
+		check_one(&events[i], TRIAGE_FORMAT_EVENT);
+	for (size_t i = 0; i < 5; i++) {
+		size_t size;
+		char *p = slurp(i < 2 ? stops[i] : apps[i - 2], &size);
+		struct run x;
+
+		run_bytes(&x, p, size);
+		assert_int_equal(x.err, ERR_OK);
+		assert_true(x.r.has_kernel == (i < 2) && x.r.os_kernel == (i < 2));
+		assert_true(x.r.signature == (i < 2 ? signature_stop_hash(&claim) : signature_hash(&key, RUNG_KEY)));
+		arena_free(x.arena);
+		free(p);
+	}
+}
+
 /* Marks of "?" are guesses, the registers are not. */
 static void
 test_oops_trust(void **state)
@@ -343,10 +452,12 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_oopses),         cmocka_unit_test(test_tombstones),
-		cmocka_unit_test(test_microdumps),     cmocka_unit_test(test_oops_trust),
-		cmocka_unit_test(test_refused),        cmocka_unit_test(test_utf16),
-		cmocka_unit_test(test_million_frames), cmocka_unit_test(test_wire),
+		cmocka_unit_test(test_oopses),     cmocka_unit_test(test_tombstones),
+		cmocka_unit_test(test_microdumps), cmocka_unit_test(test_apple),
+		cmocka_unit_test(test_ips),        cmocka_unit_test(test_events),
+		cmocka_unit_test(test_oops_trust), cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_utf16),      cmocka_unit_test(test_million_frames),
+		cmocka_unit_test(test_wire),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
