@@ -15,7 +15,7 @@
 
 /* What one invocation is asked for. */
 struct triage_command {
-	bool json, modules, brief, diff;
+	bool json, modules, brief, diff, threads;
 	struct symbol_files *symbols;
 };
 
@@ -37,12 +37,12 @@ analysed_drop(struct analysed *x)
 static const char *
 analyse(const struct triage_command *cmd, const char *path, struct analysed *x)
 {
-	const struct triage_options opt = { .images = symbol_files_images(cmd->symbols) };
+	const struct triage_options opt = { .images = symbol_files_images(cmd->symbols), .all_threads = cmd->threads };
 	struct diag diag = { ERR_OK, "", 0 };
 	bool truncated = false;
 	const char *why;
 
-	*x = (struct analysed){ .arena = arena_new(TRIAGE_ARENA_BYTES) };
+	*x = (struct analysed){ .arena = arena_new(cmd->threads ? TRIAGE_ARENA_ALL_BYTES : TRIAGE_ARENA_BYTES) };
 	why = x->arena == NULL ? "out of memory" : dumpfile_open(path, &x->file);
 	if (why == NULL)
 		why = dumpfile_expand(&x->file, &truncated, &diag);
@@ -116,6 +116,7 @@ usage(FILE *f)
 	      "  --json      one JSON object per file, each on its line\n"
 	      "  --brief     a line per file, also for one\n"
 	      "  --stack     the stack, also for several\n"
+	      "  --all-threads  stacks of all threads\n"
 	      "  --modules   list every module too\n"
 	      "  --symbols DIR  unwind by, and take names from, images and symbols there; also DIR:DIR, see faultline-symbols(1)\n"
 	      "  --diff      are these the same crash? why not?\n"
@@ -128,10 +129,15 @@ int
 cmd_triage(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "json", no_argument, NULL, 'j' },  { "modules", no_argument, NULL, 'm' },
-		{ "brief", no_argument, NULL, 'b' }, { "stack", no_argument, NULL, 's' },
-		{ "diff", no_argument, NULL, 'd' },  { "symbols", required_argument, NULL, 'S' },
-		{ "help", no_argument, NULL, 'h' },  { NULL, 0, NULL, 0 },
+		{ "json", no_argument, NULL, 'j' },
+		{ "modules", no_argument, NULL, 'm' },
+		{ "brief", no_argument, NULL, 'b' },
+		{ "stack", no_argument, NULL, 's' },
+		{ "diff", no_argument, NULL, 'd' },
+		{ "all-threads", no_argument, NULL, 'a' },
+		{ "symbols", required_argument, NULL, 'S' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
 	};
 	struct triage_command cmd = { 0 };
 	bool all = true, stack = false;
@@ -155,6 +161,9 @@ cmd_triage(int argc, char **argv)
 			break;
 		case 'd':
 			cmd.diff = true;
+			break;
+		case 'a':
+			cmd.threads = true;
 			break;
 		case 'S':
 			symbol_files_close(cmd.symbols);
@@ -180,7 +189,7 @@ cmd_triage(int argc, char **argv)
 		symbol_files_close(cmd.symbols);
 		return status;
 	}
-	cmd.brief |= argc - optind > 1 && !stack && !cmd.modules;
+	cmd.brief |= argc - optind > 1 && !stack && !cmd.modules && !cmd.threads;
 	for (int i = optind; i < argc; i++)
 		all &= triage_file(&cmd, argv[i]);
 	symbol_files_close(cmd.symbols);

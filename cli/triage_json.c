@@ -54,12 +54,12 @@ text_or_null(const char *s)
 }
 
 static json_t *
-frames_json(const struct triage_result *r)
+frames_json(const struct triage_result *r, const struct triage_frame *frames, size_t n)
 {
 	json_t *list = json_array();
 
-	for (size_t i = 0; i < r->n_frames; i++) {
-		const struct triage_frame *f = &r->frames[i];
+	for (size_t i = 0; i < n; i++) {
+		const struct triage_frame *f = &frames[i];
 		json_t *o = json_object();
 
 		if (f->module >= 0) {
@@ -202,9 +202,16 @@ threads_json(const struct triage_result *r)
 {
 	json_t *list = json_array();
 
-	for (uint32_t i = 0; r->threads != NULL && i < r->thread_count; i++)
-		json_array_append_new(list, json_pack("{s:I, s:o}", "id", (json_int_t)r->threads[i].tid, "name",
-						      text_or_null(r->threads[i].name)));
+	for (uint32_t i = 0; r->threads != NULL && i < r->thread_count; i++) {
+		const struct triage_thread *thread = &r->threads[i];
+		json_t *o = json_pack("{s:I, s:o}", "id", (json_int_t)thread->tid, "name", text_or_null(thread->name));
+
+		if (thread->frames != NULL) {
+			json_object_set_new(o, "frames", frames_json(r, thread->frames, thread->n_frames));
+			json_object_set_new(o, "stack_end", text_or_null(thread->stack_end));
+		}
+		json_array_append_new(list, o);
+	}
 	return list;
 }
 
@@ -225,7 +232,7 @@ triage_json(json_t *o, const struct triage_result *r, bool all_modules)
 			    r->crashing_thread >= 0 ? json_integer(r->crashing_thread) : json_null());
 	json_object_set_new(o, "thread_count", json_integer(r->thread_count));
 	json_object_set_new(o, "module_count", json_integer(r->module_count));
-	json_object_set_new(o, "frames", frames_json(r));
+	json_object_set_new(o, "frames", frames_json(r, r->frames, r->n_frames));
 	json_object_set_new(o, "stack_end", text_or_null(r->stack_end));
 	json_object_set_new(o, "faulting_module",
 			    r->n_frames > 0 && r->frames[0].module >= 0 ? module_json(&r->modules[r->frames[0].module])

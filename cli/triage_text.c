@@ -111,18 +111,49 @@ print_system(const struct triage_result *r)
 }
 
 static void
-print_frame(const struct triage_result *r, size_t i)
+print_frame(const struct triage_result *r, const struct triage_frame *f, size_t i, bool blamed)
 {
-	const struct triage_frame *f = &r->frames[i];
 	char place[320];
 
 	triage_place(r, f, place, sizeof(place));
-	printf("  %c %3zu  %-13s  %s", (int32_t)i == r->blamed ? '>' : ' ', i, triage_trust_name(f->trust), place);
+	printf("  %c %3zu  %-13s  %s", blamed ? '>' : ' ', i, triage_trust_name(f->trust), place);
 	if (*f->function != '\0' && !f->in_function && f->module >= 0) {
 		printf("  ");
 		print_text(f->function);
 	}
 	putchar('\n');
+}
+
+static void
+print_end(const char *why)
+{
+	if (*why != '\0')
+		printf("         (%s)\n", why);
+}
+
+static void
+print_thread(const struct triage_result *r, uint32_t i)
+{
+	printf("  thread %u of %u", i, r->thread_count);
+	if (r->threads != NULL)
+		printf(", id %u", r->threads[i].tid);
+	if (r->threads != NULL && *r->threads[i].name != '\0') {
+		printf(", ");
+		print_text(r->threads[i].name);
+	}
+	puts((int32_t)i == r->crashing_thread ? ", crashed" : "");
+}
+
+static void
+print_other(const struct triage_result *r, uint32_t i)
+{
+	const struct triage_thread *t = &r->threads[i];
+
+	putchar('\n');
+	print_thread(r, i);
+	for (size_t k = 0; k < t->n_frames; k++)
+		print_frame(r, &t->frames[k], k, false);
+	print_end(t->stack_end);
 }
 
 static void
@@ -169,18 +200,14 @@ triage_print(const char *file, const struct triage_result *r, bool all_modules)
 	if (r->partial)
 		print_fact("partial", r->partial_what);
 	putchar('\n');
-	if (r->crashing_thread >= 0) {
-		printf("  thread %d of %u", r->crashing_thread, r->thread_count);
-		if (r->threads != NULL && *r->threads[r->crashing_thread].name != '\0') {
-			printf(", ");
-			print_text(r->threads[r->crashing_thread].name);
-		}
-		putchar('\n');
-	}
+	if (r->crashing_thread >= 0)
+		print_thread(r, (uint32_t)r->crashing_thread);
 	for (size_t i = 0; i < r->n_frames; i++)
-		print_frame(r, i);
-	if (*r->stack_end != '\0')
-		printf("         (%s)\n", r->stack_end);
+		print_frame(r, &r->frames[i], i, (int32_t)i == r->blamed);
+	print_end(r->stack_end);
+	for (uint32_t i = 0; r->threads != NULL && i < r->thread_count; i++)
+		if ((int32_t)i != r->crashing_thread && r->threads[i].frames != NULL)
+			print_other(r, i);
 	if (all_modules)
 		print_modules(r);
 }

@@ -32,6 +32,7 @@ struct dump {
 	enum triage_os os;
 	enum triage_arch arch;
 	bool big_endian;
+	uint16_t raw_arch;      /* of a minidump, as written */
 	const char *os_version; /* the texts are never NULL after a reader succeeded */
 
 	bool has_exception;
@@ -105,6 +106,12 @@ dump_pointer_width(const struct dump *d)
 /* Registers of the documented CONTEXT record in r, by the processor (raw_arch: its number in a
  * minidump, 0 elsewhere).  !out->valid when the record is cut or says it has no registers. */
 void context_read(struct reader *r, enum triage_arch arch, enum triage_os os, uint16_t raw_arch, struct dump_regs *out);
+
+/* Registers of a thread of the dump just read from that image; !out->valid: the dump does not have them. */
+void minidump_thread_context(const struct dump *d, const void *image, size_t size, const struct dump_thread *t,
+			     struct dump_regs *out);
+void elfcore_thread_context(const struct dump *d, const void *image, size_t size, const struct dump_thread *t,
+			    struct dump_regs *out);
 
 /* Readers.  ERR_OK fills *out; else *diag (not NULL) says why. */
 enum err minidump_read(struct arena *a, const void *image, size_t size, struct dump *out, struct diag *diag);

@@ -16,6 +16,7 @@
 /* Where pc, sp, fp and lr stand among the registers of NT_PRSTATUS. */
 struct reg_layout {
 	uint16_t machine;
+	enum triage_arch arch;
 	uint8_t width;           /* bytes of a register */
 	uint8_t pid_at, regs_at; /* in the note */
 	uint8_t pc, sp, fp, lr;  /* which register; UINT8_MAX: none */
@@ -25,11 +26,21 @@ struct reg_layout {
 #define NO UINT8_MAX
 
 static const struct reg_layout layouts[] = {
-	{ EM_X86_64, 8, 32, 112, 16, 19, 4, NO, 20, { 15, 14, 13, 12, 6, 3,  11, 10, 9,  8,
-						      0,  2,  1,  4,  5, NO, NO, NO, NO, 7 } },
-	{ EM_386, 4, 24, 72, 12, 15, 5, NO, 16, { 3, 1, 2, 6, 7, 5, 0, NO, NO, NO, NO, NO, NO, NO, NO, 4 } },
-	{ EM_AARCH64, 8, 32, 112, 32, 31, 29, 30, 32, { 0 } },
-	{ EM_ARM, 4, 24, 72, 15, 13, 11, 14, 15, { 0 } },
+	{ EM_X86_64, TRIAGE_ARCH_X64, 8, 32, 112, 16, 19, 4, NO, 20, { 15, 14, 13, 12, 6, 3,  11, 10, 9,  8,
+								       0,  2,  1,  4,  5, NO, NO, NO, NO, 7 } },
+	{ EM_386,
+	  TRIAGE_ARCH_X86,
+	  4,
+	  24,
+	  72,
+	  12,
+	  15,
+	  5,
+	  NO,
+	  16,
+	  { 3, 1, 2, 6, 7, 5, 0, NO, NO, NO, NO, NO, NO, NO, NO, 4 } },
+	{ EM_AARCH64, TRIAGE_ARCH_ARM64, 8, 32, 112, 32, 31, 29, 30, 32, { 0 } },
+	{ EM_ARM, TRIAGE_ARCH_ARM, 4, 24, 72, 15, 13, 11, 14, 15, { 0 } },
 };
 
 static uint32_t
@@ -85,42 +96,55 @@ struct notes {
 	struct exception_record exception;
 };
 
+static const struct reg_layout *
+layout_of(uint16_t machine, bool is64)
+{
+	for (size_t i = 0; i < sizeof(layouts) / sizeof(layouts[0]); i++)
+		if (layouts[i].machine == machine && (layouts[i].width == 8) == is64)
+			return &layouts[i];
+	return NULL;
+}
+
+static struct dump_regs
+read_registers(const struct reg_layout *l, struct reader *r)
+{
+	struct dump_regs regs = { .valid = true };
+
+	regs.pc = read_at(r, l->regs_at + (uint64_t)l->pc * l->width, l->width);
+	regs.sp = read_at(r, l->regs_at + (uint64_t)l->sp * l->width, l->width);
+	regs.fp = read_at(r, l->regs_at + (uint64_t)l->fp * l->width, l->width);
+	if (l->lr != NO)
+		regs.lr = read_at(r, l->regs_at + (uint64_t)l->lr * l->width, l->width);
+	for (unsigned i = 0; i < l->n; i++) {
+		unsigned reg = l->order[0] != 0 ? l->order[i] : i;
+
+		if (reg == NO)
+			continue;
+		regs.r[reg] = read_at(r, l->regs_at + (uint64_t)i * l->width, l->width);
+		regs.known |= UINT64_C(1) << reg;
+	}
+	return reader_failed(r) ? (struct dump_regs){ 0 } : regs;
+}
+
 static void
 read_prstatus(struct notes *s, struct reader *r)
 {
 	struct dump *d = s->c->d;
 	struct dump_thread *t = &d->threads[d->n_threads];
-	const struct reg_layout *l = NULL;
-	struct dump_regs regs = { .valid = true };
+	const struct reg_layout *l = layout_of(s->c->machine, s->c->is64);
+	struct dump_regs regs = { 0 };
 	uint32_t cursig = (uint32_t)read_at(r, 12, 2), tid;
 
-	for (size_t i = 0; i < sizeof(layouts) / sizeof(layouts[0]); i++)
-		if (layouts[i].machine == s->c->machine && (layouts[i].width == 8) == s->c->is64)
-			l = &layouts[i];
 	tid = (uint32_t)read_at(r, l != NULL ? l->pid_at : s->c->is64 ? 32 : 24, 4);
 	if (reader_failed(r) || d->n_threads == s->cap) {
 		dump_partial(d, "a thread's status is damaged");
 		return;
 	}
-	*t = (struct dump_thread){ .tid = tid };
+	*t = (struct dump_thread){ .tid = tid, .context_at = r->origin, .context_size = r->size };
 	if (l != NULL) {
-		regs.pc = read_at(r, l->regs_at + (uint64_t)l->pc * l->width, l->width);
-		regs.sp = read_at(r, l->regs_at + (uint64_t)l->sp * l->width, l->width);
-		regs.fp = read_at(r, l->regs_at + (uint64_t)l->fp * l->width, l->width);
-		if (l->lr != NO)
-			regs.lr = read_at(r, l->regs_at + (uint64_t)l->lr * l->width, l->width);
-		for (unsigned i = 0; i < l->n; i++) {
-			unsigned reg = l->order[0] != 0 ? l->order[i] : i;
-
-			if (reg == NO)
-				continue;
-			regs.r[reg] = read_at(r, l->regs_at + (uint64_t)i * l->width, l->width);
-			regs.known |= UINT64_C(1) << reg;
-		}
-		if (reader_failed(r)) {
+		regs = read_registers(l, r);
+		if (!regs.valid)
 			dump_partial(d, "a thread's status is damaged");
-			regs = (struct dump_regs){ 0 };
-		}
 	}
 	t->sp = regs.sp;
 	/* the kernel writes the thread that crashed first; other writers may not */
@@ -128,9 +152,26 @@ read_prstatus(struct notes *s, struct reader *r)
 		s->cursig = cursig;
 		d->crashing_thread = (int32_t)d->n_threads;
 		d->crashing_tid = tid;
-		d->regs = l != NULL ? regs : (struct dump_regs){ 0 };
+		d->regs = regs;
 	}
 	d->n_threads++;
+}
+
+void
+elfcore_thread_context(const struct dump *d, const void *image, size_t size, const struct dump_thread *t,
+		       struct dump_regs *out)
+{
+	const struct reg_layout *l = NULL;
+	struct reader file, r;
+
+	*out = (struct dump_regs){ 0 };
+	for (size_t i = 0; i < sizeof(layouts) / sizeof(layouts[0]); i++)
+		if (layouts[i].arch == d->arch)
+			l = &layouts[i];
+	reader_init(&file, image, size, d->big_endian);
+	r = reader_sub(&file, t->context_at, t->context_size);
+	if (l != NULL && t->context_at != 0 && !reader_failed(&r))
+		*out = read_registers(l, &r);
 }
 
 static void

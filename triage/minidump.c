@@ -181,6 +181,7 @@ read_system_info(struct md *m)
 	}
 	m->d->os = os_of(platform);
 	m->d->arch = arch_of(m->raw_arch);
+	m->d->raw_arch = m->raw_arch;
 	service = md_utf16(m, csd, 256);
 	if (major == 0 && minor == 0 && build == 0)
 		s = service; /* Breakpad on Linux: the whole of uname */

@@ -124,3 +124,16 @@ minidump_read_context(struct md *m, uint64_t at, uint64_t size, struct dump_regs
 	if (!out->valid)
 		dump_partial(m->d, "the context of the crashing thread is damaged");
 }
+
+void
+minidump_thread_context(const struct dump *d, const void *image, size_t size, const struct dump_thread *t,
+			struct dump_regs *out)
+{
+	struct reader file, r;
+
+	*out = (struct dump_regs){ 0 };
+	reader_init(&file, image, size, d->big_endian);
+	r = reader_sub(&file, t->context_at, t->context_size);
+	if (t->context_at != 0 && !reader_failed(&r) && has_context(d->arch))
+		context_read(&r, d->arch, d->os, d->raw_arch, out);
+}

@@ -126,16 +126,17 @@ take_frames(const struct dump *d, const struct triage_options *opt, struct triag
 }
 
 static enum err
-fill_threads(struct arena *a, const struct dump *d, struct triage_result *r)
+fill_threads(struct arena *a, const struct dump *d, struct triage_result *r, struct triage_thread **out)
 {
 	struct triage_thread *t = ARENA_ARRAY(a, struct triage_thread, d->n_threads);
 
 	if (t == NULL)
 		return ERR_LIMIT;
 	for (size_t i = 0; i < d->n_threads; i++)
-		t[i] = (struct triage_thread){ d->threads[i].tid,
-					       d->threads[i].name != NULL ? d->threads[i].name : "" };
-	r->threads = t;
+		t[i] = (struct triage_thread){ .tid = d->threads[i].tid,
+					       .name = d->threads[i].name != NULL ? d->threads[i].name : "",
+					       .stack_end = "" };
+	r->threads = *out = t;
 	return ERR_OK;
 }
 
@@ -227,12 +228,78 @@ sign_function(struct arena *a, const struct dump *d, struct triage_result *r)
 	return blame_sign_function(a, r);
 }
 
+static const char *
+kept(struct arena *a, const char *s)
+{
+	size_t n = strlen(s) + 1;
+	char *p = n > 1 ? arena_calloc(a, n, 1) : NULL;
+
+	return p != NULL ? memcpy(p, s, n) : "";
+}
+
+/* Stack of a thread other than the one that crashed.  The walk has an arena of its own: what it needs for each
+ * thread would add up. */
+static enum err
+walk_thread(struct arena *a, const struct dump *d, const struct module_index *mi, const struct triage_options *opt,
+	    const struct dump_regs *regs, size_t thread, struct triage_thread *out)
+{
+	struct arena *own = arena_new(TRIAGE_ARENA_BYTES);
+	struct dump *other = ARENA_NEW(own, struct dump);
+	struct triage_frame *frames;
+	struct walk_result w;
+	enum err e = ERR_LIMIT;
+
+	if (other == NULL)
+		goto done;
+	*other = *d;
+	other->regs = *regs;
+	other->crashing_thread = (int32_t)thread;
+	if (walk_crashing_thread(own, other, mi, opt->images, opt->max_frames, &w) != ERR_OK ||
+	    (frames = ARENA_ARRAY(a, struct triage_frame, w.n)) == NULL)
+		goto done;
+	for (size_t i = 0; i < w.n; i++) {
+		frames[i] = w.frames[i];
+		frames[i].function = kept(a, frames[i].function);
+	}
+	out->frames = frames;
+	out->n_frames = w.n;
+	out->stack_end = kept(a, w.end);
+	e = ERR_OK;
+done:
+	arena_free(own);
+	return e;
+}
+
+static enum err
+walk_others(struct arena *a, const struct dump *d, const void *image, size_t size, const struct module_index *mi,
+	    const struct triage_options *opt, const struct triage_result *r, struct triage_thread *threads)
+{
+	for (size_t i = 0; i < d->n_threads; i++) {
+		struct dump_regs regs = { 0 };
+
+		if ((int32_t)i == d->crashing_thread) {
+			threads[i].frames = r->frames;
+			threads[i].n_frames = r->n_frames;
+			threads[i].stack_end = r->stack_end;
+			continue;
+		}
+		if (d->format == TRIAGE_FORMAT_MINIDUMP)
+			minidump_thread_context(d, image, size, &d->threads[i], &regs);
+		else if (d->format == TRIAGE_FORMAT_ELFCORE)
+			elfcore_thread_context(d, image, size, &d->threads[i], &regs);
+		if (regs.valid && walk_thread(a, d, mi, opt, &regs, i, &threads[i]) != ERR_OK)
+			return ERR_LIMIT;
+	}
+	return ERR_OK;
+}
+
 enum err
 triage_run(struct arena *a, const void *image, size_t size, const struct triage_options *opt, struct triage_result *out,
 	   struct diag *diag)
 {
 	struct dump *d = ARENA_NEW(a, struct dump);
 	struct module_index modules;
+	struct triage_thread *threads;
 	struct walk_result w;
 	struct triage_result r;
 	enum err e;
@@ -242,7 +309,8 @@ triage_run(struct arena *a, const void *image, size_t size, const struct triage_
 	if ((e = read_dump(a, image, size, d, diag)) != ERR_OK)
 		return e;
 	fill(&r, d);
-	if (fill_threads(a, d, &r) != ERR_OK || module_index_build(a, d->modules, d->n_modules, &modules) != ERR_OK ||
+	if (fill_threads(a, d, &r, &threads) != ERR_OK ||
+	    module_index_build(a, d->modules, d->n_modules, &modules) != ERR_OK ||
 	    walk(a, d, &modules, opt, opt != NULL ? opt->images : NULL, &w) != ERR_OK)
 		goto limit;
 	take_walk(&r, &w);
@@ -255,6 +323,8 @@ triage_run(struct arena *a, const void *image, size_t size, const struct triage_
 		r.kernel = *d->stop;
 	}
 	if (r.has_signature && (sign(a, d, &modules, opt, &r) != ERR_OK || sign_function(a, d, &r) != ERR_OK))
+		goto limit;
+	if (opt != NULL && opt->all_threads && walk_others(a, d, image, size, &modules, opt, &r, threads) != ERR_OK)
 		goto limit;
 	*out = r;
 	return ERR_OK;

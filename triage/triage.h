@@ -147,6 +147,10 @@ struct triage_process {
 struct triage_thread {
 	uint32_t tid;
 	const char *name; /* "" unknown */
+	/* with all_threads: innermost first; of the crashing thread those of the result */
+	const struct triage_frame *frames;
+	size_t n_frames;
+	const char *stack_end; /* why there are no more, "" */
 };
 
 struct triage_annotation {
@@ -215,6 +219,7 @@ struct images;
 
 struct triage_options {
 	size_t max_frames; /* 0: TRIAGE_MAX_FRAMES */
+	bool all_threads;  /* stacks of the others too: more time, and an arena of TRIAGE_ARENA_ALL_BYTES */
 	struct images *
 		images; /* programs and symbols at hand (triage/images.h), NULL none; images_trim() stays the caller's */
 };
@@ -225,7 +230,8 @@ struct triage_options {
 #define TRIAGE_MAX_ANNOTATIONS 64
 
 /* The arena to give a dump of any size: what a result and its working tables can take. */
-#define TRIAGE_ARENA_BYTES ((size_t)32 << 20)
+#define TRIAGE_ARENA_BYTES     ((size_t)32 << 20)
+#define TRIAGE_ARENA_ALL_BYTES ((size_t)512 << 20)
 
 /* Analyse image, which is borrowed while the call lasts and not kept: the result
  * holds copies.  opt may be NULL.

@@ -72,6 +72,18 @@ def test_readable_stack():
     assert [line for line in several if line.startswith("  >   0")] != []
 
 
+@pytest.mark.parametrize("path", [MINIDUMP, CORE])
+def test_all_threads(path):
+    """Every thread has a stack; the crashing one's is that of the crash."""
+    got = json.loads(faultline("triage", "--json", "--all-threads", path).stdout)
+    assert len(got["threads"]) == got["thread_count"] == 2
+    assert got["threads"][got["crashing_thread"]]["frames"] == got["frames"]
+    assert all(t["frames"] and t["frames"][0]["trust"] == "context" for t in got["threads"])
+    text = faultline("triage", "--all-threads", path).stdout.decode()
+    assert text.count("  thread ") == 2 and text.count(", crashed") == 1
+    assert "frames" not in json.loads(faultline("triage", "--json", path).stdout)["threads"][0]
+
+
 def test_diff(tmp_path):
     """The same crash is the same whatever the process; another build or place is not, and it is said why."""
     other = os.path.join(os.path.dirname(JULY), "july-full")
