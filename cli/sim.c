@@ -13,10 +13,12 @@
 #include "base/clock.h"
 #include "cli/option.h"
 #include "cli/sim.h"
+#include "cli/virtual.h"
 
 static const char help[] =
 	"usage: faultline sim [--hosts N] [--rings LIST] [--bad-ring K] [--hazard P] ...\n"
-	"       faultline sim --load [--connections C] [--batch B] [--duration TIME]\n\n"
+	"       faultline sim --load [--connections C] [--batch B] [--duration TIME]\n"
+	"       faultline sim --virtual | --july-2024 ...   (faultline sim --virtual --help says more)\n\n"
 	"Plays a fleet over real sockets: every host sends heartbeats, some crash for ordinary reasons, and a\n"
 	"deployment is served ring after ring, asking the verdict before each and stopping at a halt.\n\n"
 	"  --stream ADDR:PORT  the native stream listener [127.0.0.1:8481]\n"
@@ -414,6 +416,8 @@ cmd_sim(int argc, char **argv)
 	};
 	char id[64], err[256];
 
+	if (virtual_wanted(argc, argv))
+		return cmd_virtual(argc, argv);
 	if (parse(&o, argc, argv) == -1)
 		return SIM_USAGE;
 	if (option_token(o.token_file, o.token, sizeof(o.token), err, sizeof(err)) == -1) {
