@@ -10,6 +10,7 @@
 #include "proto/log.pb-c.h"
 
 #define HOSTS_A_RECEIPT 20000u
+#define LOOP_BOOTS      40u  /* boots of a host that loops, then it is given up */
 #define VARIANT_OTHER   200u /* stop codes without a module */
 
 void
@@ -169,15 +170,16 @@ harm(struct push *p, uint32_t host, int64_t served_us)
 	crash = served_us + 1000 + (int64_t)(rng_exponential(&r, p->plan.crash_s) * 1e6);
 	if (rng_unit(&r) < p->plan.upload)
 		report_harm(p, &r, host, crash);
-	if (!p->plan.dark && !p->plan.boot_loop)
+	if ((!p->plan.dark && !p->plan.boot_loop) || !w->folding)
 		return;
 	e = event_of(HAPPEN_DOWN, crash, host);
 	world_plan(w, &e);
-	for (int i = 0; p->plan.boot_loop && i < 30; i++) {
-		crash += (int64_t)((60 + 120 * rng_unit(&r)) * 1e6);
-		e = event_of(HAPPEN_BOOT, crash, host);
-		world_plan(w, &e);
-	}
+	if (!p->plan.boot_loop)
+		return;
+	e = event_of(HAPPEN_BOOT, crash, host);
+	e.at_us += (int64_t)((60 + 120 * rng_unit(&r)) * 1e6);
+	e.signature = LOOP_BOOTS;
+	world_plan(w, &e);
 }
 
 static bool

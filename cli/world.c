@@ -329,6 +329,7 @@ static void
 happen(struct world *w, const struct event *e)
 {
 	int64_t at = e->at_us > w->now_us ? e->at_us : w->now_us;
+	struct event again;
 
 	switch (e->what) {
 	case HAPPEN_REPORT:
@@ -347,7 +348,13 @@ happen(struct world *w, const struct event *e)
 		boot(w, e->host, at, 30);
 		break;
 	case HAPPEN_BOOT:
+		if (!w->folding || !world_is_down(w, e->host))
+			break; /* mended meanwhile */
 		boot(w, e->host, at, 20);
+		again = *e;
+		again.at_us += (int64_t)((60 + 120 * rng_unit(&w->rng)) * 1e6);
+		if (--again.signature > 0)
+			world_plan(w, &again);
 		break;
 	default:
 		abort();

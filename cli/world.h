@@ -62,7 +62,7 @@ struct event {
 	int64_t occurred_us; /* REPORT: when it crashed */
 	uint64_t order;      /* equal times keep the order of being planned */
 	uint32_t host;
-	uint32_t signature;
+	uint32_t signature; /* BOOT: boots that are left of a loop */
 	uint8_t what;
 };
 
