@@ -116,14 +116,29 @@ bugcheck_json(const struct triage_kernel *k)
 			 text_or_null(name != NULL ? name : ""), "params", params);
 }
 
+/* The image's id as symbol servers write it, when its time stamp is known. */
+static json_t *
+unloaded_id(const struct triage_unloaded *u)
+{
+	char id[32];
+
+	if (u->timestamp == 0)
+		return json_null();
+	snprintf(id, sizeof(id), "%08" PRIx32 "%" PRIx64, u->timestamp, u->end - u->start);
+	return json_string(id);
+}
+
 static json_t *
 unloaded_json(const struct triage_unloaded *u, size_t n)
 {
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < n; i++)
-		json_array_append_new(list, json_pack("{s:s, s:o, s:o}", "name", u[i].name, "start",
-						      hex_json(u[i].start), "end", hex_json(u[i].end)));
+		json_array_append_new(list,
+				      json_pack("{s:s, s:o, s:o, s:o, s:o, s:o}", "name", u[i].name, "start",
+						hex_json(u[i].start), "end", hex_json(u[i].end), "size",
+						hex_json(u[i].end - u[i].start), "code_id", unloaded_id(&u[i]),
+						"unloaded_at", u[i].gone != 0 ? json_integer(u[i].gone) : json_null()));
 	return list;
 }
 

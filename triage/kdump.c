@@ -72,6 +72,14 @@ os_version(struct kd *k)
 	return "";
 }
 
+int64_t
+kd_time(uint64_t filetime)
+{
+	if (filetime <= FILETIME_1970 || (filetime - FILETIME_1970) / 10000000 > UINT32_MAX)
+		return 0;
+	return (int64_t)((filetime - FILETIME_1970) / 10000000);
+}
+
 static void
 read_header(struct kd *k)
 {
@@ -98,8 +106,7 @@ read_header(struct kd *k)
 		k->pae = (field(k, 0x5c, 4) & 0xff) == 1;
 	k->uptime = field(k, l->uptime, 8) / 10000000;
 	time = field(k, l->time, 8);
-	if (time > FILETIME_1970 && (time - FILETIME_1970) / 10000000 <= UINT32_MAX)
-		k->d->dump_time = (int64_t)((time - FILETIME_1970) / 10000000);
+	k->d->dump_time = kd_time(time);
 	k->about = bugcheck_find(k->bugcheck);
 	k->d->os_version = os_version(k);
 }

@@ -81,6 +81,9 @@ struct kd {
 	enum triage_trust trust;  /* of d->regs */
 };
 
+/* Seconds since 1970 of a FILETIME, 0 for one that is none. */
+int64_t kd_time(uint64_t filetime);
+
 /* ---- kdump_memory.c ---- */
 
 /* len bytes at a file offset, NULL when they are not all there. */

@@ -131,11 +131,11 @@ kd_modules_of_list(struct kd *k)
 	return ERR_OK;
 }
 
-/* MM_UNLOADED_DRIVERS: the name, then the range. */
+/* MM_UNLOADED_DRIVERS: the name, then the range, then when it went. */
 enum err
 kd_unloaded_of_memory(struct kd *k)
 {
-	uint64_t list, stride = k->is64 ? 0x28 : 0x18, start, end;
+	uint64_t list, stride = k->is64 ? 0x28 : 0x18, start, end, time;
 
 	if (k->debugger.unloaded == 0 || !kd_pointer(k, k->debugger.unloaded, &list) || list == 0)
 		return ERR_OK;
@@ -147,8 +147,12 @@ kd_unloaded_of_memory(struct kd *k)
 
 		if (!kd_pointer(k, list + 2 * k->width, &start) || !kd_pointer(k, list + 3 * k->width, &end))
 			break;
-		if (*name != '\0' && start < end)
-			k->unloaded[k->n_unloaded++] = (struct triage_unloaded){ name, start, end };
+		if (*name == '\0' || start >= end)
+			continue;
+		if (!kd_uint(k, list + 4 * k->width, 8, &time))
+			time = 0;
+		k->unloaded[k->n_unloaded++] =
+			(struct triage_unloaded){ .name = name, .start = start, .end = end, .gone = kd_time(time) };
 	}
 	return ERR_OK;
 }

@@ -199,17 +199,18 @@ read_drivers(struct kd *k, const struct triage_header *h)
 	return ERR_OK;
 }
 
+/* DUMP_UNLOADED_DRIVERS: a count, then a counted string without its text, the text, the range. */
 static enum err
 read_unloaded(struct kd *k, const struct triage_header *h)
 {
 	struct reader r = k->file;
-	uint64_t n, fit;
+	uint64_t n, fit, entry = k->is64 ? 0x38 : 0x28;
 
-	if (h->unloaded_at == 0 || !k->is64)
+	if (h->unloaded_at == 0)
 		return ERR_OK;
 	reader_skip(&r, h->unloaded_at);
-	n = reader_u64(&r);
-	fit = reader_failed(&r) ? 0 : (r.size - r.pos) / 0x38;
+	n = k->is64 ? reader_u64(&r) : reader_u32(&r);
+	fit = reader_failed(&r) ? 0 : (r.size - r.pos) / entry;
 	if (n > fit || n > KD_MAX_UNLOADED) {
 		dump_partial(k->d, "more unloaded drivers than the file or our limit has");
 		n = fit < KD_MAX_UNLOADED ? fit : KD_MAX_UNLOADED;
@@ -223,14 +224,16 @@ read_unloaded(struct kd *k, const struct triage_header *h)
 		const char *s;
 		uint64_t start, end;
 
-		reader_skip(&r, 14);
+		reader_skip(&r, k->is64 ? 14 : 6);
 		name = reader_bytes(&r, UNLOADED_NAME);
-		start = reader_u64(&r);
-		end = reader_u64(&r);
+		start = k->is64 ? reader_u64(&r) : reader_u32(&r);
+		end = k->is64 ? reader_u64(&r) : reader_u32(&r);
 		if (name == NULL || reader_failed(&r))
 			break;
 		s = utf_from_utf16(k->arena, name, (len < UNLOADED_NAME ? len : UNLOADED_NAME) / 2, false, 64);
-		k->unloaded[k->n_unloaded++] = (struct triage_unloaded){ s != NULL ? s : "", start, end };
+		if (s != NULL && *s != '\0' && start < end)
+			k->unloaded[k->n_unloaded++] =
+				(struct triage_unloaded){ .name = s, .start = start, .end = end };
 	}
 	return ERR_OK;
 }

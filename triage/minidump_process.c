@@ -79,12 +79,15 @@ read_unloaded(struct md *m, struct triage_process *p)
 	for (uint32_t i = 0; i < n; i++) {
 		struct reader e = reader_sub(&r, r.pos, entry);
 		uint64_t base = reader_u64(&e);
-		uint32_t size = reader_u32(&e), name;
+		uint32_t size = reader_u32(&e), timestamp, name;
 
-		reader_skip(&e, 8); /* checksum, time stamp */
+		reader_skip(&e, 4); /* checksum */
+		timestamp = reader_u32(&e);
 		name = reader_u32(&e);
-		list[i] = (struct triage_unloaded){ base_name(md_utf16(m, name, NAME_MAX_BYTES)), base,
-						    size <= UINT64_MAX - base ? base + size : UINT64_MAX };
+		list[i] = (struct triage_unloaded){ .name = base_name(md_utf16(m, name, NAME_MAX_BYTES)),
+						    .start = base,
+						    .end = size <= UINT64_MAX - base ? base + size : UINT64_MAX,
+						    .timestamp = timestamp };
 		reader_skip(&r, entry);
 	}
 	p->unloaded = list;

@@ -110,6 +110,8 @@ struct triage_frame {
 struct triage_unloaded {
 	const char *name; /* kernel dumps keep 12 characters */
 	uint64_t start, end;
+	uint32_t timestamp; /* of its image; 0 unknown: the kernel does not keep it */
+	int64_t gone;       /* when it went, seconds since 1970; 0 unknown: only the kernel's own list tells */
 };
 
 /* What only a Windows kernel dump says. */

@@ -371,6 +371,7 @@ fill_drivers(struct space *s)
 	text16(s, UNLOADED + 0x800, "dam.sys");
 	pointer(s, UNLOADED + 2 * w, SYNTH_KD_AGENT + 0x1000000);
 	pointer(s, UNLOADED + 3 * w, SYNTH_KD_AGENT + 0x101c000);
+	store(s, UNLOADED + 4 * w, UINT64_C(133658381410000000), 8); /* a minute before */
 }
 
 static void
@@ -488,16 +489,17 @@ put_drivers(struct synth *o, const struct space *s, struct synth_kdump_places *w
 }
 
 static size_t
-put_unloaded(struct synth *o)
+put_unloaded(struct synth *o, const struct space *s)
 {
-	size_t at = synth_u64(o, 1);
+	unsigned w = width(s->c);
+	size_t at = synth_word(o, 1, w);
 
 	synth_u16(o, 14);
-	synth_zero(o, 14);
+	synth_zero(o, w == 8 ? 14 : 6);
 	for (size_t i = 0; i < 12; i++)
 		synth_u16(o, i < 7 ? (uint8_t) "dam.sys"[i] : 0);
-	synth_u64(o, SYNTH_KD_AGENT + 0x1000000);
-	synth_u64(o, SYNTH_KD_AGENT + 0x101c000);
+	synth_word(o, narrow(s->c, SYNTH_KD_AGENT + 0x1000000), w);
+	synth_word(o, narrow(s->c, SYNTH_KD_AGENT + 0x101c000), w);
 	return at;
 }
 
@@ -531,8 +533,8 @@ put_triage(struct synth *o, struct space *s, struct synth_kdump_places *where)
 	size_t at, to, valid;
 
 	where->triage = synth_zero(o, 0x80);
+	synth_patch(o, where->triage + 0x18, put_unloaded(o, s), 4);
 	if (wide) {
-		synth_patch(o, where->triage + 0x18, put_unloaded(o), 4);
 		synth_patch(o, where->triage + 0x1c, synth_bytes(o, page_at(s, PRCB) + 2 * PRCB_SIZE, PRCB_SIZE), 4);
 		at = synth_zero(o, 0x100);
 		memcpy(o->p + at + 0x58, "csfalcon.exe", 12);

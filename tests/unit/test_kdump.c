@@ -216,6 +216,15 @@ test_facts(void **state)
 	assert_true(x.r.modules[0].base == SYNTH_KD_NT && x.r.modules[0].size == 0x1046000);
 	assert_int_equal(x.r.modules[2].checksum, 0xabc2);
 	run_end(&x);
+	/* of 32 bits */
+	c = example("july-x86");
+	run_kdump(&x, &c);
+	assert_int_equal(x.r.kernel.uptime, 65);
+	assert_int_equal(x.r.kernel.processors, 4);
+	assert_int_equal(x.r.kernel.n_unloaded, 1);
+	assert_string_equal(x.r.kernel.unloaded[0].name, "dam.sys");
+	assert_true(x.r.kernel.unloaded[0].end - x.r.kernel.unloaded[0].start == 0x1c000);
+	run_end(&x);
 	/* the same by page tables and the kernel's own lists */
 	c = example("july-bitmap");
 	run_kdump(&x, &c);
@@ -223,6 +232,7 @@ test_facts(void **state)
 	assert_int_equal(x.r.kernel.processor, 2);
 	assert_string_equal(x.r.kernel.process, "csfalcon.exe");
 	assert_int_equal(x.r.kernel.n_unloaded, 1);
+	assert_int_equal(x.r.kernel.unloaded[0].gone, 1721364541);
 	assert_string_equal(x.r.modules[2].path, "\\SystemRoot\\System32\\drivers\\CSagent.sys");
 	assert_int_equal(x.r.modules[2].checksum, 0xabc2);
 	run_end(&x);
