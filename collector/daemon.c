@@ -21,6 +21,7 @@
 #include "collector/listen.h"
 #include "collector/live.h"
 #include "collector/log/journal.h"
+#include "collector/notify/notify.h"
 #include "collector/store/cluster.h"
 #include "collector/store/outcomes.h"
 #include "collector/store/projector.h"
@@ -45,6 +46,7 @@ struct daemon {
 	struct outcomes *outcomes;
 	struct projector *projector;
 	struct store_queries *queries;
+	struct notify *notify;  /* likewise */
 	struct api_thread *api; /* likewise */
 	pthread_mutex_t lock;
 	struct gate_env env;
@@ -114,7 +116,7 @@ in_data(const struct daemon *d, const char *name, char *buf, size_t size)
 static int
 make_dirs(const struct daemon *d, char *err, size_t err_size)
 {
-	static const char *const names[] = { "log", "snapshots", "outcomes", "run" };
+	static const char *const names[] = { "log", "snapshots", "outcomes", "run", "notify" };
 	char path[4096];
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -185,6 +187,24 @@ env_halted(void *arg, const struct text **ids_out, uint64_t *version_out)
 	return halts_list(((struct daemon *)arg)->halts, ids_out, version_out);
 }
 
+static char *
+env_webhooks(void *arg, const char *endpoint)
+{
+	return notify_describe(((struct daemon *)arg)->notify, endpoint);
+}
+
+static int
+env_webhook_redeliver(void *arg, const char *endpoint, const char *id)
+{
+	return notify_redeliver(((struct daemon *)arg)->notify, endpoint, id);
+}
+
+static int
+env_webhook_ping(void *arg, const char *endpoint, char id_out[64])
+{
+	return notify_ping(((struct daemon *)arg)->notify, endpoint, id_out);
+}
+
 /* Known-fix texts are not kept yet: nothing to say. */
 static struct text
 env_advice(void *arg, uint16_t tenant, uint64_t signature)
@@ -224,6 +244,8 @@ on_changed(void *arg)
 		halts_update(d->halts, v);
 		fold_view_put(d->fold, v);
 	}
+	if (d->notify != NULL)
+		notify_wake(d->notify);
 	if (d->api != NULL)
 		api_thread_wake(d->api);
 	pthread_mutex_unlock(&d->lock);
@@ -362,6 +384,37 @@ start_store(struct daemon *d, char *err, size_t err_size)
 	return d->queries != NULL ? 0 : -1;
 }
 
+static int
+start_notify(struct daemon *d, char *err, size_t err_size)
+{
+	const struct settings *s = live_settings(d->live);
+	char dir[4096];
+	struct notify_options o = { .fold = d->fold,
+				    .dir = in_data(d, "notify", dir, sizeof(dir)),
+				    .file = s->webhook_file,
+				    .public_url = s->public_url };
+	struct notify *n;
+
+	memcpy(o.log, d->env.log_id.uuid, sizeof(o.log));
+	n = notify_start(&o, err, err_size);
+	pthread_mutex_lock(&d->lock);
+	d->notify = n;
+	pthread_mutex_unlock(&d->lock);
+	return n != NULL ? 0 : -1;
+}
+
+static void
+stop_notify(struct daemon *d)
+{
+	struct notify *n;
+
+	pthread_mutex_lock(&d->lock);
+	n = d->notify;
+	d->notify = NULL;
+	pthread_mutex_unlock(&d->lock);
+	notify_stop(n);
+}
+
 static struct api_thread *
 set_api(struct daemon *d, struct api_thread *api)
 {
@@ -388,7 +441,10 @@ start_api(struct daemon *d, char *err, size_t err_size)
 			       .not_ready = env_not_ready,
 			       .stored = d->projector != NULL ? env_stored : NULL,
 			       .store = d->queries,
-			       .symbols = d->symbols };
+			       .symbols = d->symbols,
+			       .webhooks = env_webhooks,
+			       .webhook_redeliver = env_webhook_redeliver,
+			       .webhook_ping = env_webhook_ping };
 	struct sockaddr_storage sa;
 	struct api_thread *t;
 	socklen_t len;
@@ -485,8 +541,9 @@ daemon_start(struct live *live, char *err, size_t err_size)
 	d->live = live;
 	pthread_mutex_init(&d->lock, NULL);
 	if (start_core(d, err, err_size) == -1 || probe_addresses(live_settings(live), err, err_size) == -1 ||
-	    start_store(d, err, err_size) == -1 || start_api(d, err, err_size) == -1 ||
-	    start_gates(d, err, err_size) == -1 || write_ports(d, err, err_size) == -1) {
+	    start_store(d, err, err_size) == -1 || start_notify(d, err, err_size) == -1 ||
+	    start_api(d, err, err_size) == -1 || start_gates(d, err, err_size) == -1 ||
+	    write_ports(d, err, err_size) == -1) {
 		daemon_stop(d);
 		return NULL;
 	}
@@ -501,6 +558,7 @@ daemon_reload(struct daemon *d)
 	const struct dumps_options dumps = dumps_options(s);
 	const struct symbols_options symbols = symbols_options(s);
 	const struct pool_options po = pool_options(s, d->symbols);
+	char err[512];
 
 	journal_configure(d->log, &jo);
 	dumps_configure(d->dumps, &dumps);
@@ -509,6 +567,8 @@ daemon_reload(struct daemon *d)
 	fold_configure(d->fold, s->snapshot_interval, s->snapshot_records);
 	for (size_t i = 0; i < d->n_gates; i++)
 		gate_thread_reload(d->gates[i]);
+	if (notify_reload(d->notify, s->webhook_file, s->public_url, err, sizeof(err)) == -1)
+		log_error("reload", "%s; the endpoints of before stay", err);
 	api_thread_reload(d->api);
 	if (d->projector != NULL)
 		projector_configure(d->projector, (uint32_t)s->batch_rows, (uint32_t)s->report_days);
@@ -525,6 +585,7 @@ daemon_stop(struct daemon *d)
 	for (size_t i = 0; i < d->n_gates; i++)
 		gate_thread_stop(d->gates[i], DRAIN_MS);
 	api_thread_stop(set_api(d, NULL), DRAIN_MS);
+	stop_notify(d);
 	for (size_t i = 0; i < MAX_GATES && d->maps[i] != NULL; i++)
 		host_map_reader_free(d->maps[i]);
 	dispatch_stop(d->dispatch);

@@ -55,6 +55,10 @@ static const struct {
 	{ HTTP_METHOD_GET, "/v1/symbols", &symbols_list_ops, READ, "limit cursor" },
 	{ HTTP_METHOD_PUT, "/v1/symbols/{}", &symbols_put_ops, WRITE, "" },
 	{ HTTP_METHOD_DELETE, "/v1/symbols/{}", &symbols_delete_ops, WRITE, "" },
+	{ HTTP_METHOD_GET, "/v1/webhooks", &webhooks_list_ops, READ, "" },
+	{ HTTP_METHOD_GET, "/v1/webhooks/{}", &webhook_ops, READ, "" },
+	{ HTTP_METHOD_POST, "/v1/webhooks/{}/redeliver", &webhook_redeliver_ops, WRITE, "" },
+	{ HTTP_METHOD_POST, "/v1/webhooks/{}/ping", &webhook_ping_ops, WRITE, "" },
 	{ HTTP_METHOD_GET, "/*", &asset_ops, OPEN, NULL },
 };
 #define N_ROUTES (sizeof(routes) / sizeof(routes[0]))

@@ -33,6 +33,10 @@ struct api_env {
 	const struct tokens *(*tokens)(void *arg); /* NULL: no token file */
 	/* Everything before this position is in the database; 0: nothing known.  NULL: no database. */
 	uint64_t (*stored)(void *arg);
+	/* collector/notify/notify.h, all three; NULL: nobody is told of anything. */
+	char *(*webhooks)(void *arg, const char *endpoint);
+	int (*webhook_redeliver)(void *arg, const char *endpoint, const char *id);
+	int (*webhook_ping)(void *arg, const char *endpoint, char id_out[64]);
 	/* NULL, or a sentence: what else /readyz should wait for (listeners, database migration). */
 	const char *(*not_ready)(void *arg);
 };

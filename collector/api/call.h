@@ -145,11 +145,12 @@ extern const struct http_ops verdict_ops;                                       
 extern const struct http_ops query_ops;                                                /* query.c */
 /* flagger.c */
 extern const struct http_ops flagger_confirm_ops, flagger_check_ops, flagger_rollback_ops, flagger_event_ops;
-extern const struct http_ops symbols_put_ops, symbols_list_ops, symbols_delete_ops; /* symbols.c */
-extern const struct http_ops now_ops;                                               /* now.c */
-extern const struct http_ops stream_ops;                                            /* stream.c */
-extern const struct http_ops healthz_ops, readyz_ops, version_ops, metrics_ops;     /* status.c */
-extern const struct http_ops asset_ops;                                             /* assets.c */
+extern const struct http_ops webhooks_list_ops, webhook_ops, webhook_redeliver_ops, webhook_ping_ops; /* webhooks.c */
+extern const struct http_ops symbols_put_ops, symbols_list_ops, symbols_delete_ops;                   /* symbols.c */
+extern const struct http_ops now_ops;                                                                 /* now.c */
+extern const struct http_ops stream_ops;                                                              /* stream.c */
+extern const struct http_ops healthz_ops, readyz_ops, version_ops, metrics_ops;                       /* status.c */
+extern const struct http_ops asset_ops;                                                               /* assets.c */
 
 /* history.c: members of a report that the database holds; the triage result or null. */
 void history_report(struct jsonout *j, const struct api *a, const struct store_query *q, const struct store_report *r);

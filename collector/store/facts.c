@@ -194,19 +194,19 @@ json_triage(struct textbuf *b, const Faultline__Log__TriageResult *m)
 {
 	textbuf_reset(b);
 	textbuf_printf(b, "{\"rule\":");
-	json_string(b, str(m->rule));
+	textbuf_json(b, str(m->rule));
 	textbuf_printf(b, ",\"frames\":[");
 	for (size_t i = 0; i < m->n_frames; i++) {
 		const Faultline__Log__Frame *fr = m->frames[i];
 
 		textbuf_printf(b, "%s{\"module\":", i > 0 ? "," : "");
-		json_string(b, str(fr->module));
+		textbuf_json(b, str(fr->module));
 		textbuf_printf(b, ",\"module_id\":");
-		json_string(b, str(fr->module_id));
+		textbuf_json(b, str(fr->module_id));
 		textbuf_printf(b,
 			       ",\"module_offset\":\"0x%" PRIx64 "\",\"trust\":%" PRIu32 ",\"function\":", fr->offset,
 			       fr->trust);
-		json_string(b, str(fr->function));
+		textbuf_json(b, str(fr->function));
 		textbuf_printf(b, "}");
 	}
 	textbuf_printf(b, "]}");
@@ -260,7 +260,7 @@ json_strings(struct textbuf *b, const char *name, char **texts, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		if (i > 0)
 			textbuf_put(b, ",", 1);
-		json_string(b, str(texts[i]));
+		textbuf_json(b, str(texts[i]));
 	}
 	textbuf_put(b, "]", 1);
 }
@@ -272,7 +272,7 @@ json_deployment(struct textbuf *b, const Faultline__Log__Deployment *m)
 
 	textbuf_reset(b);
 	textbuf_printf(b, "{\"assignment\":");
-	json_string(b, str(m->assignment));
+	textbuf_json(b, str(m->assignment));
 	textbuf_printf(b, ",\"salt\":\"%016" PRIx64 "\",\"bake_ms\":%" PRIu64 ",\"close_ms\":%" PRIu64, m->salt,
 		       m->bake_ms, m->close_ms);
 	json_strings(b, "modules", m->modules, m->n_modules);
@@ -286,7 +286,7 @@ json_deployment(struct textbuf *b, const Faultline__Log__Deployment *m)
 	textbuf_printf(b, "},\"rings\":[");
 	for (size_t i = 0; i < m->n_rings; i++) {
 		textbuf_printf(b, "%s{\"name\":", i > 0 ? "," : "");
-		json_string(b, str(m->rings[i]->name));
+		textbuf_json(b, str(m->rings[i]->name));
 		textbuf_printf(b, ",\"size\":%" PRIu64, m->rings[i]->size);
 		if (m->rings[i]->percent > 0 && m->rings[i]->percent <= 100)
 			textbuf_printf(b, ",\"percent\":%.17g", m->rings[i]->percent);

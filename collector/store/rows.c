@@ -92,9 +92,9 @@ json_pairs(struct textbuf *b, const char *name, const struct report_pair *pairs,
 	for (uint32_t i = 0; i < n; i++) {
 		if (i > 0)
 			textbuf_put(b, ",", 1);
-		json_string(b, pairs[i].name);
+		textbuf_json(b, pairs[i].name);
 		textbuf_put(b, ":", 1);
-		json_string(b, pairs[i].value);
+		textbuf_json(b, pairs[i].value);
 	}
 	textbuf_put(b, "}", 1);
 }
@@ -110,16 +110,16 @@ json_frames(struct textbuf *b, const struct report *rep)
 	textbuf_printf(b, "%s\"frames\":[", b->len > 1 ? "," : "");
 	for (uint32_t i = 0; i < n; i++) {
 		textbuf_printf(b, "%s{\"module\":", i > 0 ? "," : "");
-		json_string(b, frames[i].module);
+		textbuf_json(b, frames[i].module);
 		textbuf_printf(b, ",\"module_offset\":\"0x%" PRIx64 "\",\"trust\":%" PRIu32, frames[i].offset,
 			       frames[i].trust);
 		if (frames[i].module_id.len > 0) {
 			textbuf_printf(b, ",\"module_id\":");
-			json_string(b, frames[i].module_id);
+			textbuf_json(b, frames[i].module_id);
 		}
 		if (frames[i].function.len > 0) {
 			textbuf_printf(b, ",\"function\":");
-			json_string(b, frames[i].function);
+			textbuf_json(b, frames[i].function);
 		}
 		textbuf_put(b, "}", 1);
 	}

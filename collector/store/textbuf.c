@@ -219,7 +219,7 @@ array_close(struct textbuf *b)
 /* ---- JSON ---- */
 
 void
-json_string(struct textbuf *b, struct text t)
+textbuf_json(struct textbuf *b, struct text t)
 {
 	bool clean;
 

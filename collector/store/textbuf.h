@@ -45,6 +45,6 @@ void array_null(struct textbuf *b);
 const char *array_close(struct textbuf *b);
 
 /* A JSON string with its quotes.  Text that is not UTF-8 has '?' for what is not ASCII. */
-void json_string(struct textbuf *b, struct text t);
+void textbuf_json(struct textbuf *b, struct text t);
 
 #endif
