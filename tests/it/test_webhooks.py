@@ -154,6 +154,7 @@ def test_cloudevents_binary_and_every_event(hooked, receiver):
     r = receiver(status=204, body=b"")
     d = hooked(section(r.port, format="cloudevents-binary"))
     halt(d)
+    d.until(lambda: any("halt" in h["ce-type"] for h, _, _ in r.got), "the halt")
     d.delete("/v1/deployments/d1?force=1")
     d.until(lambda: any("deleted" in h["ce-type"] for h, _, _ in r.got), "the deletion")
     kinds = [h["ce-type"].removeprefix("dev.faultline.") for h, _, _ in r.got]
@@ -198,6 +199,7 @@ def test_retries_until_it_is_taken_in_order(hooked, receiver):
     r = receiver(status=lambda n: 200 if n >= 2 else 500, body=b"not today")
     d = hooked(section(r.port, events="halt"))
     halt(d)
+    r.wait(1)
     resume(d)
     r.wait(4)
     d.until(lambda: hook_state(d)["pending"] == 0, "the deliveries")
@@ -293,8 +295,8 @@ def test_kill_between_halt_and_delivery(hooked, receiver):
     d.until(lambda: hook_state(d)["pending"] == 1, "the retry")
     d.kill(signal.SIGKILL)
     r.status = 200
-    d.start()
     n = len(r.got)
+    d.start()
     r.wait(n + 1)
     d.until(lambda: hook_state(d)["delivered"] == 1, "the delivery")
     assert len({e["id"] for e in r.events()}) == 1
