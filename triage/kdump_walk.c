@@ -14,7 +14,8 @@
  * over trap frames on to what was interrupted.  Where that ends: on arm64 and x86 the chain of frame records, else
  * the words of the stack that are return addresses as far as anybody can tell. */
 
-#define MAX_TRAPS 16 /* stacks that one walk may be led to */
+#define MAX_TRAPS     16 /* stacks that one walk may be led to */
+#define MAX_REPORTING 32 /* frames of the kernel between a fault and the stop */
 
 static const struct unwinder *const unwinders[] = { &unwinder_x64, &unwinder_arm64, &unwinder_sym };
 
@@ -68,7 +69,7 @@ step_data(struct walk *w, const struct unwind_frame *f, struct unwind_frame *nex
 	uint64_t len;
 
 	*end = NULL;
-	if (f->known == UINT64_C(1) << w->sp && f->exact && w->k->pc_only) /* the stack pointer is not this frame's */
+	if (w->k->pc_only && w->out->n == 1) /* the stack pointer is not this frame's */
 		return false;
 	for (size_t i = 0; module >= 0 && i < sizeof(unwinders) / sizeof(unwinders[0]) && found == UNWIND_UNKNOWN;
 	     i++) {
@@ -155,9 +156,8 @@ walk(struct walk *w, struct unwind_frame f)
 }
 
 static struct unwind_frame
-innermost(const struct walk *w)
+frame_of(const struct walk *w, const struct dump_regs *regs)
 {
-	const struct dump_regs *regs = &w->k->d->regs;
 	struct unwind_frame f = { .pc = regs->pc, .exact = true, .trust = w->k->trust };
 
 	memcpy(f.r, regs->r, sizeof(f.r));
@@ -168,6 +168,29 @@ innermost(const struct walk *w)
 	if (regs->lr != 0)
 		unwind_set(&f, UNWIND_ARM64_LR, regs->lr);
 	return f;
+}
+
+/* A trap frame has not all registers, a parameter has only the instruction: the others are where the kernel's own
+ * functions saved them between the fault and the stop, if its unwind data is at hand. */
+static void
+complete(struct walk *w, struct unwind_frame *f)
+{
+	struct unwind_frame g = frame_of(w, &w->k->stopped), next;
+	const char *end;
+
+	if (!w->k->fault_found || !w->k->stopped.valid || w->k->stopped.pc == f->pc)
+		return;
+	for (unsigned i = 0; i < MAX_REPORTING && step_data(w, &g, &next, &end); i++, g = next) {
+		if (!next.exact || next.pc != f->pc || (!w->k->pc_only && next.r[w->sp] != f->r[w->sp]))
+			continue;
+		for (unsigned r = 0; r < UNWIND_REGS; r++)
+			if (unwind_known(&next, r) && (!unwind_known(f, r) || w->k->pc_only))
+				unwind_set(f, r, next.r[r]);
+		w->k->pc_only = false;
+		break;
+	}
+	w->traps = 0;
+	w->u.why = "";
 }
 
 enum err
@@ -182,6 +205,7 @@ kdump_walk(struct kd *k, struct images *images, size_t max_frames, struct walk_r
 		.sp = unwind_sp(d->arch),
 		.fp = unwind_fp(d->arch, d->os)
 	};
+	struct unwind_frame f;
 
 	if (w.max == 0 || w.max > TRIAGE_MAX_FRAMES)
 		w.max = TRIAGE_MAX_FRAMES;
@@ -189,8 +213,11 @@ kdump_walk(struct kd *k, struct images *images, size_t max_frames, struct walk_r
 				     .end = "no registers" };
 	if (out->frames == NULL || unwind_init(&w.u, k->arena) != ERR_OK)
 		return ERR_LIMIT;
-	if (d->regs.valid)
-		walk(&w, innermost(&w));
+	if (d->regs.valid) {
+		f = frame_of(&w, &d->regs);
+		complete(&w, &f);
+		walk(&w, f);
+	}
 	functions_name(&w.u, out->frames, out->n);
 	unwind_fini(&w.u);
 	return ERR_OK;

@@ -206,6 +206,7 @@ fill_context(struct space *s, uint64_t va, uint64_t pc, uint64_t sp)
 	} else {
 		store(s, va + 0x30, 0x10000f, 4);
 		store(s, va + 0x98, sp, 8);
+		store(s, va + 0xb0, SYNTH_KD_STACK + 0x400, 8); /* rdi, which only the driver uses */
 		store(s, va + 0xf8, pc, 8);
 	}
 }
@@ -270,6 +271,8 @@ fill_unwind_data(struct space *s)
 		{ 1, 4, 1, 0, 4, 0x22 },
 		{ 1, 4, 1, 0, 4, 0x12 },
 	};
+	/* the same, but with rdi as its frame register */
+	static const uint8_t by_rdi[8] = { 1, 4, 2, 7, 4, 0x03, 4, 0x22 };
 	static const uint8_t arm64[3][8] = {
 		{ 0x80, 0, 0, 0x08, 0xd2, 0xc6, 0x04, 0xe4 }, /* lr above 48 bytes of 64 */
 		{ 0x80, 0, 0, 0x08, 0x50, 0x09, 0xe4, 0xe4 }, /* a frame record above 128 of 144 */
@@ -285,10 +288,67 @@ fill_unwind_data(struct space *s)
 			store(s, at + 4, ends[i], 4);
 		store(s, at + (s->c->arm64 ? 4 : 8), record - SYNTH_KD_AGENT, 4);
 		at += s->c->arm64 ? 8 : 12;
-		bytes(s, record, s->c->arm64 ? arm64[i] : x64[i], 8);
+		bytes(s, record, s->c->arm64 ? arm64[i] : i == 1 && s->c->kernel_unwind_data ? by_rdi : x64[i], 8);
 	}
 	store(s, SYNTH_KD_AGENT + 0x98 + 112 + 24, SYNTH_KD_PDATA - SYNTH_KD_AGENT, 4);
 	store(s, SYNTH_KD_AGENT + 0x98 + 116 + 24, at - SYNTH_KD_PDATA, 4);
+}
+
+/* Headers of an image with three sections. */
+static void
+fill_headers(struct space *s, const struct synth_module *m, const uint32_t sections[3][3])
+{
+	uint64_t at = m->base, table = m->base + 0x80 + 24 + 0xf0;
+
+	store(s, at, 0x5a4d, 2);
+	store(s, at + 0x3c, 0x80, 4);
+	store(s, at + 0x80, 0x4550, 4);
+	store(s, at + 0x84, s->c->x86 ? 0x14c : s->c->arm64 ? 0xaa64 : 0x8664, 2);
+	store(s, at + 0x86, 3, 2);
+	store(s, at + 0x88, m->timestamp, 4);
+	store(s, at + 0x94, 0xf0, 2);
+	store(s, at + 0x98, s->c->x86 ? 0x10b : 0x20b, 2);
+	store(s, at + 0x98 + 56, m->size, 4);
+	store(s, at + 0x98 + 60, 0x400, 4);
+	store(s, at + 0x98 + (s->c->x86 ? 92 : 108), 16, 4);
+	for (unsigned i = 0; i < 3; i++, table += 40) {
+		store(s, table + 8, sections[i][1], 4);
+		store(s, table + 12, sections[i][0], 4);
+		store(s, table + 36, sections[i][2], 4);
+	}
+}
+
+/* The kernel's own functions between the fault and the stop; the fault's handler has a machine frame with an error
+ * code behind it. */
+static void
+fill_kernel_unwind_data(struct space *s)
+{
+	static const uint32_t sections[3][3] = { { 0x1000, 0x5ff000, 0x60000020 },
+						 { 0x600000, 0xa40000, 0xc0000040 },
+						 { 0x1040000, 0x1000, 0x40000040 } };
+	static const struct {
+		uint32_t begin, end;
+		uint8_t record[12];
+	} functions[] = {
+		{ 0x24a000, 0x24b000, { 1, 0, 0, 0 } },
+		{ 0x2aa000, 0x2ab000, { 1, 4, 1, 0, 4, 0xd2 } },
+		{ 0x3f2000, 0x3f3000, { 1, 4, 1, 0, 4, 0x32 } },
+		{ 0x3fd700, 0x3fd800, { 1, 4, 1, 0, 4, 0x42 } },
+		{ 0x40cb00, 0x40cc00, { 1, 8, 3, 0, 8, 0x01, 0x57, 0, 0, 0x1a } },
+	};
+	uint64_t at = SYNTH_KD_NT_PDATA;
+
+	fill_headers(s, &drivers[0], sections);
+	store(s, SYNTH_KD_NT + 0x98 + 112 + 24, SYNTH_KD_NT_PDATA - SYNTH_KD_NT, 4);
+	store(s, SYNTH_KD_NT + 0x98 + 116 + 24, 12 * 5, 4);
+	for (unsigned i = 0; i < 5; i++, at += 12) {
+		uint64_t record = SYNTH_KD_NT_PDATA + 0x100 + 16 * i;
+
+		store(s, at, functions[i].begin, 4);
+		store(s, at + 4, functions[i].end, 4);
+		store(s, at + 8, record - SYNTH_KD_NT, 4);
+		bytes(s, record, functions[i].record, 12);
+	}
 }
 
 /* The driver's headers (.text, .data and .pdata), and a page of its code that has one call. */
@@ -298,30 +358,17 @@ fill_image(struct space *s)
 	static const uint32_t sections[3][3] = { { 0x1000, 0x100000, 0x60000020 },
 						 { 0x101000, 0x1a9000, 0xc0000040 },
 						 { 0x2aa000, 0x1000, 0x40000040 } };
-	uint64_t at = SYNTH_KD_AGENT, table = SYNTH_KD_AGENT + 0x80 + 24 + 0xf0;
+	uint64_t at = SYNTH_KD_AGENT;
 
-	store(s, at, 0x5a4d, 2);
-	store(s, at + 0x3c, 0x80, 4);
-	store(s, at + 0x80, 0x4550, 4);
-	store(s, at + 0x84, s->c->x86 ? 0x14c : s->c->arm64 ? 0xaa64 : 0x8664, 2);
-	store(s, at + 0x86, 3, 2);
-	store(s, at + 0x88, drivers[2].timestamp, 4);
-	store(s, at + 0x94, 0xf0, 2);
-	store(s, at + 0x98, s->c->x86 ? 0x10b : 0x20b, 2);
-	store(s, at + 0x98 + 56, drivers[2].size, 4);
-	store(s, at + 0x98 + 60, 0x400, 4);
-	store(s, at + 0x98 + (s->c->x86 ? 92 : 108), 16, 4);
-	for (unsigned i = 0; i < 3; i++, table += 40) {
-		store(s, table + 8, sections[i][1], 4);
-		store(s, table + 12, sections[i][0], 4);
-		store(s, table + 36, sections[i][2], 4);
-	}
+	fill_headers(s, &drivers[2], sections);
 	if (s->c->arm64)
 		store(s, at + 0xe1664, 0x97ffff00, 4);
 	else
 		store(s, at + 0xe1662, 0xe8, 1);
 	if (s->c->unwind_data)
 		fill_unwind_data(s);
+	if (s->c->kernel_unwind_data)
+		fill_kernel_unwind_data(s);
 }
 
 static void
@@ -507,10 +554,16 @@ put_unloaded(struct synth *o, const struct space *s)
 static void
 put_blocks(struct synth *o, struct space *s, struct synth_kdump_places *where)
 {
-	const uint64_t vas[] = {
-		LAB, STOPPED, SYNTH_KD_AGENT, SYNTH_KD_AGENT + 0xe1000, SYNTH_KD_RECORD, SYNTH_KD_RECORD, SYNTH_KD_PDATA
-	};
-	size_t at[7], n = s->c->unwind_data ? 7 : 6;
+	const uint64_t vas[] = { LAB,
+				 STOPPED,
+				 SYNTH_KD_AGENT,
+				 SYNTH_KD_AGENT + 0xe1000,
+				 SYNTH_KD_RECORD,
+				 SYNTH_KD_RECORD,
+				 SYNTH_KD_PDATA,
+				 SYNTH_KD_NT,
+				 SYNTH_KD_NT_PDATA };
+	size_t at[9], n = s->c->kernel_unwind_data ? 9 : s->c->unwind_data ? 7 : 6;
 
 	for (size_t i = 0; i < n; i++)
 		at[i] = synth_bytes(o, page_at(s, vas[i]), PAGE);
@@ -664,6 +717,7 @@ static const struct {
 	{ "july-arm64", { .kind = SYNTH_KDUMP_TRIAGE, .arm64 = true, JULY } },
 	{ "july-arm64-full", { .kind = SYNTH_KDUMP_FULL, .arm64 = true, JULY } },
 	{ "july-unwind", { .kind = SYNTH_KDUMP_TRIAGE, .unwind_data = true, JULY } },
+	{ "july-kernel-unwind", { .kind = SYNTH_KDUMP_TRIAGE, .unwind_data = true, .kernel_unwind_data = true, JULY } },
 	{ "july-full-unwind", { .kind = SYNTH_KDUMP_FULL, .unwind_data = true, JULY } },
 	{ "july-arm64-unwind",
 	  { .kind = SYNTH_KDUMP_TRIAGE,

@@ -100,22 +100,24 @@ struct synth_kdump {
 	bool five_levels; /* of page tables */
 	uint32_t bugcheck;
 	uint64_t params[4];
-	bool no_trap_frame;   /* leave out what the kernel pushed when it took the fault */
-	bool context_records; /* EXCEPTION_RECORD and CONTEXT of the fault in memory */
-	bool direct_call;     /* csagent.sys called KeBugCheckEx itself */
-	uint32_t dtb_flags;   /* PCID */
-	bool list_loops;      /* PsLoadedModuleList without an end */
-	bool unwind_data;     /* the driver's .pdata is in memory */
+	bool no_trap_frame;      /* leave out what the kernel pushed when it took the fault */
+	bool context_records;    /* EXCEPTION_RECORD and CONTEXT of the fault in memory */
+	bool direct_call;        /* csagent.sys called KeBugCheckEx itself */
+	uint32_t dtb_flags;      /* PCID */
+	bool list_loops;         /* PsLoadedModuleList without an end */
+	bool unwind_data;        /* the driver's .pdata is in memory */
+	bool kernel_unwind_data; /* x64: nt's too; the driver's frame then hangs on rdi */
 };
 
 /* Addresses in it; on x86 their low 32 bits. */
-#define SYNTH_KD_NT      UINT64_C(0xfffff8061c000000)
-#define SYNTH_KD_AGENT   UINT64_C(0xfffff80620be0000)
-#define SYNTH_KD_STACK   UINT64_C(0xffff8d8c35c7ce00)
-#define SYNTH_KD_RECORD  UINT64_C(0xffff8d8c35c7d900)
-#define SYNTH_KD_CONTEXT UINT64_C(0xffff8d8c35c7da00)
-#define SYNTH_KD_IP      (SYNTH_KD_AGENT + 0xe14ed)
-#define SYNTH_KD_PDATA   (SYNTH_KD_AGENT + 0x2aa000)
+#define SYNTH_KD_NT       UINT64_C(0xfffff8061c000000)
+#define SYNTH_KD_AGENT    UINT64_C(0xfffff80620be0000)
+#define SYNTH_KD_STACK    UINT64_C(0xffff8d8c35c7ce00)
+#define SYNTH_KD_RECORD   UINT64_C(0xffff8d8c35c7d900)
+#define SYNTH_KD_CONTEXT  UINT64_C(0xffff8d8c35c7da00)
+#define SYNTH_KD_IP       (SYNTH_KD_AGENT + 0xe14ed)
+#define SYNTH_KD_PDATA    (SYNTH_KD_AGENT + 0x2aa000)
+#define SYNTH_KD_NT_PDATA (SYNTH_KD_NT + 0x1040000)
 
 struct synth_kdump_places {
 	size_t triage; /* TRIAGE_DUMP, or the header of the page map */

@@ -195,6 +195,46 @@ test_unwind_data(void **state)
 	}
 }
 
+/* From the stop through the kernel's fault handler on to the code that was interrupted. */
+static void
+test_machine_frame(void **state)
+{
+	static const uint64_t offsets[] = {
+		0x3fd700, 0x3f2d40, 0x2aa110, 0x40cb5c, 0xe14ed, 0xe1666, 0x9a120, 0x24a7b4
+	};
+	struct synth_kdump c = example("july-kernel-unwind");
+	struct run x;
+
+	(void)state;
+	c.bugcheck = 0xef; /* nobody's fault: the stack is that of the stop */
+	run_kdump(&x, &c);
+	assert_int_equal(x.r.n_frames, 8);
+	for (size_t i = 0; i < 8; i++) {
+		assert_int_equal(x.r.frames[i].offset, offsets[i]);
+		assert_int_equal(x.r.frames[i].module, i >= 4 && i < 7 ? 2 : 0);
+		assert_int_equal(x.r.frames[i].trust, i == 0 ? TRIAGE_TRUST_CONTEXT : TRIAGE_TRUST_CFI);
+	}
+	assert_string_equal(x.r.stack_end, "outermost");
+	run_end(&x);
+	/* the driver's own frame hangs on a register that its trap frame does not have: the kernel's functions do */
+	for (unsigned i = 0; i < 2; i++) {
+		c = example("july-kernel-unwind");
+		if (i == 1) { /* only the instruction is known */
+			c.bugcheck = 0x1e;
+			c.params[0] = 0xc0000005;
+			c.params[1] = SYNTH_KD_IP;
+		}
+		run_kdump(&x, &c);
+		assert_string_equal(x.r.title, "csagent.sys+0xe14ed");
+		assert_int_equal(x.r.n_frames, 4);
+		for (size_t j = 0; j < 4; j++) {
+			assert_int_equal(x.r.frames[j].offset, offsets[4 + j]);
+			assert_int_equal(x.r.frames[j].trust, j == 0 ? TRIAGE_TRUST_CONTEXT : TRIAGE_TRUST_CFI);
+		}
+		run_end(&x);
+	}
+}
+
 static void
 test_facts(void **state)
 {
@@ -690,6 +730,7 @@ main(void)
 		cmocka_unit_test(test_frames),
 		cmocka_unit_test(test_frame_records),
 		cmocka_unit_test(test_unwind_data),
+		cmocka_unit_test(test_machine_frame),
 		cmocka_unit_test(test_facts),
 		cmocka_unit_test(test_exception_and_context_records),
 		cmocka_unit_test(test_instruction_parameter),
