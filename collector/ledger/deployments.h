@@ -6,31 +6,26 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "collector/ledger/eprocess.h"
+#include "collector/ledger/halt_params.h"
 #include "collector/ledger/hostset.h"
+#include "collector/ledger/judge.h"
 #include "collector/ledger/ledger.h"
+#include "collector/ledger/strata.h"
 #include "collector/ledger/table.h"
 #include "proto/log.pb-c.h"
 
 struct arena;
 
-#define TRIALS_EXACT   4096u /* tested signatures a deployment */
-#define TRIALS_MODULES 8192u
-#define TRIALS_MAX     (TRIALS_EXACT + TRIALS_MODULES + 16u)
-
-/* Counts of one key in one deployment.  A host is in hosts1 if it was served before its
- * first vote here, else in hosts0 if it was eligible.  `moved` hosts are in both: they
- * count as exposed, because a later receipt said that they had been served by then. */
-struct trial_row {
-	uint32_t key_no;
-	uint64_t key_id; /* the row may be given to another key after closing */
-	uint32_t forgiven_n1, forgiven_sites1;
-	struct hostset hosts1, hosts0, sites1;
-	uint32_t moved;
-	uint64_t first_pos, last_pos; /* of exposed votes */
-	int64_t first_us, last_us;
-	struct vote *votes; /* the first of both arms */
-	uint32_t n_votes;
+/* What a person decided about a signature in this deployment. */
+#define HALT_SKEW_S 120u /* clocks of hosts may be wrong by that much */
+struct mute {
+	uint64_t signature;
+	int64_t until_us; /* INT64_MAX: until released */
+	uint64_t pos;
+	bool accepted;
 };
+#define MUTES_MAX 256u
 
 /* A served host whose fate is open. */
 struct waiting_row {
@@ -57,24 +52,39 @@ struct deployment {
 	size_t packed_len;
 	struct arena *arena; /* of msg */
 	Faultline__Log__Deployment *msg;
+	struct halt_params params;
+	bool randomised, sticky, heuristic, recovered;
 	uint64_t begin_pos, halt_pos, resumed_pos;
 	int64_t begin_us, first_receipt_us, last_receipt_us, halt_us;
 	uint32_t eligible, served, served_eligible;
 	uint32_t halt_trial, suspect; /* UINT32_MAX: none */
+	double suspect_odds;
 	uint32_t resumes;
-	uint64_t births;   /* keys born since, either arm */
-	uint64_t over_cap; /* votes of keys not tested for the cap */
+	uint32_t births[POOL_N]; /* keys that got a weight, in either arm */
+	uint32_t known;		 /* signatures known when it began */
+	uint64_t over_cap;	 /* votes of keys not tested for the cap */
+	uint64_t late_votes, early_votes; /* crashes too old to vote; of before it began */
+	int64_t watch_until_us;	 /* 0: not paused by the engine */
+	uint32_t watch_trial, watch_needs;
+	uint32_t co_of, co_key;	 /* halted deployment it cannot be told from, + 1; by which key */
+	double co_sep;		 /* log odds for that one against this, of hosts exposed to one only */
+	uint32_t forgiven_bad;	 /* when a person resumed it last */
+	struct mute *mutes;
+	uint32_t n_mutes;
 	char *said;        /* reason a person gave for the last decision */
 	size_t said_len;
-	struct hostset withdrawn, resolved;
-	uint32_t final_resolved, final_withdrawn; /* their sizes, once closed */
+	struct hostset withdrawn, resolved, bad, sites; /* sites: of served hosts */
+	uint32_t final_resolved, final_withdrawn, final_bad; /* their sizes, once closed */
 	struct served_block **blocks;
 	uint32_t n_blocks;
 	struct table waiting[2]; /* struct waiting_row: fresh, and to be looked at again */
 	uint64_t waiting_first[2];
-	uint64_t waiting_n[2], trials_n; /* while loading */
-	struct table trials;             /* struct trial_row */
-	uint32_t n_exact, n_modules, hand;
+	uint64_t waiting_n[2], trials_n, votes_n, strata_n, minutes_n; /* while loading */
+	struct table trials;                                           /* struct trial_row */
+	struct table votes;                                            /* struct vote_row */
+	struct table minutes;                                          /* struct timeline_minute */
+	struct strata strata;
+	uint32_t n_new, n_old, n_modules, hand;
 	/* what was said last */
 	uint8_t verdict, state;
 	uint32_t shown; /* suspect then */
@@ -83,12 +93,15 @@ struct deployment {
 	/* derived */
 	uint32_t *slots; /* trial + 1 by key */
 	uint32_t n_slots;
-	uint8_t *strata, *sites; /* eligibility by number: 0 not computed, 1 yes, 2 no */
-	uint32_t n_strata, n_sites;
+	uint8_t *may_strata, *may_sites; /* eligibility by number: 0 not computed, 1 yes, 2 no */
+	uint32_t n_may_strata, n_may_sites;
+	uint64_t own[DEPLOYMENT_MAX_MODULES]; /* ids of the manifest's modules */
 	uint32_t *near; /* trials on enough hosts to be judged again and again */
 	uint32_t n_near;
 	bool moved; /* counts changed since it was judged */
-	void *engine_state;
+	/* of the report being folded */
+	bool ballot_exposed;
+	double ballot_odds;
 };
 
 /* A host as the selector sees it. */
@@ -102,7 +115,10 @@ struct ledger;
 struct candidate host_candidate(const struct ledger *l, uint32_t host_no);
 uint16_t host_tenant(const struct ledger *l, uint32_t host_no);
 
-#define WITHDRAWN_BLOCKS (1u << 31) /* CHUNK_RESOLVED: where the blocks of withdrawn begin */
+/* CHUNK_RESOLVED: where the blocks of withdrawn, of bad, of sites begin */
+#define WITHDRAWN_BLOCKS (1u << 31)
+#define BAD_BLOCKS	 (1u << 30)
+#define SITES_BLOCKS	 (1u << 29)
 
 void deployment_free(struct deployment *d);
 void deployment_touch(struct ledger *l, struct deployment *d); /* changed: save it and judge it */
@@ -110,34 +126,14 @@ void deployment_close(struct ledger *l, struct deployment *d, enum deployment_li
 bool deployment_read(struct deployment *d, const void *packed, size_t len); /* parse into msg */
 bool deployment_eligible(struct ledger *l, struct deployment *d, const struct candidate *c);
 bool deployment_served(const struct deployment *d, uint32_t host_no);
+uint16_t deployment_served_minute(const struct deployment *d, uint32_t host_no); /* + 1; 0: not served */
 int64_t deployment_close_us(const struct deployment *d);
 int64_t deployment_bake_us(const struct ledger *l, const struct deployment *d);
 uint64_t deployment_ring_size(const struct deployment *d, size_t ring);
-struct trial_row *trial_find(const struct deployment *d, uint32_t key_no);
 
 /* A host appeared (old == NULL) or changed. */
 void deployments_host_changed(struct ledger *l, uint32_t host_no, const struct candidate *old);
 
-struct report_row;
-
-/* A report or triage result votes for these keys (KEY_NONE where there is none). */
-struct ballot {
-	uint32_t host_no;
-	uint16_t tenant, site;
-	const uint32_t *keys;
-	const bool *fresh; /* per key: the host's first vote ever */
-	unsigned n_keys;
-	uint64_t pos, report_pos; /* of the record that votes; of the report */
-	const uint32_t *exposed;  /* NULL: look the receipts up; else deployments (no + 1) */
-	unsigned n_exposed;
-	bool moves;        /* a vote that was cast as unexposed is changed */
-	uint32_t found[2]; /* out: the first deployments (no + 1) it is exposed to */
-};
-void deployments_vote(struct ledger *l, struct ballot *b);
-/* The host of this report had been served when it came, as only a later receipt says. */
-void deployment_expose(struct ledger *l, struct deployment *d, const struct report_row *r);
-
-void deployments_key_born(struct ledger *l, uint16_t tenant);
 void deployments_tick(struct ledger *l);
 /* Judge, close what is due, and tell the sink what changed. */
 void deployments_settle(struct ledger *l, uint64_t pos);
@@ -149,8 +145,10 @@ void fold_decision(struct ledger *l, const struct record_view *rec);
 void deployment_state(const struct ledger *l, const struct deployment *d,
 		      struct verdict_view *v); /* without words and evidence */
 void deployment_verdict(const struct ledger *l, const struct deployment *d, struct verdict_view *out);
-void deployment_evidence(const struct ledger *l, const struct deployment *d, uint32_t trial, struct evidence *out);
-void trial_counts(const struct ledger *l, const struct deployment *d, const struct trial_row *row, struct trial *out);
+bool deployment_mutes(const struct deployment *d, uint64_t signature, int64_t now_us);
+void deployment_bad(struct ledger *l, struct deployment *d, uint32_t host_no);
+struct timeline_minute *deployment_minute(struct ledger *l, struct deployment *d); /* of now, about to change */
+bool deployment_is_shadow(const struct ledger *l, const struct deployment *d);
 
 /* ---- snapshot ---- */
 uint32_t *deployment_word(struct ledger *l, uint64_t id);
@@ -158,6 +156,5 @@ bool deployment_pack(const struct ledger *l, uint64_t id, struct pack *k);
 bool deployment_unpack(struct ledger *l, uint64_t id, struct reader *r);
 bool deployments_loaded(struct ledger *l);
 void deployment_start(struct deployment *d, uint32_t no); /* empty tables */
-void trials_index(struct ledger *l, struct deployment *d);
 
 #endif

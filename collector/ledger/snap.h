@@ -32,7 +32,11 @@ enum chunk_kind {
 	CHUNK_RESOLVED,    /* a: deployment, b: block */
 	CHUNK_WAITING,     /* a: deployment, b: queue << 31 | chunk */
 	CHUNK_TRIALS,      /* a: deployment */
-	CHUNK_TRIAL_HOSTS, /* a: deployment, b: trial << 17 | arm << 16 | block */
+	CHUNK_TRIAL_HOSTS, /* a: deployment, b: trial << 18 | set << 16 | block */
+	CHUNK_VOTES,       /* a: deployment */
+	CHUNK_STRATA,      /* a: deployment */
+	CHUNK_MOVED,       /* a: deployment, b: block */
+	CHUNK_MINUTES,     /* a: deployment */
 	CHUNK_N
 };
 

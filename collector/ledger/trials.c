@@ -5,12 +5,17 @@
 #include "collector/ledger/mem.h"
 #include "collector/ledger/state.h"
 
-/* Votes: what each (deployment, key) counts, and when it is judged. */
+/* The keys of a deployment: which there are, with which share of alpha, and their votes. */
 
-#define LOOKS        64
-#define WAITING_TURN 4096u /* served hosts looked at again in one tick */
+#define LOOKS 64
 
-/* ---- finding a trial ---- */
+/* ---- finding one ---- */
+
+static bool
+is_special(uint32_t key_no)
+{
+	return key_no >= KEY_BOOT;
+}
 
 static bool
 is_signature(const struct key *key)
@@ -24,13 +29,13 @@ home(const struct deployment *d, uint32_t key_no)
 	return (uint32_t)hash_mix(key_no) & (d->n_slots - 1);
 }
 
-static uint32_t
-find(const struct deployment *d, uint32_t key_no)
+uint32_t
+trial_number(const struct deployment *d, uint32_t key_no)
 {
 	if (d->n_slots == 0)
 		return UINT32_MAX;
 	for (uint32_t i = home(d, key_no); d->slots[i] != 0; i = (i + 1) & (d->n_slots - 1))
-		if (((struct trial_row *)table_at(&d->trials, d->slots[i] - 1u))->key_no == key_no)
+		if (trial_at(d, d->slots[i] - 1u)->key_no == key_no)
 			return d->slots[i] - 1;
 	return UINT32_MAX;
 }
@@ -38,15 +43,23 @@ find(const struct deployment *d, uint32_t key_no)
 struct trial_row *
 trial_find(const struct deployment *d, uint32_t key_no)
 {
-	uint32_t i = find(d, key_no);
+	uint32_t i = trial_number(d, key_no);
 
-	return i != UINT32_MAX ? table_at(&d->trials, i) : NULL;
+	return i != UINT32_MAX ? trial_at(d, i) : NULL;
+}
+
+const struct key *
+trial_key(const struct ledger *l, const struct trial_row *row)
+{
+	const struct key *key = is_special(row->key_no) ? NULL : key_at(&l->keys, row->key_no);
+
+	return key != NULL && key->id == row->key_id ? key : NULL;
 }
 
 static void
 place(struct deployment *d, uint32_t trial)
 {
-	uint32_t i = home(d, ((struct trial_row *)table_at(&d->trials, trial))->key_no);
+	uint32_t i = home(d, trial_at(d, trial)->key_no);
 
 	while (d->slots[i] != 0)
 		i = (i + 1) & (d->n_slots - 1);
@@ -60,16 +73,17 @@ rebuild(struct deployment *d, uint32_t n_slots)
 	d->n_slots = n_slots;
 	d->slots = mem_zero(n_slots, sizeof(*d->slots));
 	for (uint64_t i = 0; i < d->trials.n; i++)
-		if (((struct trial_row *)table_at(&d->trials, i))->key_no != KEY_NONE)
+		if (trial_at(d, (uint32_t)i)->key_no != KEY_NONE)
 			place(d, (uint32_t)i);
 }
 
 static void
-add_near(struct deployment *d, uint32_t trial)
+add_close(struct deployment *d, uint32_t trial)
 {
 	if ((d->n_near & (d->n_near + 1)) == 0)
 		d->near = mem_grow(d->near, d->n_near, d->n_near * 2 + 1, sizeof(*d->near));
 	d->near[d->n_near++] = trial;
+	trial_at(d, trial)->flags |= TRIAL_CLOSE;
 }
 
 void
@@ -81,43 +95,50 @@ trials_index(struct ledger *l, struct deployment *d)
 		n *= 2;
 	rebuild(d, n);
 	for (uint64_t i = 0; d->life == DEPLOYMENT_OPEN && i < d->trials.n; i++) {
-		const struct trial_row *row = table_at(&d->trials, i);
-		struct key *key = key_at(&l->keys, row->key_no);
+		struct trial_row *row = trial_at(d, (uint32_t)i);
 
-		key->pins++;
-		if (is_signature(key) && row->hosts1.n >= FLOOR_HOSTS)
-			add_near(d, (uint32_t)i);
+		if (row->key_no != KEY_NONE && !is_special(row->key_no))
+			key_at(&l->keys, row->key_no)->pins++;
+		if ((row->flags & TRIAL_CLOSE) != 0)
+			add_close(d, (uint32_t)i);
 	}
 }
 
 /* ---- making one ---- */
 
-static uint64_t
-set_base(const struct deployment *d, uint32_t trial, uint32_t which)
+uint64_t
+trial_base(const struct deployment *d, uint32_t trial, enum trial_set set)
 {
-	return chunk_id(CHUNK_TRIAL_HOSTS, d->no, trial << 17 | which << 16);
+	return chunk_id(CHUNK_TRIAL_HOSTS, d->no, trial << 18 | (uint32_t)set << 16);
 }
 
-/* Over the cap a signature on fewer than two exposed hosts gives way; its hosts will count
- * as unexposed if it comes back, which can only delay a halt. */
+/* Sites are one block; block 0xffff of hosts does not exist. */
+uint64_t
+trial_sites_base(const struct deployment *d, uint32_t trial, bool spent)
+{
+	return chunk_id(CHUNK_TRIAL_HOSTS, d->no, trial << 18 | (spent ? 1u << 16 : 0) | 0xffff);
+}
+
+/* Over the cap a signature that no served host has gives way and is tested no more: whether it had
+ * votes of others does not matter, for nothing that it would have counted is forgotten in favour of a halt. */
 static uint32_t
 give_way(struct ledger *l, struct deployment *d)
 {
 	for (unsigned i = 0; i < LOOKS; i++) {
 		uint32_t no = d->hand;
-		struct trial_row *row = table_at(&d->trials, no);
-		struct key *key = key_at(&l->keys, row->key_no);
+		struct trial_row *row = trial_at(d, no);
 
 		d->hand = no + 1 < d->trials.n ? no + 1 : 0;
-		if (!is_signature(key) || row->hosts1.n >= 2 || row->hosts0.n_blocks > 0 || no == d->halt_trial ||
-		    no == d->suspect)
+		if ((row->flags & (TRIAL_NEW | TRIAL_CLOSE)) != TRIAL_NEW || row->served.n > 0 ||
+		    row->unserved.n_blocks > 0 || row->others.n_blocks > 0 || no == d->suspect || no == d->halt_trial)
 			continue;
 		row = table_edit(&d->trials, &l->snap, no);
-		key->pins--;
-		hostset_fini(&row->hosts1);
-		hostset_fini(&row->hosts0);
+		key_at(&l->keys, row->key_no)->pins--;
+		hostset_fini(&row->served);
+		hostset_fini(&row->unserved);
+		hostset_fini(&row->others);
 		hostset_fini(&row->sites1);
-		free(row->votes);
+		hostset_fini(&row->spent);
 		memset(row, 0, sizeof(*row));
 		row->key_no = KEY_NONE;
 		rebuild(d, d->n_slots);
@@ -127,33 +148,33 @@ give_way(struct ledger *l, struct deployment *d)
 }
 
 static uint32_t
-make(struct ledger *l, struct deployment *d, uint32_t key_no)
+add(struct ledger *l, struct deployment *d, uint32_t key_no, enum key_pool pool, uint8_t flags, double log_weight)
 {
-	struct key *key = key_at(&l->keys, key_no);
-	bool exact = is_signature(key), module = key->rung == RUNG_MODULE;
 	struct trial_row *row;
 	uint64_t no;
 
-	if (exact && d->n_exact >= TRIALS_EXACT) {
-		uint32_t reused = give_way(l, d);
-
-		if (reused == UINT32_MAX) {
+	if ((flags & TRIAL_NEW) != 0 && d->n_new >= TRIALS_NEW) {
+		no = give_way(l, d);
+		if (no == UINT32_MAX) {
 			d->over_cap++;
 			return UINT32_MAX;
 		}
-		no = reused;
-		row = table_at(&d->trials, no);
-	} else if (module && d->n_modules >= TRIALS_MODULES) {
-		d->over_cap++;
-		return UINT32_MAX;
+		row = trial_at(d, (uint32_t)no);
 	} else {
 		row = table_add(&d->trials, &l->snap, &no);
-		d->n_exact += exact;
-		d->n_modules += module;
+		d->n_new += (flags & TRIAL_NEW) != 0;
 	}
 	row->key_no = key_no;
-	row->key_id = key->id;
-	key->pins++;
+	row->since_row = d->votes.n;
+	row->pool = (uint8_t)pool;
+	row->flags = flags;
+	eprocess_init(&row->e, key_pool_grid(pool), log_weight);
+	if (!is_special(key_no)) {
+		struct key *key = key_at(&l->keys, key_no);
+
+		row->key_id = key->id;
+		key->pins++;
+	}
 	if ((d->trials.n + 1) * 4 > d->n_slots * 3ull)
 		rebuild(d, d->n_slots > 0 ? d->n_slots * 2 : 64);
 	else
@@ -161,357 +182,464 @@ make(struct ledger *l, struct deployment *d, uint32_t key_no)
 	return (uint32_t)no;
 }
 
-/* A key born since the deployment began is followed from its first exposed vote on: all
- * hosts that had it before were not exposed then.  `but` is the host that votes now, if
- * this is its first vote. */
-static void
-fill_in(struct ledger *l, struct deployment *d, uint32_t trial, uint32_t but)
+static uint32_t
+add_in_order(struct ledger *l, struct deployment *d, uint32_t key_no, enum key_pool pool, uint8_t flags, uint32_t j)
 {
-	struct trial_row *row = table_at(&d->trials, trial);
-	const struct hostset *all = &key_at(&l->keys, row->key_no)->hosts;
+	uint32_t no = add(l, d, key_no, pool, flags, key_log_weight(pool, j, key_pool_births(pool)));
 
-	for (uint32_t no = 0; hostset_next(all, &no); no++) {
-		const struct host_chunk *c = host_chunk(&l->hosts, no);
-		struct candidate who = { atomic_load_explicit(&c->hash[HOST_AT(no)], memory_order_relaxed),
-					 c->stratum[HOST_AT(no)], c->site[HOST_AT(no)] };
+	if (no != UINT32_MAX)
+		trial_at(d, no)->birth = j;
+	return no;
+}
 
-		if (no != but && deployment_eligible(l, d, &who))
-			hostset_add(&row->hosts0, no, &l->snap, set_base(d, trial, 1));
+void
+trials_manifest(struct deployment *d)
+{
+	for (size_t i = 0; i < d->msg->n_modules; i++) {
+		struct signature_key place_ = { .module = text_of(d->msg->modules[i]) };
+
+		d->own[i] = signature_hash(&place_, RUNG_MODULE);
 	}
+}
+
+/* Place of a module in the manifest, from 1; 0: it is not in it. */
+static uint32_t
+own_module(const struct deployment *d, uint64_t module)
+{
+	for (uint32_t i = 0; i < d->msg->n_modules; i++)
+		if (d->own[i] == module)
+			return i + 1;
+	return 0;
+}
+
+void
+trials_begin(struct ledger *l, struct deployment *d)
+{
+	add_in_order(l, d, KEY_DARK, POOL_DARK, 0, 1);
+	add_in_order(l, d, KEY_BOOT, POOL_BOOT, 0, 1);
+	d->births[POOL_TOTALS] = 2; /* any crash, any kernel crash: their places are fixed */
+	for (uint64_t i = 0; i < l->keys.rows.n; i++) {
+		const struct key *key = key_at(&l->keys, (uint32_t)i);
+
+		d->known += is_signature(key) && key->tenant == d->tenant;
+	}
+}
+
+static uint32_t
+obtain_module(struct ledger *l, struct deployment *d, uint32_t key_no, const struct key *key)
+{
+	uint32_t own = own_module(d, key->id);
+
+	if (own > 0)
+		return add_in_order(l, d, key_no, POOL_OWN, TRIAL_OWN, own);
+	if (d->n_modules >= TRIALS_MODULES) {
+		d->over_cap++;
+		return UINT32_MAX;
+	}
+	d->n_modules++;
+	return add_in_order(l, d, key_no, POOL_TOTALS, 0, ++d->births[POOL_TOTALS]);
+}
+
+static uint32_t
+obtain_signature(struct ledger *l, struct deployment *d, uint32_t key_no, const struct key *key, const struct birth *b)
+{
+	bool own = key->rung == RUNG_KEY && own_module(d, key->module_id_key) > 0;
+	bool kernel = b->kind == REPORT_KERNEL || b->kind == REPORT_BOOT_CRITICAL || key->rung == RUNG_STOP;
+	bool born_since = key->first_pos > d->begin_pos && (key->flags & KEY_OLD) == 0;
+	enum key_pool pool = kernel ? POOL_NEW_KERNEL : POOL_NEW_USER;
+	uint8_t flags = (uint8_t)((own ? TRIAL_OWN : 0) | (b->kind == REPORT_SERVICE ? TRIAL_SERVICE : 0));
+
+	if (own || (born_since && b->rebuilt && key->rung == RUNG_KEY))
+		return add(l, d, key_no, own ? POOL_OWN : pool, flags | TRIAL_SHOWN | TRIAL_NEW, 0);
+	if (born_since)
+		return add_in_order(l, d, key_no, pool, flags | TRIAL_NEW, ++d->births[pool]);
+	if (d->n_old >= TRIALS_OLD) {
+		d->over_cap++;
+		return UINT32_MAX;
+	}
+	d->n_old++;
+	return add(l, d, key_no, POOL_OLD, flags, key_log_weight_known(d->known));
+}
+
+uint32_t
+trial_obtain(struct ledger *l, struct deployment *d, uint32_t key_no, const struct birth *b)
+{
+	uint32_t trial = trial_number(d, key_no);
+	const struct key *key = key_at(&l->keys, key_no);
+
+	if (trial != UINT32_MAX)
+		return trial;
+	switch ((enum signature_rung)key->rung) {
+	case RUNG_KEY:
+	case RUNG_STOP:
+		/* born since, met before and not there any more: it gave way */
+		if (key->first_pos > d->begin_pos && key->reports > 1 && d->n_new >= TRIALS_NEW)
+			return UINT32_MAX;
+		return obtain_signature(l, d, key_no, key, b);
+	case RUNG_MODULE:
+		return obtain_module(l, d, key_no, key);
+	case RUNG_ANY:
+		return add_in_order(l, d, key_no, POOL_TOTALS, 0, 1);
+	case RUNG_KERNEL:
+		return add_in_order(l, d, key_no, POOL_TOTALS, 0, 2);
+	case RUNG_BUILD:
+	case RUNG_N:
+		break;
+	}
+	return UINT32_MAX;
 }
 
 /* ---- one vote ---- */
 
 static void
-note(struct trial_row *row, const struct ledger *l, const struct ballot *b, bool exposed)
+keep(struct ledger *l, struct deployment *d, uint32_t trial, struct trial_row *row, const struct cast *c)
 {
-	if (row->n_votes == VERDICT_VOTES)
+	struct vote_row *v;
+	uint64_t no;
+
+	row->n_votes++;
+	if (row->n_votes - 1 > row->n_kept || row->n_kept >= VOTES_KEPT || d->votes.n >= VOTES_ALL)
 		return;
-	row->votes = mem_grow(row->votes, row->n_votes, row->n_votes + 1, sizeof(*row->votes));
-	row->votes[row->n_votes++] = (struct vote){
-		.host_no = b->host_no, .exposed = exposed, .site = b->site, .pos = b->pos, .at_us = l->now_us
-	};
+	v = table_add(&d->votes, &l->snap, &no);
+	*v = (struct vote_row){ .pos = c->pos,
+				.at_us = l->now_us,
+				.crash_us = c->crash_us,
+				.host_no = c->host_no,
+				.y1 = c->y1,
+				.y0 = c->y0,
+				.before = row->last_vote,
+				.trial = (uint16_t)trial,
+				.site = c->site,
+				.stratum = c->stratum,
+				.served = c->served,
+				.flags = (uint8_t)((c->exposed ? VOTE_EXPOSED : 0) | (c->spent ? VOTE_SPENT : 0)) };
+	row->last_vote = (uint32_t)no + 1;
+	row->n_kept++;
+}
+
+/* Counts of the exposed arm. */
+static void
+expose(struct ledger *l, struct deployment *d, uint32_t trial, struct trial_row *row, uint32_t host_no, uint16_t site,
+       uint64_t pos)
+{
+	hostset_add(&row->served, host_no, &l->snap, trial_base(d, trial, SET_SERVED));
+	hostset_add(&row->sites1, site, &l->snap, trial_sites_base(d, trial, false));
+	if (row->first_pos == 0) {
+		row->first_pos = pos;
+		row->first_us = l->now_us;
+	}
+	row->last_pos = pos;
+	row->last_us = l->now_us;
+}
+
+static bool
+is_tested(const struct trial_row *row)
+{
+	return (row->flags & TRIAL_SHOWN) == 0;
 }
 
 static void
-count(struct ledger *l, struct deployment *d, uint32_t key_no, bool fresh, const struct ballot *b, bool exposed)
+note_standing(struct deployment *d, uint32_t trial, double log_e)
 {
-	const struct key *key = key_at(&l->keys, key_no);
-	uint32_t trial = find(d, key_no);
-	bool born_since = key->first_pos > d->begin_pos && (key->flags & KEY_OLD) == 0;
-	struct trial_row *row;
-	bool moves;
+	struct trial_row *row = trial_at(d, trial);
+	double odds = row->e.log_weight + log_e;
 
-	if (key->rung == RUNG_BUILD || (is_signature(key) && !born_since))
-		return; /* the rule asks about neither */
-	if (trial == UINT32_MAX) {
-		if (born_since && !exposed && key->rung != RUNG_ANY && key->rung != RUNG_KERNEL)
-			return;
-		trial = make(l, d, key_no);
-		if (trial == UINT32_MAX)
-			return;
-		if (born_since)
-			fill_in(l, d, trial, fresh ? b->host_no : UINT32_MAX);
-	}
-	row = table_at(&d->trials, trial);
-	if (hostset_has(&row->hosts1, b->host_no))
-		return;
-	moves = hostset_has(&row->hosts0, b->host_no);
-	if (moves && !b->moves)
-		return;
-	row = table_edit(&d->trials, &l->snap, trial);
-	row->moved += moves;
-	note(row, l, b, exposed);
-	if (!exposed) {
-		hostset_add(&row->hosts0, b->host_no, &l->snap, set_base(d, trial, 1));
-		return;
-	}
-	hostset_add(&row->hosts1, b->host_no, &l->snap, set_base(d, trial, 0));
-	hostset_add(&row->sites1, b->site, &l->snap, chunk_id(CHUNK_TRIAL_HOSTS, d->no, trial << 17 | 0xffff));
-	if (row->first_pos == 0) {
-		row->first_pos = b->pos;
-		row->first_us = l->now_us;
-	}
-	row->last_pos = b->pos;
-	row->last_us = l->now_us;
-	if (key->rung == RUNG_ANY) /* a bad host is resolved */
-		hostset_add(&d->resolved, b->host_no, &l->snap, chunk_id(CHUNK_RESOLVED, d->no, 0));
-	if (is_signature(key) && row->hosts1.n == FLOOR_HOSTS)
-		add_near(d, trial);
-	if (is_signature(key) && (d->suspect == UINT32_MAX ||
-				  row->hosts1.n > ((struct trial_row *)table_at(&d->trials, d->suspect))->hosts1.n))
+	if ((row->flags & TRIAL_CLOSE) == 0 && odds >= -num_log(d->params.alpha_watch))
+		add_close(d, trial);
+	if (row->served.n > 0 && (d->suspect == UINT32_MAX || trial == d->suspect || odds > d->suspect_odds)) {
 		d->suspect = trial;
+		d->suspect_odds = odds;
+	}
 }
 
 void
-deployment_expose(struct ledger *l, struct deployment *d, const struct report_row *r)
+trial_cast(struct ledger *l, struct deployment *d, uint32_t trial, const struct cast *c, const struct grid_cost *cost)
 {
-	const struct rungs *a = &r->claimed, *c = &r->computed;
-	const uint32_t keys[] = {
-		a->key,
-		a->build,
-		a->module,
-		a->stop,
-		c->key,
-		c->build,
-		c->module,
-		r->kind == REPORT_KERNEL ? keys_find(&l->keys, d->tenant, RUNG_KERNEL, l->keys.class_ids[RUNG_KERNEL])
-					 : KEY_NONE,
-		keys_find(&l->keys, d->tenant, RUNG_ANY, l->keys.class_ids[RUNG_ANY]),
-	};
-	const struct ballot b = { .host_no = r->host_no,
-				  .tenant = r->tenant,
-				  .site = host_chunk(&l->hosts, r->host_no)->site[HOST_AT(r->host_no)],
-				  .pos = r->pos,
-				  .report_pos = r->pos,
-				  .moves = true };
+	struct trial_row *row = table_edit(&d->trials, &l->snap, trial);
+	struct cast kept = *c;
+	double before = 0, after;
 
-	for (unsigned i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
-		if (keys[i] != KEY_NONE)
-			count(l, d, keys[i], false, &b, true);
-	d->moved = true;
-	l->judge = true;
+	if (c->exposed)
+		expose(l, d, trial, row, c->host_no, c->site, c->pos);
+	else
+		hostset_add(&row->unserved, c->host_no, &l->snap, trial_base(d, trial, SET_UNSERVED));
+	if (!d->randomised && !hostset_add(&row->spent, c->site, &l->snap, trial_sites_base(d, trial, true)))
+		kept.spent = true;
+	keep(l, d, trial, row, &kept);
+	if (kept.spent || !is_tested(row))
+		return;
+	if (row->key_no == d->co_key || d->halt_trial == trial)
+		before = eprocess_log(&row->e);
+	after = eprocess_apply(&row->e, c->exposed, !c->exposed, cost);
+	if (row->key_no == d->co_key || d->halt_trial == trial)
+		d->ballot_odds += after - before;
+	note_standing(d, trial, after);
 }
 
-/* Was the host exposed when the report came? */
-static bool
-was_exposed(const struct deployment *d, const struct ballot *b)
+/* ---- a ballot ---- */
+
+#define MINUTE_US 60000000ll
+
+/* Minute + 1 in which the host was served, if that was before at_us as far as clocks tell; else 0. */
+static uint16_t
+served_before(const struct deployment *d, uint32_t host_no, int64_t at_us)
 {
-	if (b->exposed == NULL)
-		return deployment_served(d, b->host_no);
-	for (unsigned i = 0; i < b->n_exposed; i++)
-		if (b->exposed[i] == d->no + 1)
+	uint16_t minute = deployment_served_minute(d, host_no);
+
+	return minute > 0 && d->begin_us + (minute - 1) * MINUTE_US <= at_us ? minute : 0;
+}
+
+static uint32_t
+minute_of(const struct deployment *d, int64_t us)
+{
+	return us > d->begin_us ? (uint32_t)((us - d->begin_us) / MINUTE_US) : 0;
+}
+
+/* A halted deployment explains a report of its key from a host that it was served to. */
+static bool
+explained(const struct ledger *l, const struct deployment *d, const struct ballot *b)
+{
+	for (uint32_t i = 0; i < l->n_open; i++) {
+		const struct deployment *other = l->open[i];
+
+		if (other == d || !other->halted || other->by_person || other->life != DEPLOYMENT_OPEN ||
+		    other->tenant != d->tenant || !deployment_served(other, b->host_no))
+			continue;
+		for (unsigned k = 0; k < b->n_keys; k++) {
+			const struct trial_row *row = b->keys[k] != KEY_NONE ? trial_find(other, b->keys[k]) : NULL;
+
+			if (row != NULL && (row->flags & TRIAL_CROSSED) != 0)
+				return true;
+		}
+	}
+	return false;
+}
+
+bool
+deployment_mutes(const struct deployment *d, uint64_t signature, int64_t now_us)
+{
+	for (uint32_t i = 0; i < d->n_mutes; i++)
+		if (d->mutes[i].signature == signature && d->mutes[i].until_us > now_us)
+			return true;
+	return false;
+}
+
+/* Is any key of the ballot muted: its signature, its module, ... */
+static bool
+muted(const struct ledger *l, const struct deployment *d, const struct ballot *b)
+{
+	for (unsigned k = 0; d->n_mutes > 0 && k < b->n_keys; k++)
+		if (b->keys[k] != KEY_NONE && deployment_mutes(d, key_at(&l->keys, b->keys[k])->id, l->now_us))
 			return true;
 	return false;
 }
 
 void
-deployments_vote(struct ledger *l, struct ballot *b)
+deployment_bad(struct ledger *l, struct deployment *d, uint32_t host_no)
 {
-	const struct host_chunk *c = host_chunk(&l->hosts, b->host_no);
-	struct candidate who = { atomic_load_explicit(&c->hash[HOST_AT(b->host_no)], memory_order_relaxed),
-				 c->stratum[HOST_AT(b->host_no)], c->site[HOST_AT(b->host_no)] };
-
-	for (uint32_t i = 0; i < l->n_open; i++) {
-		struct deployment *d = l->open[i];
-		bool exposed;
-
-		if (d->life != DEPLOYMENT_OPEN || d->tenant != b->tenant || b->report_pos < d->begin_pos)
-			continue;
-		exposed = was_exposed(d, b);
-		if (exposed && b->found[0] == 0)
-			b->found[0] = d->no + 1;
-		else if (exposed && b->found[1] == 0)
-			b->found[1] = d->no + 1;
-		if (!exposed && !deployment_eligible(l, d, &who))
-			continue;
-		snap_touch(&l->snap, &d->word, chunk_id(CHUNK_DEPLOYMENT, d->no, 0));
-		for (unsigned k = 0; k < b->n_keys; k++)
-			if (b->keys[k] != KEY_NONE)
-				count(l, d, b->keys[k], b->fresh[k], b, exposed);
-		d->moved = true;
-		l->judge = true;
-	}
+	hostset_add(&d->bad, host_no, &l->snap, chunk_id(CHUNK_RESOLVED, d->no, BAD_BLOCKS));
+	hostset_add(&d->resolved, host_no, &l->snap, chunk_id(CHUNK_RESOLVED, d->no, 0));
 }
 
-void
-deployments_key_born(struct ledger *l, uint16_t tenant)
+static struct birth
+birth_of(const struct ledger *l, const struct deployment *d, const struct ballot *b)
 {
-	for (uint32_t i = 0; i < l->n_open; i++) {
-		struct deployment *d = l->open[i];
+	struct birth birth = { .kind = b->kind };
 
-		if (d->life != DEPLOYMENT_OPEN || d->tenant != tenant)
-			continue;
-		snap_touch(&l->snap, &d->word, chunk_id(CHUNK_DEPLOYMENT, d->no, 0));
-		d->births++;
-	}
+	if (b->n_keys > 2 && b->keys[1] != KEY_NONE && b->keys[2] != KEY_NONE)
+		birth.rebuilt = key_at(&l->keys, b->keys[1])->first_pos > d->begin_pos &&
+				key_at(&l->keys, b->keys[2])->first_pos <= d->begin_pos;
+	return birth;
 }
 
-/* ---- resolving served hosts ---- */
-
-/* Look at served hosts whose bake time is over: alive since is resolved, others wait. */
+/* The deployment's test of each key of the ballot. */
 static void
-look_again(struct ledger *l, struct deployment *d, int q)
+cast_all(struct ledger *l, struct deployment *d, const struct ballot *b, struct cast *c, bool votes)
 {
-	uint32_t now = seconds(l->now_us), bake = (uint32_t)((deployment_bake_us(l, d) + 999999) / 1000000);
-	uint64_t end = d->waiting[q].n;
+	struct birth birth = birth_of(l, d, b);
+	struct grid_cost cost[GRID_N];
+	bool have[GRID_N] = { false };
 
-	for (unsigned turn = 0; d->waiting_first[q] < end && turn < WAITING_TURN; turn++) {
-		struct waiting_row w = *(struct waiting_row *)table_at(&d->waiting[q], d->waiting_first[q]);
+	for (unsigned k = 0; k < b->n_keys; k++) {
+		uint32_t trial = b->keys[k] != KEY_NONE ? trial_obtain(l, d, b->keys[k], &birth) : UINT32_MAX;
+		struct trial_row *row;
 
-		if (w.check_s > now)
-			break;
-		snap_touch(&l->snap, &d->word, chunk_id(CHUNK_DEPLOYMENT, d->no, 0));
-		d->waiting_first[q]++;
-		table_drop(&d->waiting[q], &l->snap, d->waiting_first[q]);
-		d->moved = true;
-		if (host_chunk(&l->hosts, w.host_no)->last_seen[HOST_AT(w.host_no)] >= w.served_s + bake) {
-			hostset_add(&d->resolved, w.host_no, &l->snap, chunk_id(CHUNK_RESOLVED, d->no, 0));
-		} else if (!hostset_has(&d->resolved, w.host_no)) {
-			struct waiting_row *again = table_add(&d->waiting[1], &l->snap, NULL);
-
-			*again = (struct waiting_row){ w.host_no, w.served_s, now + 1 };
+		if (trial == UINT32_MAX)
+			continue;
+		row = trial_at(d, trial);
+		if (hostset_has(&row->served, b->host_no) || hostset_has(&row->unserved, b->host_no))
+			continue;
+		if (!votes) {
+			row = table_edit(&d->trials, &l->snap, trial);
+			hostset_add(&row->others, b->host_no, &l->snap, trial_base(d, trial, SET_OTHERS));
+			continue;
 		}
-	}
-}
-
-void
-deployments_tick(struct ledger *l)
-{
-	for (uint32_t i = 0; i < l->n_open; i++) {
-		struct deployment *d = l->open[i];
-
-		if (d->life != DEPLOYMENT_OPEN)
-			continue;
-		look_again(l, d, 0);
-		look_again(l, d, 1);
-		if (l->now_us > deployment_close_us(d)) {
-			snap_touch(&l->snap, &d->word, chunk_id(CHUNK_DEPLOYMENT, d->no, 0));
-			deployment_close(l, d, DEPLOYMENT_CLOSED);
-			d->moved = true;
-			if (l->sink.deployment_changed != NULL)
-				l->sink.deployment_changed(l->sink.arg, d->tenant, d->msg->id, l->birth.pos);
+		if (!have[row->e.grid]) {
+			eprocess_cost((enum ratio_grid)row->e.grid, eprocess_chance(d->params.rho, c->y1, c->y0),
+				      &cost[row->e.grid]);
+			have[row->e.grid] = true;
 		}
-		l->judge |= d->moved;
+		trial_cast(l, d, trial, c, &cost[row->e.grid]);
 	}
 }
 
-/* ---- judging ---- */
-
-void
-trial_counts(const struct ledger *l, const struct deployment *d, const struct trial_row *row, struct trial *out)
-{
-	const struct key *key = key_at(&l->keys, row->key_no);
-	const struct trial_row *module = NULL;
-	uint32_t above = KEY_NONE;
-
-	/* a stop code has no module: any kernel crash stands for it; so does any crash for
-	 * a module that the cap left out */
-	if (key->rung == RUNG_KEY)
-		above = keys_find(&l->keys, d->tenant, RUNG_MODULE, key->module_id_key);
-	else if (key->rung == RUNG_STOP)
-		above = keys_find(&l->keys, d->tenant, RUNG_KERNEL, l->keys.class_ids[RUNG_KERNEL]);
-	else
-		above = row->key_no;
-	if (above != KEY_NONE)
-		module = trial_find(d, above);
-	if (module == NULL) {
-		above = keys_find(&l->keys, d->tenant, RUNG_ANY, l->keys.class_ids[RUNG_ANY]);
-		module = above != KEY_NONE ? trial_find(d, above) : NULL;
-	}
-	*out = (struct trial){
-		.born_since = key->id == row->key_id && key->first_pos > d->begin_pos && (key->flags & KEY_OLD) == 0 &&
-			      is_signature(key),
-		.n1 = row->hosts1.n,
-		.n0 = row->hosts0.n - row->moved,
-		.sites1 = row->sites1.n,
-		.m1 = module != NULL ? module->hosts1.n : row->hosts1.n,
-		.m0 = module != NULL ? module->hosts0.n - module->moved : row->hosts0.n - row->moved,
-		.N1 = d->served,
-		.N0 = d->eligible - d->served_eligible,
-		.forgiven_n1 = row->forgiven_n1,
-		.forgiven_sites1 = row->forgiven_sites1,
-	};
-}
-
 static void
-halt(struct ledger *l, struct deployment *d, uint32_t trial, uint64_t pos)
+vote_in(struct ledger *l, struct deployment *d, const struct ballot *b)
 {
-	d->halted = true;
-	d->by_person = false;
-	d->recorded = false;
-	d->halt_trial = trial;
-	d->halt_pos = pos;
-	d->halt_us = l->now_us;
-}
+	int64_t edge = b->crash_us + HALT_SKEW_S * 1000000ll < l->now_us ? b->crash_us + HALT_SKEW_S * 1000000ll :
+									   l->now_us;
+	struct candidate who = host_candidate(l, b->host_no);
+	struct cast c = { .host_no = b->host_no, .site = b->site, .pos = b->pos, .crash_us = b->crash_us };
+	struct share most;
 
-static bool
-is_shadow(const struct deployment *d)
-{
-	return strcmp(d->msg->mode, "shadow") == 0;
-}
-
-static void
-judge(struct ledger *l, struct deployment *d, uint64_t pos)
-{
-	struct verdict_view v;
-
-	for (uint32_t i = 0; !d->halted && i < d->n_near; i++) {
-		struct trial t;
-
-		trial_counts(l, d, table_at(&d->trials, d->near[i]), &t);
-		if (!l->engine->crosses(d->engine_state, &t))
-			continue;
-		halt(l, d, d->near[i], pos);
-		if (is_shadow(d) || l->sink.decision_wanted == NULL)
-			continue;
-		deployment_verdict(l, d, &v);
-		l->sink.decision_wanted(l->sink.arg, d->tenant, d->msg->id, v.reason, pos);
-	}
-}
-
-static uint32_t
-shown_suspect(const struct deployment *d)
-{
-	uint32_t s = d->halted ? d->halt_trial : d->suspect;
-
-	if (s != UINT32_MAX && !d->halted && ((struct trial_row *)table_at(&d->trials, s))->hosts1.n < 2)
-		return UINT32_MAX;
-	return s;
-}
-
-/* Judge one and tell what changed. */
-static void
-settle(struct ledger *l, struct deployment *d, uint64_t pos)
-{
-	struct verdict_view v;
-
-	d->moved = false;
+	c.served = served_before(d, b->host_no, edge);
+	c.exposed = c.served != 0;
+	if (!c.exposed && !deployment_served(d, b->host_no) && !deployment_eligible(l, d, &who))
+		return;
 	snap_touch(&l->snap, &d->word, chunk_id(CHUNK_DEPLOYMENT, d->no, 0));
-	if (d->life == DEPLOYMENT_OPEN)
-		judge(l, d, pos);
-	deployment_state(l, d, &v);
-	if (v.verdict == d->verdict && v.state == d->state && shown_suspect(d) == d->shown)
+	if (edge < d->begin_us) {
+		d->early_votes++;
 		return;
-	d->verdict = (uint8_t)v.verdict;
-	d->state = (uint8_t)v.state;
-	d->shown = shown_suspect(d);
-	d->version++;
-	d->since_pos = pos;
-	d->since_us = l->now_us;
-	if (l->sink.verdict_changed == NULL)
+	}
+	if (l->now_us - b->crash_us > d->params.late_s * 1000000ll) {
+		d->late_votes++;
 		return;
-	deployment_verdict(l, d, &v);
-	l->sink.verdict_changed(l->sink.arg, d->tenant, d->msg->id, &v);
+	}
+	if (muted(l, d, b) || (l->n_halted > 0 && explained(l, d, b)))
+		return;
+	d->ballot_exposed = c.exposed;
+	if (c.exposed)
+		deployment_bad(l, d, b->host_no);
+	c.stratum = deployment_stratum(l, d, b->host_no);
+	most = strata_greatest(&d->strata, &l->snap, c.stratum,
+			       minute_of(d, b->crash_us - HALT_SKEW_S * 1000000ll), deployment_minute_now(l, d));
+	c.y1 = most.y1;
+	c.y0 = most.y0;
+	cast_all(l, d, b, &c, b->active && deployment_votes(l, d, b->host_no));
+	if (c.exposed)
+		deployment_minute(l, d)->exposed++;
+	else
+		deployment_minute(l, d)->unexposed++;
+	d->moved = true;
+	l->judge = true;
+}
+
+/* Votes of hosts exposed to one of two suspects tell them apart. */
+static void
+separate(struct ledger *l)
+{
+	for (uint32_t i = 0; i < l->n_open; i++) {
+		struct deployment *d = l->open[i], *other;
+
+		if (d->co_of == 0)
+			continue;
+		other = l->deployments[d->co_of - 1];
+		if (d->life != DEPLOYMENT_OPEN || other->life != DEPLOYMENT_OPEN)
+			continue;
+		if (d->ballot_exposed == other->ballot_exposed || (d->ballot_odds == 0 && other->ballot_odds == 0))
+			continue;
+		snap_touch(&l->snap, &d->word, chunk_id(CHUNK_DEPLOYMENT, d->no, 0));
+		d->co_sep += other->ballot_odds - d->ballot_odds;
+		d->moved = l->judge = true;
+	}
 }
 
 void
-deployments_settle(struct ledger *l, uint64_t pos)
+deployments_vote(struct ledger *l, const struct ballot *b)
 {
-	uint32_t kept = 0;
-
-	l->judge = false;
 	for (uint32_t i = 0; i < l->n_open; i++) {
 		struct deployment *d = l->open[i];
 
-		if (d->moved)
-			settle(l, d, pos);
-		if (d->life == DEPLOYMENT_OPEN)
-			l->open[kept++] = d;
+		d->ballot_exposed = false;
+		d->ballot_odds = 0;
+		if (d->life == DEPLOYMENT_OPEN && d->tenant == b->tenant && b->report_pos >= d->begin_pos)
+			vote_in(l, d, b);
 	}
-	l->n_open = kept;
+	if (l->n_halted > 0)
+		separate(l);
+}
+
+/* ---- what a late receipt changes ---- */
+
+/* Take what the vote did to the evidence back, or put it in again. */
+static void
+weigh(const struct deployment *d, struct trial_row *row, const struct vote_row *v, int sign)
+{
+	bool exposed = (v->flags & VOTE_EXPOSED) != 0;
+	const struct grid *g = eprocess_grid(row->e.grid);
+	struct grid_cost cost;
+
+	eprocess_cost((enum ratio_grid)row->e.grid, eprocess_chance(d->params.rho, v->y1, v->y0), &cost);
+	if (!eprocess_counts(cost.q) || (v->flags & VOTE_SPENT) != 0 || !is_tested(row))
+		return;
+	for (uint32_t i = 0; i < g->n; i++)
+		row->e.log_factor[i] += sign * ((exposed ? g->log_ratio[i] : 0) + cost.log_cost[i]);
+	row->e.served += exposed ? (uint32_t)sign : 0;
+	row->e.unserved += exposed ? 0 : (uint32_t)sign;
+}
+
+/* One vote, with what is known now. */
+static void
+relabel(struct ledger *l, struct deployment *d, uint64_t no)
+{
+	const struct vote_row *old = table_at(&d->votes, no);
+	int64_t edge = old->crash_us + HALT_SKEW_S * 1000000ll;
+	uint32_t minute = deployment_minute_now(l, d);
+	struct share now = strata_greatest(&d->strata, &l->snap, old->stratum, minute, minute);
+	struct trial_row *row = table_edit(&d->trials, &l->snap, old->trial);
+	struct vote_row *v = table_edit(&d->votes, &l->snap, no);
+	bool exposed = (v->flags & VOTE_EXPOSED) != 0;
+
+	weigh(d, row, v, -1);
+	if (share_exceeds(now, (struct share){ v->y1, v->y0 })) {
+		v->y1 = now.y1;
+		v->y0 = now.y0;
+	}
+	if (!exposed)
+		v->served = served_before(d, v->host_no, edge < v->at_us ? edge : v->at_us);
+	if (!exposed && v->served != 0) {
+		v->flags |= VOTE_EXPOSED;
+		row->moved++;
+		expose(l, d, v->trial, row, v->host_no, v->site, v->pos);
+		deployment_bad(l, d, v->host_no);
+	}
+	weigh(d, row, v, 1);
+	if (is_tested(row))
+		note_standing(d, v->trial, eprocess_log(&row->e));
 }
 
 void
-ledger_pending_decisions(const struct ledger *l, const struct ledger_sink *sink)
+deployment_relabel(struct ledger *l, struct deployment *d, int64_t at_us)
 {
-	for (uint32_t i = 0; i < l->n_deployments; i++) {
-		const struct deployment *d = l->deployments[i];
-		struct verdict_view v;
+	for (uint64_t i = d->votes.n; i > 0; i--) {
+		const struct vote_row *v = table_at(&d->votes, i - 1);
+		const struct trial_row *row = trial_at(d, v->trial);
 
-		if (!d->halted || d->by_person || d->recorded || is_shadow(d) || d->life != DEPLOYMENT_OPEN)
-			continue;
-		deployment_verdict(l, d, &v);
-		sink->decision_wanted(sink->arg, d->tenant, d->msg->id, v.reason, d->halt_pos);
+		if (v->at_us < at_us)
+			break;
+		/* those of a key that a person resumed since stay as they were */
+		if (row->key_no != KEY_NONE && !is_special(row->key_no) && row->last_vote != 0 && i > row->since_row) {
+			relabel(l, d, i - 1);
+			d->moved = l->judge = true;
+		}
 	}
+}
+
+/* ---- after a resume ---- */
+
+void
+trial_restart(struct ledger *l, struct deployment *d, uint32_t trial)
+{
+	struct trial_row *row = table_edit(&d->trials, &l->snap, trial);
+	double weight = row->e.log_weight;
+
+	eprocess_init(&row->e, (enum ratio_grid)row->e.grid, weight);
+	row->resumes += row->resumes < UINT8_MAX;
+	row->forgiven = row->served.n;
+	row->since = row->n_kept;
+	row->since_row = d->votes.n;
+	row->watched = row->served.n;
+	row->flags &= (uint8_t)~TRIAL_CROSSED;
+	/* each site may vote again in the new test */
+	hostset_drop(&row->spent, &l->snap, trial_sites_base(d, trial, true));
 }
