@@ -17,10 +17,14 @@ void
 deployment_start(struct deployment *d, uint32_t no)
 {
 	d->no = no;
-	d->halt_trial = d->suspect = d->shown = UINT32_MAX;
+	d->halt_trial = d->suspect = d->shown = d->watch_trial = UINT32_MAX;
+	d->co_key = KEY_NONE;
 	for (uint32_t q = 0; q < 2; q++)
 		table_init(&d->waiting[q], sizeof(struct waiting_row), 10, chunk_id(CHUNK_WAITING, no, q << 31), true);
 	table_init(&d->trials, sizeof(struct trial_row), 6, chunk_id(CHUNK_TRIALS, no, 0), false);
+	table_init(&d->votes, sizeof(struct vote_row), 9, chunk_id(CHUNK_VOTES, no, 0), false);
+	table_init(&d->minutes, sizeof(struct timeline_minute), 8, chunk_id(CHUNK_MINUTES, no, 0), false);
+	strata_init(&d->strata, no);
 }
 
 static void
@@ -29,10 +33,11 @@ free_trials(struct deployment *d)
 	for (uint64_t i = 0; i < d->trials.n; i++) {
 		struct trial_row *t = table_at(&d->trials, i);
 
-		hostset_fini(&t->hosts1);
-		hostset_fini(&t->hosts0);
+		hostset_fini(&t->served);
+		hostset_fini(&t->unserved);
+		hostset_fini(&t->others);
 		hostset_fini(&t->sites1);
-		free(t->votes);
+		hostset_fini(&t->spent);
 	}
 	table_fini(&d->trials);
 }
@@ -45,6 +50,12 @@ deployment_free(struct deployment *d)
 	table_fini(&d->waiting[1]);
 	hostset_fini(&d->withdrawn);
 	hostset_fini(&d->resolved);
+	hostset_fini(&d->bad);
+	hostset_fini(&d->sites);
+	table_fini(&d->votes);
+	table_fini(&d->minutes);
+	strata_fini(&d->strata);
+	free(d->mutes);
 	for (uint32_t i = 0; i < d->n_blocks; i++)
 		free(d->blocks[i]);
 	free(d->blocks);
@@ -52,9 +63,8 @@ deployment_free(struct deployment *d)
 	free(d->said);
 	free(d->slots);
 	free(d->near);
-	free(d->strata);
-	free(d->sites);
-	free(d->engine_state);
+	free(d->may_strata);
+	free(d->may_sites);
 	arena_free(d->arena);
 	free(d);
 }
@@ -85,6 +95,9 @@ deployment_read(struct deployment *d, const void *packed, size_t len)
 	}
 	if (m->eligible != NULL && m->eligible->n_hosts > 0)
 		qsort(m->eligible->hosts, m->eligible->n_hosts, sizeof(uint64_t), by_hash);
+	for (size_t i = 0; i < m->n_rings; i++)
+		if (m->rings[i]->n_hosts > 0)
+			qsort(m->rings[i]->hosts, m->rings[i]->n_hosts, sizeof(uint64_t), by_hash);
 	arena_free(d->arena);
 	free(d->packed);
 	d->arena = a;
@@ -92,10 +105,11 @@ deployment_read(struct deployment *d, const void *packed, size_t len)
 	d->packed = mem_zero(len, 1);
 	memcpy(d->packed, packed, len);
 	d->packed_len = len;
-	free(d->strata);
-	free(d->sites);
-	d->strata = d->sites = NULL;
-	d->n_strata = d->n_sites = 0;
+	free(d->may_strata);
+	free(d->may_sites);
+	d->may_strata = d->may_sites = NULL;
+	d->n_may_strata = d->n_may_sites = 0;
+	trials_manifest(d);
 	return true;
 }
 
@@ -143,10 +157,10 @@ deployment_eligible(struct ledger *l, struct deployment *d, const struct candida
 		return true;
 	if (s->n_hosts > 0 && bsearch(&c->hash, s->hosts, s->n_hosts, sizeof(uint64_t), by_hash) == NULL)
 		return false;
-	a = memo(&d->strata, &d->n_strata, c->stratum);
+	a = memo(&d->may_strata, &d->n_may_strata, c->stratum);
 	if (*a == 0)
 		*a = stratum_matches(l, s, c->stratum) ? 1 : 2;
-	b = memo(&d->sites, &d->n_sites, c->site);
+	b = memo(&d->may_sites, &d->n_may_sites, c->site);
 	if (*b == 0)
 		*b = listed(s->sites, s->n_sites, site_name(l, c->site)) ? 1 : 2;
 	return *a == 1 && *b == 1;
@@ -190,6 +204,8 @@ deployments_host_changed(struct ledger *l, uint32_t host_no, const struct candid
 			continue;
 		was = old != NULL && deployment_eligible(l, d, old);
 		is = deployment_eligible(l, d, &now);
+		if (old != NULL)
+			risk_host_changed(l, d, host_no, old, was, is);
 		if (was == is)
 			continue;
 		deployment_touch(l, d);
@@ -202,18 +218,25 @@ deployments_host_changed(struct ledger *l, uint32_t host_no, const struct candid
 static void
 count_eligible(struct ledger *l, struct deployment *d)
 {
+	struct risk_count *n = risk_count_new();
+
 	d->eligible = d->served_eligible = 0;
+	risk_begin(l, d);
 	for (uint32_t no = 0; no < l->hosts.n; no++) {
 		struct candidate c;
 
 		if (host_tenant(l, no) != d->tenant)
 			continue;
 		c = host_candidate(l, no);
+		if (!deployment_eligible(l, d, &c) && !deployment_served(d, no))
+			continue;
+		risk_count(l, d, n, no);
 		if (!deployment_eligible(l, d, &c))
 			continue;
 		d->eligible++;
 		d->served_eligible += deployment_served(d, no);
 	}
+	risk_count_end(l, d, n);
 }
 
 /* ---- create and change ---- */
@@ -282,13 +305,26 @@ same_settings(Faultline__Log__Setting *const *a, size_t n_a, Faultline__Log__Set
 	return n_a == n_b;
 }
 
+/* Hand-picked rings are strata: the number of their hosts and what they hold back stay. */
+static bool
+same_picked(const Faultline__Log__Deployment *a, const Faultline__Log__Deployment *b)
+{
+	for (size_t i = 0; i < a->n_rings || i < b->n_rings; i++) {
+		size_t n = i < a->n_rings ? a->rings[i]->n_hosts : 0, m = i < b->n_rings ? b->rings[i]->n_hosts : 0;
+
+		if (n != m || (n > 0 && a->rings[i]->hold_back != b->rings[i]->hold_back))
+			return false;
+	}
+	return true;
+}
+
 /* What a receipt freezes: manifest, eligibility, salt and the rules of the test. */
 static bool
 keeps_frozen(const struct deployment *d, const Faultline__Log__Deployment *m)
 {
 	return same_names(d->msg->modules, d->msg->n_modules, m->modules, m->n_modules) && d->msg->salt == m->salt &&
 	       same_selector(d->msg->eligible, m->eligible) && strcmp(d->msg->assignment, m->assignment) == 0 &&
-	       same_settings(d->msg->halt, d->msg->n_halt, m->halt, m->n_halt);
+	       same_settings(d->msg->halt, d->msg->n_halt, m->halt, m->n_halt) && same_picked(d->msg, m);
 }
 
 /* NULL, or why the log's change does not take effect. */
@@ -315,7 +351,6 @@ create(struct ledger *l, const struct record_view *rec)
 	d->tenant = rec->tenant;
 	d->begin_pos = rec->pos;
 	d->begin_us = l->now_us;
-	d->engine_state = mem_zero(1, l->engine->state_size);
 	d->since_pos = rec->pos;
 	d->since_us = l->now_us;
 	d->version = 1;
@@ -351,6 +386,12 @@ fold_deployment(struct ledger *l, const struct record_view *rec)
 	deployment_touch(l, d);
 	if (!deployment_read(d, rec->payload, rec->payload_len))
 		abort(); /* it was just parsed */
+	if (!d->frozen) {
+		d->randomised = halt_randomised(d->msg->assignment);
+		halt_params_of(&d->params, &l->halt, d->msg);
+	}
+	if (d->trials.n == 0)
+		trials_begin(l, d);
 	count_eligible(l, d);
 	tell_changed(l, d, rec->pos);
 }
@@ -373,174 +414,4 @@ ledger_refuses_deployment(const struct ledger *l, uint16_t tenant, const void *p
 		why = refuses(l, ledger_deployment_find(l, tenant, text_of(m->id), &no) ? l->deployments[no] : NULL, m);
 	arena_free(a);
 	return why;
-}
-
-/* ---- decisions ---- */
-
-int64_t
-deployment_bake_us(const struct ledger *l, const struct deployment *d)
-{
-	uint64_t us = d->msg->bake_ms > 0 && d->msg->bake_ms < UINT32_MAX ? d->msg->bake_ms * 1000 : l->bake_us;
-
-	return (int64_t)us;
-}
-
-int64_t
-deployment_close_us(const struct deployment *d)
-{
-	uint64_t ms = d->msg->close_ms > 0 && d->msg->close_ms < (1ull << 40) ? d->msg->close_ms : 72ull * 3600 * 1000;
-
-	return d->last_receipt_us > 0 ? d->last_receipt_us + (int64_t)(ms * 1000) : INT64_MAX;
-}
-
-static const char *
-refuses_action(const struct deployment *d, int action, bool forced, struct text reason)
-{
-	if (d == NULL || d->life == DEPLOYMENT_DELETED)
-		return "not_found";
-	if (action == FAULTLINE__LOG__ACTION__ACTION_DELETE)
-		return d->halted && !forced ? "halted" : NULL;
-	if (d->life == DEPLOYMENT_CLOSED)
-		return "closed";
-	if (action == FAULTLINE__LOG__ACTION__ACTION_RESUME && reason.len == 0)
-		return "reason_missing";
-	return NULL;
-}
-
-const char *
-ledger_refuses_decision(const struct ledger *l, uint16_t tenant, struct text id, uint32_t action, bool forced,
-			struct text reason)
-{
-	uint32_t no;
-
-	return refuses_action(ledger_deployment_find(l, tenant, id, &no) ? l->deployments[no] : NULL, (int)action,
-			      forced, reason);
-}
-
-/* Keys that crossed start again: what they counted so far is forgiven. */
-static void
-forgive(struct ledger *l, struct deployment *d)
-{
-	for (uint64_t i = 0; i < d->trials.n; i++) {
-		struct trial_row *row = table_at(&d->trials, i);
-		struct trial t;
-
-		trial_counts(l, d, row, &t);
-		if (i != d->halt_trial && !l->engine->crosses(d->engine_state, &t))
-			continue;
-		row = table_edit(&d->trials, &l->snap, i);
-		row->forgiven_n1 = row->hosts1.n;
-		row->forgiven_sites1 = row->sites1.n;
-	}
-	d->resumes++;
-}
-
-static void
-halt_by_record(struct ledger *l, struct deployment *d, const Faultline__Log__Decision *m, uint64_t pos)
-{
-	if (m->automatic) {
-		if (m->basis <= d->resumed_pos)
-			return; /* told again after a person had resumed it */
-		if (!d->halted && l->sink.difference != NULL)
-			l->sink.difference(l->sink.arg, d->tenant, d->msg->id, pos,
-					   "the log records an automatic halt that this fold does not come to");
-		d->recorded = true;
-	}
-	if (d->halted)
-		return;
-	d->halted = true;
-	d->by_person = !m->automatic;
-	d->halt_pos = pos;
-	d->halt_us = l->now_us;
-	d->halt_trial = m->automatic ? d->suspect : UINT32_MAX;
-}
-
-/* Drop what only judging needs; verdict and evidence stay. */
-void
-deployment_close(struct ledger *l, struct deployment *d, enum deployment_life life)
-{
-	bool was_open = d->life == DEPLOYMENT_OPEN;
-
-	d->life = (uint8_t)life;
-	if (!was_open)
-		return;
-	for (uint32_t b = 0; b < d->n_blocks; b++)
-		if (d->blocks[b] != NULL) {
-			snap_touch(&l->snap, &d->blocks[b]->word, chunk_id(CHUNK_SERVED, d->no, b));
-			snap_dropped(&l->snap, chunk_id(CHUNK_SERVED, d->no, b));
-			free(d->blocks[b]);
-			d->blocks[b] = NULL;
-		}
-	d->final_resolved = d->resolved.n;
-	d->final_withdrawn = d->withdrawn.n;
-	hostset_drop(&d->resolved, &l->snap, chunk_id(CHUNK_RESOLVED, d->no, 0));
-	hostset_drop(&d->withdrawn, &l->snap, chunk_id(CHUNK_RESOLVED, d->no, WITHDRAWN_BLOCKS));
-	for (int q = 0; q < 2; q++) {
-		d->waiting_first[q] = d->waiting[q].n;
-		while (table_drop(&d->waiting[q], &l->snap, d->waiting_first[q]))
-			;
-	}
-	for (uint64_t i = 0; i < d->trials.n; i++) {
-		const struct trial_row *row = table_at(&d->trials, i);
-
-		key_at(&l->keys, row->key_no)->pins--;
-	}
-}
-
-static void
-apply(struct ledger *l, struct deployment *d, const Faultline__Log__Decision *m, uint64_t pos)
-{
-	struct text said = text_of(m->reason);
-
-	switch (m->action) {
-	case FAULTLINE__LOG__ACTION__ACTION_HALT:
-		halt_by_record(l, d, m, pos);
-		break;
-	case FAULTLINE__LOG__ACTION__ACTION_RESUME:
-		if (d->halted && !d->by_person)
-			forgive(l, d);
-		d->halted = d->by_person = d->recorded = d->paused = false;
-		d->halt_trial = UINT32_MAX;
-		d->halt_pos = 0;
-		d->resumed_pos = pos;
-		break;
-	case FAULTLINE__LOG__ACTION__ACTION_PAUSE:
-		d->paused = true;
-		break;
-	case FAULTLINE__LOG__ACTION__ACTION_DELETE:
-		deployment_close(l, d, DEPLOYMENT_DELETED);
-		break;
-	case FAULTLINE__LOG__ACTION__ACTION_CLOSE:
-		deployment_close(l, d, DEPLOYMENT_CLOSED);
-		break;
-	default:
-		return;
-	}
-	if (m->automatic)
-		return;
-	free(d->said);
-	d->said_len = said.len < 512 ? said.len : 512;
-	d->said = mem_zero(d->said_len, 1);
-	memcpy(d->said, said.at, d->said_len);
-}
-
-void
-fold_decision(struct ledger *l, const struct record_view *rec)
-{
-	Faultline__Log__Decision *m = unpack_record(l, rec, &faultline__log__decision__descriptor);
-	struct deployment *d = NULL;
-	uint32_t no;
-
-	l->stats.decisions++;
-	if (m == NULL)
-		return;
-	if (ledger_deployment_find(l, rec->tenant, text_of(m->deployment), &no))
-		d = l->deployments[no];
-	if (refuses_action(d, (int)m->action, m->forced, text_of(m->reason)) != NULL) {
-		l->stats.refused_changes++;
-		return;
-	}
-	deployment_touch(l, d);
-	apply(l, d, m, rec->pos);
-	tell_changed(l, d, rec->pos);
 }

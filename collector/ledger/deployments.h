@@ -134,7 +134,7 @@ uint64_t deployment_ring_size(const struct deployment *d, size_t ring);
 /* A host appeared (old == NULL) or changed. */
 void deployments_host_changed(struct ledger *l, uint32_t host_no, const struct candidate *old);
 
-void deployments_tick(struct ledger *l);
+void deployments_tick(struct ledger *l, bool minute); /* minute: one is over */
 /* Judge, close what is due, and tell the sink what changed. */
 void deployments_settle(struct ledger *l, uint64_t pos);
 
@@ -145,6 +145,12 @@ void fold_decision(struct ledger *l, const struct record_view *rec);
 void deployment_state(const struct ledger *l, const struct deployment *d,
 		      struct verdict_view *v); /* without words and evidence */
 void deployment_verdict(const struct ledger *l, const struct deployment *d, struct verdict_view *out);
+void deployment_say(struct deployment *d, struct text said); /* reason of the last decision */
+uint32_t deployment_shown(const struct deployment *d); /* trial whose evidence is shown; UINT32_MAX: none */
+void deployment_harm(const struct ledger *l, const struct deployment *d, uint32_t *harmed_out, uint32_t *back_out);
+void judge_tick(struct ledger *l, struct deployment *d, bool minute);
+void judge_release(struct ledger *l, struct deployment *d); /* a pause of the engine's */
+void judge_resume(struct ledger *l, struct deployment *d);  /* that, and a halt */
 bool deployment_mutes(const struct deployment *d, uint64_t signature, int64_t now_us);
 void deployment_bad(struct ledger *l, struct deployment *d, uint32_t host_no);
 struct timeline_minute *deployment_minute(struct ledger *l, struct deployment *d); /* of now, about to change */

@@ -70,6 +70,10 @@ heard(struct ledger *l, uint32_t no, bool goodbye)
 	flags = goodbye ? flags | HOST_GOODBYE : flags & (uint8_t)~HOST_GOODBYE;
 	if (flags != c->flags[at])
 		hosts_edit(&l->hosts, &l->snap, no)->flags[at] = flags;
+	if (goodbye)
+		risk_host_left(l, no);
+	else
+		risk_host_returned(l, no);
 }
 
 /* Move the host to another site or stratum, 0: as it is. */
@@ -137,9 +141,9 @@ fold_heartbeat(struct ledger *l, const struct record_view *rec, const struct hea
 	l->stats.heartbeats++;
 	if (no == UINT32_MAX)
 		return;
-	heard(l, no, h->goodbye);
 	move_host(l, no, site_of_message(l, no, rec->tenant, h->site),
 		  stratum_number(l, rec->tenant, h->product, h->os_build, h->hw_class));
+	heard(l, no, h->goodbye);
 	set_boot(l, no, h->boot_id, false);
 	content = pairs_number(l, INTERN_CONTENT, h->content, h->n_content);
 	labels = pairs_number(l, INTERN_LABELS, h->labels, h->n_labels);
@@ -179,6 +183,8 @@ fold_presence(struct ledger *l, const struct record_view *rec)
 			hosts_edit(&l->hosts, &l->snap, no);
 			c->flags[HOST_AT(no)] = (uint8_t)((c->flags[HOST_AT(no)] & ~HOST_GOODBYE) | HOST_HEARD);
 		}
+		if (when + l->halt.randomised.active_s >= seconds(l->now_us))
+			risk_host_returned(l, no);
 	}
 	if (reader_failed(&p.r))
 		l->stats.bad_records++;
@@ -354,12 +360,10 @@ signature_of(const struct ledger *l, const struct rungs *g)
 static void
 vote(struct ledger *l, struct ballot *ballot, const uint32_t *keys, unsigned n, const struct key_vote *v)
 {
-	bool fresh[6] = { false };
-
 	for (unsigned i = 0; i < n; i++)
-		fresh[i] = keys[i] != KEY_NONE && keys_vote(&l->keys, &l->snap, keys[i], v);
+		if (keys[i] != KEY_NONE)
+			keys_vote(&l->keys, &l->snap, keys[i], v);
 	ballot->keys = keys;
-	ballot->fresh = fresh;
 	ballot->n_keys = n;
 	if (l->n_open > 0)
 		deployments_vote(l, ballot);
@@ -402,7 +406,10 @@ count_report(struct ledger *l, const struct record_view *rec, const struct repor
 				 .tenant = rec->tenant,
 				 .site = c->site[at],
 				 .pos = rec->pos,
-				 .report_pos = rec->pos };
+				 .report_pos = rec->pos,
+				 .crash_us = row->crash_us,
+				 .kind = row->kind,
+				 .active = (row->flags & REPORT_ROW_ACTIVE) != 0 };
 	struct host_side *side;
 
 	keys_of_report(&l->keys, &l->snap, r, h, &l->birth, &row->claimed);
@@ -413,8 +420,6 @@ count_report(struct ledger *l, const struct record_view *rec, const struct repor
 	keys[4] = r->kind == REPORT_KERNEL ? keys_class(&l->keys, &l->snap, RUNG_KERNEL, &l->birth) : KEY_NONE;
 	keys[5] = keys_class(&l->keys, &l->snap, RUNG_ANY, &l->birth);
 	vote(l, &ballot, keys, 6, &v);
-	row->exposed[0] = ballot.found[0];
-	row->exposed[1] = ballot.found[1];
 	side = hosts_edit_side(&l->hosts, &l->snap, row->host_no);
 	side->reports++;
 	side->last_report = seconds(l->now_us);
@@ -423,19 +428,30 @@ count_report(struct ledger *l, const struct record_view *rec, const struct repor
 		count_dump(l, row->claimed.key != KEY_NONE ? row->claimed.key : row->claimed.stop);
 }
 
+/* Heard of shortly before it crashed, or since? */
+static bool
+was_active(const struct ledger *l, uint32_t seen, int64_t crash_us)
+{
+	return seen != 0 && (uint64_t)seen + l->halt.randomised.active_s >= seconds(crash_us);
+}
+
 void
 fold_report(struct ledger *l, const struct record_view *rec, const struct report *r, struct claim_hash h)
 {
 	uint32_t no = host_number(l, rec->tenant, r->host_hash);
 	struct report_row *row;
 	struct judged j;
+	int64_t crash_us;
+	uint32_t seen; /* before this */
 	uint8_t flags;
 
 	if (no == UINT32_MAX)
 		return;
-	heard(l, no, false);
+	seen = host_chunk(&l->hosts, no)->last_seen[HOST_AT(no)];
+	crash_us = r->occurred_us > 0 && r->occurred_us < l->now_us ? r->occurred_us : l->now_us;
 	move_host(l, no, site_of_message(l, no, rec->tenant, r->site),
 		  stratum_number(l, rec->tenant, r->product, r->os_build, r->hw_class));
+	heard(l, no, false);
 	set_boot(l, no, r->boot_id, true);
 	j = judge_report(l, rec, no, r, h);
 	flags = host_chunk(&l->hosts, no)->flags[HOST_AT(no)];
@@ -446,6 +462,7 @@ fold_report(struct ledger *l, const struct record_view *rec, const struct report
 		.host_no = no,
 		.received_s = seconds(l->now_us),
 		.crashes = r->count,
+		.crash_us = crash_us,
 		.claimed = { KEY_NONE, KEY_NONE, KEY_NONE, KEY_NONE },
 		.computed = { KEY_NONE, KEY_NONE, KEY_NONE, KEY_NONE },
 		.tenant = rec->tenant,
@@ -453,7 +470,8 @@ fold_report(struct ledger *l, const struct record_view *rec, const struct report
 		.stage = r->dump_sha256.len == 32 ? DUMP_STORED : DUMP_NONE,
 		.flags = (uint8_t)((j.outcome == REPORT_RESENT ? REPORT_ROW_RESENT : 0) |
 				   (j.outcome == REPORT_LATE ? REPORT_ROW_LATE : 0) |
-				   ((flags & HOST_CLONED) != 0 ? REPORT_ROW_CLONED : 0)),
+				   ((flags & HOST_CLONED) != 0 ? REPORT_ROW_CLONED : 0) |
+				   (was_active(l, seen, crash_us) ? REPORT_ROW_ACTIVE : 0)),
 	};
 	if (j.outcome == REPORT_RESENT) {
 		l->stats.reports_resent++;
@@ -506,8 +524,9 @@ vote_computed(struct ledger *l, const struct record_view *rec, struct report_row
 				 .site = site,
 				 .pos = rec->pos,
 				 .report_pos = row->pos,
-				 .exposed = row->exposed,
-				 .n_exposed = 2 };
+				 .crash_us = row->crash_us,
+				 .kind = row->kind,
+				 .active = (row->flags & REPORT_ROW_ACTIVE) != 0 };
 	uint32_t keys[5] = { g->key != a->key && g->key != b->key ? g->key : KEY_NONE,
 			     g->build != a->build && g->build != b->build ? g->build : KEY_NONE,
 			     g->module != a->module && g->module != b->module ? g->module : KEY_NONE,
@@ -515,7 +534,7 @@ vote_computed(struct ledger *l, const struct record_view *rec, struct report_row
 
 	/* only the dump told that it was the kernel */
 	if (kernel && row->kind != REPORT_KERNEL) {
-		v.kind = row->kind = REPORT_KERNEL;
+		v.kind = row->kind = ballot.kind = REPORT_KERNEL;
 		keys[4] = keys_class(&l->keys, &l->snap, RUNG_KERNEL, &l->birth);
 	}
 	vote(l, &ballot, keys, 5, &v);

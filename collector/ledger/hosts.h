@@ -27,6 +27,7 @@
 #define HOST_CLONED  2u /* two live epochs */
 #define HOST_REPORTS 4u /* has a side row */
 #define HOST_HEARD   8u /* sent something itself; else only served */
+#define HOST_ACTIVE  16u /* heard of lately: risk_host_left(), risk_host_returned() */
 
 struct host_chunk {
 	_Atomic uint64_t hash[HOST_CHUNK]; /* read by other threads, with tenant and print */

@@ -22,7 +22,8 @@ static void
 set_defaults(struct ledger *l)
 {
 	l->bake_us = 30ull * 60 * 1000000;
-	l->close_us = 72ull * 3600 * 1000000;
+	halt_params_default(&l->halt.randomised, true);
+	halt_params_default(&l->halt.unrandomised, false);
 	l->dumps_a_day = 5;
 	l->max_signatures = 1000000;
 }
@@ -36,7 +37,6 @@ key_born(void *arg, uint32_t key_no, bool seen_before)
 
 	if (seen_before || (key->rung != RUNG_KEY && key->rung != RUNG_STOP))
 		return;
-	deployments_key_born(l, key->tenant);
 	if (l->sink.signature_new == NULL)
 		return;
 	key_title(key, title, sizeof(title));
@@ -50,7 +50,6 @@ ledger_new(const struct ledger_options *o)
 
 	if (o != NULL)
 		l->sink = o->sink;
-	l->engine = o != NULL && o->engine != NULL ? o->engine : &floor_rule;
 	set_defaults(l);
 	l->producers = mem_zero(PRODUCERS_MAX, sizeof(*l->producers));
 	snap_init(&l->snap);
@@ -80,6 +79,7 @@ ledger_free(struct ledger *l)
 		deployment_free(l->deployments[i]);
 	free(l->deployments);
 	free(l->open);
+	free(l->blind);
 	table_fini(&l->reports);
 	keys_fini(&l->keys);
 	for (int i = 0; i < RECENT_N; i++)
@@ -275,6 +275,8 @@ fold_settings(struct ledger *l, const struct record_view *rec)
 	l->dumps_a_day = (uint32_t)s.dumps_per_signature;
 	l->max_signatures = s.max_signatures < UINT32_MAX ? (uint32_t)s.max_signatures : UINT32_MAX;
 	l->keys.max_exact = l->max_signatures;
+	halt_params_global(&l->halt.randomised, &s, true);
+	halt_params_global(&l->halt.unrandomised, &s, false);
 	settings_fini(&s);
 	l->judge = true;
 }
@@ -302,6 +304,7 @@ static void
 fold_tick(struct ledger *l, const struct record_view *rec, uint32_t epoch)
 {
 	Faultline__Log__Tick *m = unpack_record(l, rec, &faultline__log__tick__descriptor);
+	bool minute;
 
 	if (m == NULL || epoch < l->leader_epoch)
 		return;
@@ -310,11 +313,13 @@ fold_tick(struct ledger *l, const struct record_view *rec, uint32_t epoch)
 	for (int i = 0; i < RECENT_N; i++)
 		recent_expire(&l->recent[i], &l->snap, seconds(l->now_us));
 	reports_expire(l);
-	if (seconds(l->now_us) / 60 != l->tick_minute || l->hosts.n <= COUNT_AT_ONCE) {
+	minute = seconds(l->now_us) / 60 != l->tick_minute;
+	if (minute || l->hosts.n <= COUNT_AT_ONCE) {
 		l->tick_minute = seconds(l->now_us) / 60;
 		count_recent(l);
+		risk_expire(l);
 	}
-	deployments_tick(l);
+	deployments_tick(l, minute);
 }
 
 static void

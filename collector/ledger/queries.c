@@ -321,7 +321,7 @@ ledger_keys(const struct ledger *l, const struct key_query *q, uint32_t *out, ui
 		for (uint64_t i = 0; i < trials->n; i++) {
 			const struct trial_row *row = table_at(trials, i);
 
-			if (row->hosts1.n > 0 && key_at(&l->keys, row->key_no)->id == row->key_id)
+			if (row->served.n > 0 && trial_key(l, row) != NULL)
 				offer_key(l, q, row->key_no, &b);
 		}
 	}

@@ -7,8 +7,6 @@
 
 /* Receipts: who was served a deployment's payload, and when. */
 
-#define LATE_REPORTS (1u << 20) /* the newest reports that a late receipt looks at */
-
 bool
 deployment_served(const struct deployment *d, uint32_t host_no)
 {
@@ -17,11 +15,16 @@ deployment_served(const struct deployment *d, uint32_t host_no)
 	return b < d->n_blocks && d->blocks[b] != NULL && d->blocks[b]->minute[host_no % SERVED_BLOCK] != 0;
 }
 
+uint16_t
+deployment_served_minute(const struct deployment *d, uint32_t host_no)
+{
+	return deployment_served(d, host_no) ? d->blocks[host_no / SERVED_BLOCK]->minute[host_no % SERVED_BLOCK] : 0;
+}
+
 /* What one receipt serves. */
 struct serving {
-	int64_t at_us;   /* when; at most now, at least when the deployment began */
-	uint32_t *known; /* hosts served now whose crashes may have come before the receipt did */
-	size_t n, cap;
+	int64_t at_us; /* when; at most now, at least when the deployment began */
+	uint32_t n;    /* hosts that were not before */
 };
 
 static void
@@ -29,9 +32,9 @@ serve(struct ledger *l, struct deployment *d, uint32_t host_no, struct serving *
 {
 	uint32_t b = host_no / SERVED_BLOCK;
 	uint64_t minute = (uint64_t)(s->at_us - d->begin_us) / 60000000u;
-	const struct host_side *side;
 	struct candidate c = host_candidate(l, host_no);
 	struct waiting_row *w;
+	bool eligible;
 
 	if (deployment_served(d, host_no))
 		return; /* served again, or after a withdrawal: it stays exposed since the first time */
@@ -43,55 +46,16 @@ serve(struct ledger *l, struct deployment *d, uint32_t host_no, struct serving *
 		d->blocks[b] = mem_zero(1, sizeof(*d->blocks[b]));
 	snap_touch(&l->snap, &d->blocks[b]->word, chunk_id(CHUNK_SERVED, d->no, b));
 	d->blocks[b]->minute[host_no % SERVED_BLOCK] = minute < 0xfffe ? (uint16_t)(minute + 1) : 0xffff;
+	eligible = deployment_eligible(l, d, &c);
 	d->served++;
-	d->served_eligible += deployment_eligible(l, d, &c);
+	d->served_eligible += eligible;
+	risk_served(l, d, host_no, eligible);
+	hostset_add(&d->sites, c.site, &l->snap, chunk_id(CHUNK_RESOLVED, d->no, SITES_BLOCKS));
+	deployment_minute(l, d)->served++;
 	w = table_add(&d->waiting[0], &l->snap, NULL);
 	*w = (struct waiting_row){ host_no, seconds(l->now_us),
 				   (uint32_t)((l->now_us + deployment_bake_us(l, d) + 999999) / 1000000) };
-	side = s->at_us < l->now_us ? hosts_side(&l->hosts, host_no) : NULL;
-	if (side == NULL || side->last_report < seconds(s->at_us))
-		return;
-	if (s->n == s->cap) {
-		s->known = mem_grow(s->known, s->cap, s->cap > 0 ? s->cap * 2 : 64, sizeof(*s->known));
-		s->cap = s->cap > 0 ? s->cap * 2 : 64;
-	}
-	s->known[s->n++] = host_no;
-}
-
-static int
-by_number(const void *a, const void *b)
-{
-	const uint32_t *x = a, *y = b;
-
-	return (*x > *y) - (*x < *y);
-}
-
-/* Receipts come in batches, later than the first crashes: what the hosts reported since
- * they were served is counted on the exposed side after all. */
-static void
-expose(struct ledger *l, struct deployment *d, struct serving *s)
-{
-	uint32_t from_s = (uint32_t)((s->at_us + 999999) / 1000000);
-	uint64_t i = l->reports.n, least = i > LATE_REPORTS ? i - LATE_REPORTS : 0;
-
-	if (least < l->reports_first)
-		least = l->reports_first;
-	while (i > least && ((struct report_row *)table_at(&l->reports, i - 1))->received_s >= from_s)
-		i--;
-	if (s->n > 1)
-		qsort(s->known, s->n, sizeof(*s->known), by_number);
-	for (; i < l->reports.n; i++) {
-		struct report_row *r = table_at(&l->reports, i);
-
-		if ((r->flags & REPORT_ROW_RESENT) != 0 || r->pos < d->begin_pos ||
-		    bsearch(&r->host_no, s->known, s->n, sizeof(*s->known), by_number) == NULL)
-			continue;
-		if (r->exposed[0] == 0 || r->exposed[1] == 0) { /* triage of its dump counts there as well */
-			r = table_edit(&l->reports, &l->snap, i);
-			r->exposed[r->exposed[0] != 0] = d->no + 1;
-		}
-		deployment_expose(l, d, r);
-	}
+	s->n++;
 }
 
 /* ---- rings ---- */
@@ -203,9 +167,8 @@ fold_receipt(struct ledger *l, const struct record_view *rec)
 		else if (deployment_served(d, host))
 			hostset_add(&d->withdrawn, host, &l->snap, chunk_id(CHUNK_RESOLVED, d->no, WITHDRAWN_BLOCKS));
 	}
-	if (s.n > 0)
-		expose(l, d, &s);
-	free(s.known);
+	if (s.n > 0 && s.at_us < l->now_us)
+		deployment_relabel(l, d, s.at_us);
 }
 
 int32_t

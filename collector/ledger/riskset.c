@@ -178,7 +178,7 @@ risk_host_returned(struct ledger *l, uint32_t host_no)
 void
 risk_expire(struct ledger *l)
 {
-	uint32_t now = seconds(l->now_us), age = l->halt[0].active_s, least = now > age ? now - age : 0;
+	uint32_t now = seconds(l->now_us), age = l->halt.randomised.active_s, least = now > age ? now - age : 0;
 
 	for (uint32_t at = 0; at < l->hosts.n; at += HOST_CHUNK) {
 		const struct host_chunk *c = host_chunk(&l->hosts, at);

@@ -50,6 +50,32 @@ pack_globals(const struct ledger *l, struct pack *k)
 	pack_varint(k, l->n_deployments);
 	pack_varint(k, l->hosts_recent);
 	pack_varint(k, l->tick_minute);
+	pack_text(k, (struct text){ (const char *)&l->halt, sizeof(l->halt) });
+	pack_varint(k, l->n_blind);
+	for (uint32_t i = 0; i < l->n_blind; i++) {
+		pack_u16(k, l->blind[i].tenant);
+		pack_text(k, text_of(l->blind[i].why));
+	}
+}
+
+static bool
+unpack_halt(struct ledger *l, struct reader *r)
+{
+	struct text t = unpack_text(r, sizeof(l->halt));
+	uint32_t n = unpack_u32(r);
+
+	if (reader_failed(r) || t.len != sizeof(l->halt) || n > UINT16_MAX)
+		return false;
+	memcpy(&l->halt, t.at, t.len);
+	l->blind = mem_zero(n, sizeof(*l->blind));
+	l->n_blind = n;
+	for (uint32_t i = 0; i < n; i++) {
+		l->blind[i].tenant = reader_u16(r);
+		t = unpack_text(r, sizeof(l->blind[i].why) - 1);
+		if (t.len > 0)
+			memcpy(l->blind[i].why, t.at, t.len);
+	}
+	return !reader_failed(r);
 }
 
 static bool
@@ -93,7 +119,7 @@ unpack_globals(struct ledger *l, struct reader *r)
 	l->loading.deployments = unpack_u32(r);
 	l->hosts_recent = unpack_u32(r);
 	l->tick_minute = unpack_u32(r);
-	l->loading.globals = !reader_failed(r);
+	l->loading.globals = unpack_halt(l, r) && !reader_failed(r);
 	return l->loading.globals;
 }
 
@@ -183,8 +209,7 @@ pack_reports(const struct ledger *l, uint64_t id, struct pack *k)
 		pack_varint(k, row->host_no);
 		pack_u32(k, row->received_s);
 		pack_varint(k, row->crashes);
-		pack_varint(k, row->exposed[0]);
-		pack_varint(k, row->exposed[1]);
+		pack_varint(k, (uint64_t)row->crash_us);
 		pack_rungs(&row->claimed, k);
 		pack_rungs(&row->computed, k);
 		pack_u16(k, row->tenant);
@@ -212,8 +237,7 @@ unpack_reports(struct ledger *l, uint64_t id, struct reader *r)
 		row->host_no = unpack_u32(r);
 		row->received_s = reader_u32(r);
 		row->crashes = unpack_u32(r);
-		row->exposed[0] = unpack_u32(r);
-		row->exposed[1] = unpack_u32(r);
+		row->crash_us = (int64_t)wire_varint(r);
 		ok = unpack_rungs(l, &row->claimed, r) && unpack_rungs(l, &row->computed, r);
 		row->tenant = reader_u16(r);
 		row->version = reader_u16(r);
@@ -330,6 +354,10 @@ load(struct ledger *l, uint64_t id, struct reader *r)
 	case CHUNK_WAITING:
 	case CHUNK_TRIALS:
 	case CHUNK_TRIAL_HOSTS:
+	case CHUNK_VOTES:
+	case CHUNK_STRATA:
+	case CHUNK_MOVED:
+	case CHUNK_MINUTES:
 		return deployment_unpack(l, id, r);
 	default:
 		return false;
@@ -400,13 +428,14 @@ each_of_hosts(const struct ledger *l, enum chunk_kind kind, const struct each *e
 static void
 each_of_trials(const struct deployment *d, const struct each *e)
 {
-	for (uint64_t i = 0; i < d->trials.n; i++) {
-		const struct trial_row *row = table_at(&d->trials, i);
-		uint32_t b = (uint32_t)i << 17;
+	for (uint32_t i = 0; i < d->trials.n; i++) {
+		const struct trial_row *row = trial_at(d, i);
 
-		each_of_set(&row->hosts1, chunk_id(CHUNK_TRIAL_HOSTS, d->no, b), e);
-		each_of_set(&row->sites1, chunk_id(CHUNK_TRIAL_HOSTS, d->no, b | 0xffff), e);
-		each_of_set(&row->hosts0, chunk_id(CHUNK_TRIAL_HOSTS, d->no, b | 1u << 16), e);
+		each_of_set(&row->served, trial_base(d, i, SET_SERVED), e);
+		each_of_set(&row->sites1, trial_sites_base(d, i, false), e);
+		each_of_set(&row->unserved, trial_base(d, i, SET_UNSERVED), e);
+		each_of_set(&row->spent, trial_sites_base(d, i, true), e);
+		each_of_set(&row->others, trial_base(d, i, SET_OTHERS), e);
 	}
 }
 
@@ -424,6 +453,8 @@ each_of_deployment(const struct deployment *d, enum chunk_kind kind, const struc
 		break;
 	case CHUNK_RESOLVED:
 		each_of_set(&d->resolved, chunk_id(kind, d->no, 0), e);
+		each_of_set(&d->sites, chunk_id(kind, d->no, SITES_BLOCKS), e);
+		each_of_set(&d->bad, chunk_id(kind, d->no, BAD_BLOCKS), e);
 		each_of_set(&d->withdrawn, chunk_id(kind, d->no, WITHDRAWN_BLOCKS), e);
 		break;
 	case CHUNK_WAITING:
@@ -432,6 +463,20 @@ each_of_deployment(const struct deployment *d, enum chunk_kind kind, const struc
 		break;
 	case CHUNK_TRIALS:
 		each_of_table(&d->trials, e);
+		break;
+	case CHUNK_VOTES:
+		each_of_table(&d->votes, e);
+		break;
+	case CHUNK_STRATA:
+		each_of_table(&d->strata.rows, e);
+		break;
+	case CHUNK_MINUTES:
+		each_of_table(&d->minutes, e);
+		break;
+	case CHUNK_MOVED:
+		for (uint32_t b = 0; b < d->strata.n_moved; b++)
+			if (d->strata.moved[b] != NULL)
+				e->fn(e->arg, chunk_id(kind, d->no, b));
 		break;
 	default:
 		each_of_trials(d, e);

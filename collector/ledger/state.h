@@ -7,8 +7,11 @@
 #include "collector/ledger/intern.h"
 #include "collector/ledger/keys.h"
 #include "collector/ledger/ledger.h"
+#include "collector/ledger/numeric.h"
 #include "collector/ledger/recent.h"
+#include "collector/ledger/riskset.h"
 #include "collector/ledger/snap.h"
+#include "collector/ledger/trials.h"
 
 /* The whole state, for the files of this folder. */
 
@@ -23,6 +26,7 @@ struct producer {
 #define REPORT_ROW_RESENT 1u
 #define REPORT_ROW_LATE   2u
 #define REPORT_ROW_CLONED 4u
+#define REPORT_ROW_ACTIVE 8u /* the host was heard of shortly before it crashed */
 #define REPORTS_AGE_S     (7u * 86400)
 #define REPORTS_CAP       (2u << 20)
 struct report_row {
@@ -31,11 +35,16 @@ struct report_row {
 	uint32_t host_no;
 	uint32_t received_s;
 	uint32_t crashes;
-	uint32_t exposed[2]; /* deployments (no + 1) it was exposed to when it came */
+	int64_t crash_us;
 	struct rungs claimed, computed;
 	uint16_t tenant, version;
 	uint8_t kind, flags;
 	uint8_t stage; /* enum dump_stage */
+};
+
+struct blind_tenant {
+	uint16_t tenant;
+	char why[128];
 };
 
 enum { INTERN_SITES, INTERN_STRATA, INTERN_CONTENT, INTERN_LABELS, INTERN_VERSIONS, INTERN_N };
@@ -43,7 +52,6 @@ enum { RECENT_REPORTS, RECENT_UPLOADS, RECENT_N };
 
 struct ledger {
 	struct ledger_sink sink;
-	const struct verdict_engine *engine;
 	struct snap snap;
 	struct ledger_stats stats; /* counters; levels are filled in when asked */
 	uint64_t position;
@@ -51,7 +59,8 @@ struct ledger {
 	uint32_t leader_epoch;
 	uint64_t leader;
 	/* settings, from the Settings record */
-	uint64_t bake_us, close_us;
+	uint64_t bake_us;
+	struct halt_globals halt;
 	uint32_t dumps_a_day, max_signatures;
 	struct producer *producers;
 	uint32_t n_producers;
@@ -65,6 +74,9 @@ struct ledger {
 	uint32_t n_deployments;
 	struct deployment **open; /* those not closed when the last record began */
 	uint32_t n_open;
+	uint32_t n_halted; /* of them, by the engine; derived */
+	struct blind_tenant *blind;
+	uint32_t n_blind;
 	uint32_t hosts_recent; /* at the last tick of a minute */
 	uint32_t tick_minute;
 	uint32_t word_globals, word_producers;
@@ -88,6 +100,7 @@ seconds(int64_t us)
 }
 
 uint16_t site_number(struct ledger *l, uint16_t tenant, struct text site);
+const char *ledger_blind_why(const struct ledger *l, uint16_t tenant); /* "" when it is not */
 struct text site_name(const struct ledger *l, uint16_t no);
 uint16_t stratum_number(struct ledger *l, uint16_t tenant, struct text product, struct text os_build,
 			struct text hw_class);

@@ -363,7 +363,9 @@ trial_cast(struct ledger *l, struct deployment *d, uint32_t trial, const struct 
 		expose(l, d, trial, row, c->host_no, c->site, c->pos);
 	else
 		hostset_add(&row->unserved, c->host_no, &l->snap, trial_base(d, trial, SET_UNSERVED));
-	if (!d->randomised && !hostset_add(&row->spent, c->site, &l->snap, trial_sites_base(d, trial, true)))
+	/* a vote that says nothing (q is 0 before anybody was served) costs the site nothing */
+	if (!d->randomised && row->key_no != KEY_DARK && eprocess_counts(cost->q) &&
+	    !hostset_add(&row->spent, c->site, &l->snap, trial_sites_base(d, trial, true)))
 		kept.spent = true;
 	keep(l, d, trial, row, &kept);
 	if (kept.spent || !is_tested(row))

@@ -97,9 +97,13 @@ const struct key *trial_key(const struct ledger *l, const struct trial_row *row)
 void deployment_evidence(const struct ledger *l, const struct deployment *d, uint32_t trial, struct evidence *out);
 void trial_standing(const struct ledger *l, const struct deployment *d, const struct trial_row *row,
 		    struct standing *out);
-struct floors trial_floors(const struct ledger *l, const struct deployment *d, const struct trial_row *row);
 double trial_needed(const struct deployment *d, const struct trial_row *row);	/* log 1/alpha */
 double trial_material(const struct deployment *d, const struct trial_row *row); /* log of the gate's evidence */
+double trial_odds(const struct trial_row *row);					/* log of weight and evidence */
+uint32_t trial_unserved(const struct trial_row *row);
+enum key_severity trial_severity(const struct ledger *l, const struct trial_row *row);
+/* Does it reach the level of a halt, floors and gate included? */
+bool trial_crosses(const struct ledger *l, const struct deployment *d, const struct trial_row *row);
 bool trial_may_halt(const struct ledger *l, const struct deployment *d, const struct trial_row *row);
 /* The trial of a key, made when missing and there is room; UINT32_MAX: none. */
 struct birth {
