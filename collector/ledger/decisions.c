@@ -210,5 +210,5 @@ fold_decision(struct ledger *l, const struct record_view *rec)
 	}
 	deployment_touch(l, d);
 	apply(l, d, m, rec->pos);
-	tell_changed(l, d, rec->pos);
+	deployment_tell(l, d, rec->pos);
 }

@@ -359,8 +359,8 @@ create(struct ledger *l, const struct record_view *rec)
 	return d;
 }
 
-static void
-tell_changed(struct ledger *l, const struct deployment *d, uint64_t pos)
+void
+deployment_tell(struct ledger *l, const struct deployment *d, uint64_t pos)
 {
 	if (l->sink.deployment_changed != NULL)
 		l->sink.deployment_changed(l->sink.arg, d->tenant, d->msg->id, pos);
@@ -393,7 +393,7 @@ fold_deployment(struct ledger *l, const struct record_view *rec)
 	if (d->trials.n == 0)
 		trials_begin(l, d);
 	count_eligible(l, d);
-	tell_changed(l, d, rec->pos);
+	deployment_tell(l, d, rec->pos);
 }
 
 const char *

@@ -60,20 +60,20 @@ struct deployment {
 	uint32_t halt_trial, suspect; /* UINT32_MAX: none */
 	double suspect_odds;
 	uint32_t resumes;
-	uint32_t births[POOL_N]; /* keys that got a weight, in either arm */
-	uint32_t known;		 /* signatures known when it began */
-	uint64_t over_cap;	 /* votes of keys not tested for the cap */
+	uint32_t births[POOL_N];          /* keys that got a weight, in either arm */
+	uint32_t known;                   /* signatures known when it began */
+	uint64_t over_cap;                /* votes of keys not tested for the cap */
 	uint64_t late_votes, early_votes; /* crashes too old to vote; of before it began */
-	int64_t watch_until_us;	 /* 0: not paused by the engine */
+	int64_t watch_until_us;           /* 0: not paused by the engine */
 	uint32_t watch_trial, watch_needs;
-	uint32_t co_of, co_key;	 /* halted deployment it cannot be told from, + 1; by which key */
-	double co_sep;		 /* log odds for that one against this, of hosts exposed to one only */
-	uint32_t forgiven_bad;	 /* when a person resumed it last */
+	uint32_t co_of, co_key; /* halted deployment it cannot be told from, + 1; by which key */
+	double co_sep;          /* log odds for that one against this, of hosts exposed to one only */
+	uint32_t forgiven_bad;  /* when a person resumed it last */
 	struct mute *mutes;
 	uint32_t n_mutes;
-	char *said;        /* reason a person gave for the last decision */
+	char *said; /* reason a person gave for the last decision */
 	size_t said_len;
-	struct hostset withdrawn, resolved, bad, sites; /* sites: of served hosts */
+	struct hostset withdrawn, resolved, bad, sites;      /* sites: of served hosts */
 	uint32_t final_resolved, final_withdrawn, final_bad; /* their sizes, once closed */
 	struct served_block **blocks;
 	uint32_t n_blocks;
@@ -96,7 +96,7 @@ struct deployment {
 	uint8_t *may_strata, *may_sites; /* eligibility by number: 0 not computed, 1 yes, 2 no */
 	uint32_t n_may_strata, n_may_sites;
 	uint64_t own[DEPLOYMENT_MAX_MODULES]; /* ids of the manifest's modules */
-	uint32_t *near; /* trials on enough hosts to be judged again and again */
+	uint32_t *near;                       /* trials on enough hosts to be judged again and again */
 	uint32_t n_near;
 	bool moved; /* counts changed since it was judged */
 	/* of the report being folded */
@@ -117,11 +117,12 @@ uint16_t host_tenant(const struct ledger *l, uint32_t host_no);
 
 /* CHUNK_RESOLVED: where the blocks of withdrawn, of bad, of sites begin */
 #define WITHDRAWN_BLOCKS (1u << 31)
-#define BAD_BLOCKS	 (1u << 30)
-#define SITES_BLOCKS	 (1u << 29)
+#define BAD_BLOCKS       (1u << 30)
+#define SITES_BLOCKS     (1u << 29)
 
 void deployment_free(struct deployment *d);
-void deployment_touch(struct ledger *l, struct deployment *d); /* changed: save it and judge it */
+void deployment_touch(struct ledger *l, struct deployment *d);                    /* changed: save it and judge it */
+void deployment_tell(struct ledger *l, const struct deployment *d, uint64_t pos); /* the sink: it changed */
 void deployment_close(struct ledger *l, struct deployment *d, enum deployment_life life);
 bool deployment_read(struct deployment *d, const void *packed, size_t len); /* parse into msg */
 bool deployment_eligible(struct ledger *l, struct deployment *d, const struct candidate *c);
@@ -146,7 +147,7 @@ void deployment_state(const struct ledger *l, const struct deployment *d,
 		      struct verdict_view *v); /* without words and evidence */
 void deployment_verdict(const struct ledger *l, const struct deployment *d, struct verdict_view *out);
 void deployment_say(struct deployment *d, struct text said); /* reason of the last decision */
-uint32_t deployment_shown(const struct deployment *d); /* trial whose evidence is shown; UINT32_MAX: none */
+uint32_t deployment_shown(const struct deployment *d);       /* trial whose evidence is shown; UINT32_MAX: none */
 void deployment_harm(const struct ledger *l, const struct deployment *d, uint32_t *harmed_out, uint32_t *back_out);
 void judge_tick(struct ledger *l, struct deployment *d, bool minute);
 void judge_release(struct ledger *l, struct deployment *d); /* a pause of the engine's */

@@ -45,10 +45,10 @@ trial_block(uint32_t b)
 static struct hostset *
 fate_set(struct deployment *d, uint32_t b)
 {
-	return (b & WITHDRAWN_BLOCKS) != 0 ? &d->withdrawn :
-	       (b & BAD_BLOCKS) != 0	   ? &d->bad :
-	       (b & SITES_BLOCKS) != 0	   ? &d->sites :
-					     &d->resolved;
+	return (b & WITHDRAWN_BLOCKS) != 0 ? &d->withdrawn
+	       : (b & BAD_BLOCKS) != 0     ? &d->bad
+	       : (b & SITES_BLOCKS) != 0   ? &d->sites
+					   : &d->resolved;
 }
 
 static uint32_t
@@ -141,6 +141,7 @@ pack_judged(const struct deployment *d, struct pack *k)
 	pack_text(k, (struct text){ (const char *)d->strata.size_class, d->strata.n_sites });
 	pack_varint(k, d->strata.at_risk1);
 	pack_varint(k, d->strata.at_risk0);
+	pack_varint(k, d->strata.moved_hosts);
 }
 
 static bool
@@ -192,6 +193,7 @@ unpack_judged(struct deployment *d, struct reader *r)
 		memcpy(d->strata.size_class, t.at, t.len);
 	d->strata.at_risk1 = unpack_u32(r);
 	d->strata.at_risk0 = unpack_u32(r);
+	d->strata.moved_hosts = unpack_u32(r);
 	return !reader_failed(r);
 }
 
@@ -730,20 +732,25 @@ deployment_unpack(struct ledger *l, uint64_t id, struct reader *r)
 static bool
 is_whole(const struct deployment *d)
 {
-	uint32_t served = 0;
+	uint32_t served = 0, moved = 0;
 
+	for (uint32_t b = 0; b < d->strata.n_moved; b++)
+		for (uint32_t i = 0; d->strata.moved[b] != NULL && i < MOVED_BLOCK; i++)
+			moved += d->strata.moved[b]->stratum[i] != 0;
+	if (moved != d->strata.moved_hosts)
+		return false;
 	for (uint32_t b = 0; b < d->n_blocks; b++)
 		for (uint32_t i = 0; d->blocks[b] != NULL && i < SERVED_BLOCK; i++)
 			served += d->blocks[b]->minute[i] != 0;
 	for (uint64_t i = 0; i < d->trials.n; i++) {
 		const struct trial_row *row = table_at(&d->trials, i);
 
-		if (!hostset_loaded(&row->served) || !hostset_loaded(&row->unserved) ||
-		    !hostset_loaded(&row->others) || !hostset_loaded(&row->sites1) || !hostset_loaded(&row->spent))
+		if (!hostset_loaded(&row->served) || !hostset_loaded(&row->unserved) || !hostset_loaded(&row->others) ||
+		    !hostset_loaded(&row->sites1) || !hostset_loaded(&row->spent))
 			return false;
 	}
-	return hostset_loaded(&d->bad) && hostset_loaded(&d->sites) && hostset_loaded(&d->resolved) && hostset_loaded(&d->withdrawn) &&
-	       (d->life != DEPLOYMENT_OPEN || served == d->served);
+	return hostset_loaded(&d->bad) && hostset_loaded(&d->sites) && hostset_loaded(&d->resolved) &&
+	       hostset_loaded(&d->withdrawn) && (d->life != DEPLOYMENT_OPEN || served == d->served);
 }
 
 bool
@@ -754,9 +761,9 @@ deployments_loaded(struct ledger *l)
 
 		if (!table_loaded(&d->waiting[0], d->waiting_n[0]) || !table_loaded(&d->waiting[1], d->waiting_n[1]) ||
 		    !table_loaded(&d->trials, d->trials_n) || !table_loaded(&d->votes, d->votes_n) ||
-		    !table_loaded(&d->strata.rows, d->strata_n) || !table_loaded(&d->minutes, d->minutes_n) || d->waiting_first[0] > d->waiting_n[0] ||
-		    d->waiting_first[1] > d->waiting_n[1] || d->life > DEPLOYMENT_DELETED ||
-		    (d->suspect != UINT32_MAX && d->suspect >= d->trials.n) ||
+		    !table_loaded(&d->strata.rows, d->strata_n) || !table_loaded(&d->minutes, d->minutes_n) ||
+		    d->waiting_first[0] > d->waiting_n[0] || d->waiting_first[1] > d->waiting_n[1] ||
+		    d->life > DEPLOYMENT_DELETED || (d->suspect != UINT32_MAX && d->suspect >= d->trials.n) ||
 		    (d->halt_trial != UINT32_MAX && d->halt_trial >= d->trials.n) ||
 		    (d->watch_trial != UINT32_MAX && d->watch_trial >= d->trials.n) || d->co_of > l->n_deployments ||
 		    !is_whole(d))

@@ -408,6 +408,7 @@ count_report(struct ledger *l, const struct record_view *rec, const struct repor
 				 .pos = rec->pos,
 				 .report_pos = rec->pos,
 				 .crash_us = row->crash_us,
+				 .arrived_us = l->now_us,
 				 .kind = row->kind,
 				 .active = (row->flags & REPORT_ROW_ACTIVE) != 0 };
 	struct host_side *side;
@@ -525,6 +526,7 @@ vote_computed(struct ledger *l, const struct record_view *rec, struct report_row
 				 .pos = rec->pos,
 				 .report_pos = row->pos,
 				 .crash_us = row->crash_us,
+				 .arrived_us = (row->received_s + 1ll) * 1000000,
 				 .kind = row->kind,
 				 .active = (row->flags & REPORT_ROW_ACTIVE) != 0 };
 	uint32_t keys[5] = { g->key != a->key && g->key != b->key ? g->key : KEY_NONE,

@@ -24,9 +24,9 @@
 #define HOST_BYTES       39u
 
 #define HOST_GOODBYE 1u
-#define HOST_CLONED  2u /* two live epochs */
-#define HOST_REPORTS 4u /* has a side row */
-#define HOST_HEARD   8u /* sent something itself; else only served */
+#define HOST_CLONED  2u  /* two live epochs */
+#define HOST_REPORTS 4u  /* has a side row */
+#define HOST_HEARD   8u  /* sent something itself; else only served */
 #define HOST_ACTIVE  16u /* heard of lately: risk_host_left(), risk_host_returned() */
 
 struct host_chunk {

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config.h"
 
+#include <stdio.h>
+
 #include "collector/ledger/mem.h"
 #include "collector/ledger/numeric.h"
 #include "collector/ledger/state.h"
 
 /* When a deployment is paused, halted, or held because another one was. */
 
-#define LOG_2	    0x1.62e42fefa39efp-1
-#define LOG_100	    0x1.26bb1bbb55515p+2
+#define LOG_2       0x1.62e42fefa39efp-1
+#define LOG_100     0x1.26bb1bbb55515p+2
 #define WATCH_HOSTS 2u
 #define WATCH_SITES 2u
 
@@ -262,8 +264,8 @@ halt_highest(struct ledger *l, uint64_t pos)
 				continue;
 			snap_touch(&l->snap, &d->word, chunk_id(CHUNK_DEPLOYMENT, d->no, 0));
 			found = look(l, d);
-			if (found != UINT32_MAX && (best == NULL || trial_odds(trial_at(d, found)) >
-									    trial_odds(trial_at(best, trial)))) {
+			if (found != UINT32_MAX &&
+			    (best == NULL || trial_odds(trial_at(d, found)) > trial_odds(trial_at(best, trial)))) {
 				best = d;
 				trial = found;
 			}
@@ -493,6 +495,7 @@ deployment_dark_bin(struct ledger *l, struct deployment *d, const struct dark_bi
 
 	if (d->life != DEPLOYMENT_OPEN || trial == UINT32_MAX)
 		return;
+	deployment_touch(l, d);
 	eprocess_cost(GRID_DARK, eprocess_chance(d->params.rho_dark, bin->y1, bin->y0), &cost);
 	for (size_t i = 0; i < bin->n; i++) {
 		const struct dark_host *h = &bin->hosts[i];
@@ -514,7 +517,6 @@ deployment_dark_bin(struct ledger *l, struct deployment *d, const struct dark_bi
 			continue;
 		trial_cast(l, d, trial, &c, &cost);
 	}
-	deployment_touch(l, d);
 }
 
 void
@@ -530,6 +532,7 @@ deployments_boot_vote(struct ledger *l, uint32_t host_no, int64_t crash_us, uint
 			    .pos = pos,
 			    .report_pos = pos,
 			    .crash_us = crash_us,
+			    .arrived_us = l->now_us,
 			    .kind = REPORT_KERNEL,
 			    .active = true };
 

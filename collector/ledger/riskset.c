@@ -6,8 +6,8 @@
 
 /* Who is at risk: hosts of a deployment that would vote if they crashed now, by stratum. */
 
-#define RING_SHIFT	24
-#define CLASS_SHIFT	16
+#define RING_SHIFT      24
+#define CLASS_SHIFT     16
 #define LEAST_HELD_BACK 20.0 /* percent */
 
 uint32_t
@@ -84,6 +84,7 @@ deployment_stratum(struct ledger *l, struct deployment *d, uint32_t host_no)
 	if (fixed != 0)
 		return fixed - 1;
 	c = host_candidate(l, host_no);
+	snap_touch(&l->snap, &d->word, chunk_id(CHUNK_DEPLOYMENT, d->no, 0)); /* it may be a new one */
 	return strata_obtain(&d->strata, &l->snap, stratum_key(d, &c));
 }
 
@@ -107,7 +108,9 @@ stay(struct ledger *l, struct deployment *d, uint32_t no, uint16_t stratum)
 	if (s->moved[b] == NULL)
 		s->moved[b] = mem_zero(1, sizeof(*s->moved[b]));
 	snap_touch(&l->snap, &s->moved[b]->word, chunk_id(CHUNK_MOVED, d->no, b));
+	snap_touch(&l->snap, &d->word, chunk_id(CHUNK_DEPLOYMENT, d->no, 0));
 	s->moved[b]->stratum[no % MOVED_BLOCK] = (uint16_t)(stratum + 1);
+	s->moved_hosts++;
 }
 
 /* ---- who ---- */
@@ -211,6 +214,7 @@ risk_host_changed(struct ledger *l, struct deployment *d, uint32_t host_no, cons
 
 	was = (was || served) && counted;
 	is = (is || served) && counted;
+	snap_touch(&l->snap, &d->word, chunk_id(CHUNK_DEPLOYMENT, d->no, 0));
 	if (moved_from(d, host_no) == 0 && before != stratum_key(d, &now)) {
 		if ((old->stratum | old->site) != 0) {
 			from = strata_obtain(&d->strata, &l->snap, before);
@@ -231,7 +235,8 @@ risk_host_changed(struct ledger *l, struct deployment *d, uint32_t host_no, cons
 static void
 classify_sites(struct ledger *l, struct deployment *d)
 {
-	uint32_t n = (uint32_t)l->interns[INTERN_SITES].rows.n + 1, *hosts = mem_zero(INTERN_OTHER + 1u, sizeof(*hosts));
+	uint32_t n = (uint32_t)l->interns[INTERN_SITES].rows.n + 1,
+		 *hosts = mem_zero(INTERN_OTHER + 1u, sizeof(*hosts));
 
 	for (uint32_t no = 0; no < l->hosts.n; no++)
 		if (host_tenant(l, no) == d->tenant)

@@ -17,8 +17,9 @@ struct risk_count {
 };
 void risk_begin(struct ledger *l, struct deployment *d);
 struct risk_count *risk_count_new(void);
-void risk_count(struct ledger *l, struct deployment *d, struct risk_count *n, uint32_t host_no); /* served or eligible */
-void risk_count_end(struct ledger *l, struct deployment *d, struct risk_count *n);		 /* frees n */
+void risk_count(struct ledger *l, struct deployment *d, struct risk_count *n,
+		uint32_t host_no);                                                 /* served or eligible */
+void risk_count_end(struct ledger *l, struct deployment *d, struct risk_count *n); /* frees n */
 
 /* The host was just served for the first time. */
 void risk_served(struct ledger *l, struct deployment *d, uint32_t host_no, bool eligible);

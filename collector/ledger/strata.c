@@ -148,4 +148,5 @@ strata_close(struct strata *s, struct snap *snap, uint32_t deployment)
 			free(s->moved[b]);
 			s->moved[b] = NULL;
 		}
+	s->moved_hosts = 0;
 }

@@ -14,9 +14,9 @@
  * deployment began; the size of its site joins where hosts are not served at random, and a
  * hand-picked ring that holds back a part of itself is one of its own.  Ring and site never are:
  * a stratum that is served as a whole would have no controls left. */
-#define STRATA_MAX   4096u /* then `other` */
+#define STRATA_MAX    4096u /* then `other` */
 #define STRATUM_OTHER 0u
-#define SHARE_LEVELS 12u /* last 1, 2, 4, ... 2,048 minutes */
+#define SHARE_LEVELS  12u /* last 1, 2, 4, ... 2,048 minutes */
 
 /* Served and unserved hosts at risk at one moment. */
 struct share {
@@ -44,7 +44,7 @@ struct strata {
 	uint8_t *size_class; /* of sites, when it began; log2 of hosts, + 1 */
 	uint32_t n_sites;
 	struct moved_block **moved;
-	uint32_t n_moved;
+	uint32_t n_moved, moved_hosts;
 	uint32_t at_risk1, at_risk0; /* in all strata */
 };
 

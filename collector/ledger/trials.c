@@ -77,12 +77,18 @@ rebuild(struct deployment *d, uint32_t n_slots)
 			place(d, (uint32_t)i);
 }
 
+/* In the order of their numbers, so that a snapshot need not keep it. */
 static void
 add_close(struct deployment *d, uint32_t trial)
 {
+	uint32_t i = d->n_near;
+
 	if ((d->n_near & (d->n_near + 1)) == 0)
 		d->near = mem_grow(d->near, d->n_near, d->n_near * 2 + 1, sizeof(*d->near));
-	d->near[d->n_near++] = trial;
+	d->n_near++;
+	for (; i > 0 && d->near[i - 1] > trial; i--)
+		d->near[i] = d->near[i - 1];
+	d->near[i] = trial;
 	trial_at(d, trial)->flags |= TRIAL_CLOSE;
 }
 
@@ -488,12 +494,13 @@ cast_all(struct ledger *l, struct deployment *d, const struct ballot *b, struct 
 static void
 vote_in(struct ledger *l, struct deployment *d, const struct ballot *b)
 {
-	int64_t edge = b->crash_us + HALT_SKEW_S * 1000000ll < l->now_us ? b->crash_us + HALT_SKEW_S * 1000000ll :
-									   l->now_us;
+	int64_t edge = b->crash_us + HALT_SKEW_S * 1000000ll;
 	struct candidate who = host_candidate(l, b->host_no);
 	struct cast c = { .host_no = b->host_no, .site = b->site, .pos = b->pos, .crash_us = b->crash_us };
 	struct share most;
 
+	if (edge > b->arrived_us)
+		edge = b->arrived_us;
 	c.served = served_before(d, b->host_no, edge);
 	c.exposed = c.served != 0;
 	if (!c.exposed && !deployment_served(d, b->host_no) && !deployment_eligible(l, d, &who))
@@ -513,8 +520,8 @@ vote_in(struct ledger *l, struct deployment *d, const struct ballot *b)
 	if (c.exposed)
 		deployment_bad(l, d, b->host_no);
 	c.stratum = deployment_stratum(l, d, b->host_no);
-	most = strata_greatest(&d->strata, &l->snap, c.stratum,
-			       minute_of(d, b->crash_us - HALT_SKEW_S * 1000000ll), deployment_minute_now(l, d));
+	most = strata_greatest(&d->strata, &l->snap, c.stratum, minute_of(d, b->crash_us - HALT_SKEW_S * 1000000ll),
+			       deployment_minute_now(l, d));
 	c.y1 = most.y1;
 	c.y0 = most.y0;
 	cast_all(l, d, b, &c, b->active && deployment_votes(l, d, b->host_no));
@@ -636,7 +643,7 @@ trial_restart(struct ledger *l, struct deployment *d, uint32_t trial)
 	double weight = row->e.log_weight;
 
 	eprocess_init(&row->e, (enum ratio_grid)row->e.grid, weight);
-	row->resumes += row->resumes < UINT8_MAX;
+	row->resumes = (uint8_t)(row->resumes + (row->resumes < UINT8_MAX));
 	row->forgiven = row->served.n;
 	row->since = row->n_kept;
 	row->since_row = d->votes.n;

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "collector/ledger/proceed.h"
 #include "collector/ledger/state.h"
 
 /* The words of a verdict: the one place where it becomes sentences. */
@@ -57,21 +58,39 @@ ring_size(const struct deployment *d)
 }
 
 static enum verdict_state
-natural_state(const struct deployment *d, const struct verdict_view *v)
+halted_state(const struct deployment *d, const struct verdict_view *v)
+{
+	if (d->by_person)
+		return STATE_HALTED_BY_PERSON;
+	if (v->shadow)
+		return STATE_WOULD_HALT;
+	if (d->recovered)
+		return STATE_RECOVERED;
+	return d->heuristic ? STATE_HALTED_HEURISTIC : STATE_HALTED;
+}
+
+static enum verdict_state
+natural_state(const struct ledger *l, const struct deployment *d, const struct verdict_view *v)
 {
 	if (d->life == DEPLOYMENT_DELETED)
 		return STATE_DELETED;
 	if (d->halted)
-		return d->by_person ? STATE_HALTED_BY_PERSON : v->shadow ? STATE_WOULD_HALT : STATE_HALTED;
+		return halted_state(d, v);
 	if (d->life == DEPLOYMENT_CLOSED)
 		return STATE_CLOSED;
 	if (d->paused)
 		return STATE_PAUSED;
+	if (d->co_of != 0)
+		return STATE_CO_SUSPECT;
+	if (d->watch_until_us != 0)
+		return STATE_WATCH;
+	if (l->n_blind > 0 && ledger_is_blind(l, d->tenant))
+		return STATE_BLIND;
 	if (v->served == 0)
 		return STATE_NOTHING_SERVED;
 	if (v->resolved < v->needed)
 		return STATE_TOO_FEW_RESOLVED;
-	return v->unserved < FLOOR_CONTROLS ? STATE_TOO_FEW_CONTROLS : STATE_CLEAN;
+	return d->eligible < d->params.small_fleet ? STATE_UNCERTIFIED : STATE_CLEAN;
 }
 
 static enum verdict
@@ -92,25 +111,16 @@ verdict_of(const struct deployment *d, enum verdict_state s, bool shadow)
 	case STATE_NOTHING_SERVED:
 	case STATE_TOO_FEW_RESOLVED:
 	case STATE_TOO_FEW_CONTROLS:
-		return shadow ? VERDICT_PROCEED : VERDICT_HOLD;
 	case STATE_WATCH:
 	case STATE_CO_SUSPECT:
 	case STATE_BLIND:
+		return shadow ? VERDICT_PROCEED : VERDICT_HOLD;
 	case STATE_PAUSED:
 	case STATE_DELETED:
 	case STATE_N:
 		break;
 	}
 	return VERDICT_HOLD;
-}
-
-static uint32_t
-bad_hosts(const struct ledger *l, const struct deployment *d)
-{
-	uint32_t any = keys_find(&l->keys, d->tenant, RUNG_ANY, l->keys.class_ids[RUNG_ANY]);
-	const struct trial_row *row = any != KEY_NONE ? trial_find(d, any) : NULL;
-
-	return row != NULL ? row->hosts1.n : 0;
 }
 
 void
@@ -120,15 +130,15 @@ deployment_state(const struct ledger *l, const struct deployment *d, struct verd
 	bool closed = d->life != DEPLOYMENT_OPEN;
 
 	memset(v, 0, offsetof(struct verdict_view, reason));
-	v->shadow = strcmp(d->msg->mode, "shadow") == 0;
+	v->shadow = deployment_is_shadow(l, d);
 	v->served = d->served;
 	v->eligible = d->eligible;
 	v->unserved = d->eligible - d->served_eligible;
 	v->resolved = closed ? d->final_resolved : d->resolved.n;
 	v->withdrawn = closed ? d->final_withdrawn : d->withdrawn.n;
-	v->bad = bad_hosts(l, d);
-	v->needed = ring < FLOOR_RESOLVED ? (uint32_t)ring : FLOOR_RESOLVED;
-	v->state = natural_state(d, v);
+	v->bad = closed ? d->final_bad : d->bad.n;
+	v->needed = ring < d->params.min_resolved ? (uint32_t)ring : d->params.min_resolved;
+	v->state = natural_state(l, d, v);
 	v->verdict = verdict_of(d, v->state, v->shadow);
 	v->version = d->version;
 	v->since_pos = d->since_pos;
@@ -136,114 +146,171 @@ deployment_state(const struct ledger *l, const struct deployment *d, struct verd
 	v->fresh_pos = l->position;
 	v->fresh_us = l->now_us;
 	v->recorded = d->recorded;
+	v->sticky = d->sticky;
+	v->watch_until_us = d->sticky ? 0 : d->watch_until_us;
 	v->halt_pos = d->halt_pos;
-	/* HALT 5: n clean hosts let the next ring be ten times that; each bad one counts against it */
-	if (v->verdict == VERDICT_PROCEED && !closed)
-		v->next_ring_max = 10ull * v->resolved / (1 + v->bad);
+	v->halt_us = d->halted ? d->halt_us : 0;
 }
 
-/* ---- evidence ---- */
-
-void
-deployment_evidence(const struct ledger *l, const struct deployment *d, uint32_t trial, struct evidence *out)
+/* What takes arithmetic. */
+static void
+look_ahead(const struct ledger *l, const struct deployment *d, struct verdict_view *v)
 {
-	const struct trial_row *row = table_at(&d->trials, trial);
-	const struct key *key = key_at(&l->keys, row->key_no);
-	struct text module = key_module(key);
-	struct trial t;
+	struct assumptions *a = &v->assumed;
 
-	memset(out, 0, sizeof(*out));
-	trial_counts(l, d, row, &t);
-	out->set = true;
-	out->signature = row->key_id;
-	if (key->id == row->key_id) {
-		key_title(key, out->title, sizeof(out->title));
-		snprintf(out->module, sizeof(out->module), "%.*s", (int)module.len, module.at);
+	v->hazard = proceed_hazard(v->resolved, v->bad, 0, d->params.beta);
+	if (v->verdict == VERDICT_PROCEED && d->life == DEPLOYMENT_OPEN)
+		v->next_ring_max = proceed_next_ring(d->params.harm_budget, v->hazard);
+	if (d->life == DEPLOYMENT_OPEN && v->served > 0) {
+		deployment_prospects(d, &v->votes_possible, &v->votes_needed);
+		v->cannot_certify = v->votes_possible < v->votes_needed;
 	}
-	out->served_with = t.n1;
-	out->served = t.N1;
-	out->unserved_with = t.n0;
-	out->unserved = t.N0;
-	out->served_sites = t.sites1;
-	out->module_served_with = t.m1;
-	out->module_unserved_with = t.m0;
-	out->first_pos = row->first_pos;
-	out->last_pos = row->last_pos;
-	out->first_us = row->first_us;
-	out->last_us = row->last_us;
-	out->n_votes = row->n_votes;
-	if (row->n_votes > 0)
-		memcpy(out->votes, row->votes, row->n_votes * sizeof(*row->votes));
+	if (d->halted && d->life == DEPLOYMENT_OPEN)
+		deployment_harm(l, d, &v->harmed, &v->harmed_back);
+	if (d->co_of != 0)
+		v->suspects[v->n_suspects++] = d->co_of - 1;
+	for (uint32_t i = 0; d->halted && i < l->n_open && v->n_suspects < VERDICT_SUSPECTS; i++)
+		if (l->open[i]->co_of == d->no + 1)
+			v->suspects[v->n_suspects++] = l->open[i]->no;
+	*a = (struct assumptions){ .rho = d->params.rho,
+				   .alpha = d->params.alpha,
+				   .alpha_watch = d->params.alpha_watch,
+				   .randomised = d->randomised,
+				   .held_back = deployment_holds_back(d),
+				   .vote_per_site = !d->randomised,
+				   .strata = deployment_strata(d),
+				   .min_age_s = d->params.host_age_s,
+				   .active_s = l->halt.randomised.active_s,
+				   .late_s = d->params.late_s,
+				   .skew_s = HALT_SKEW_S,
+				   .at_risk1 = d->strata.at_risk1,
+				   .at_risk0 = d->strata.at_risk0 };
 }
 
 /* ---- sentences ---- */
 
+/* "7.16", or the name of the deployment. */
+static const char *
+what(const struct deployment *d)
+{
+	return d->msg->version[0] != '\0' ? d->msg->version : d->msg->id;
+}
+
+static const char *
+title_of(const struct standing *s)
+{
+	return s->title[0] != '\0' ? s->title : "a signature";
+}
+
+/* Every sentence fits unless a title is absurdly long: the numbers are in the evidence. */
 static void
-say_suspect(const struct verdict_view *v, const char *lead, char *out, size_t size)
+say_evidence(const struct deployment *d, const struct verdict_view *v, const char *lead, char *out, size_t size)
 {
 	const struct evidence *e = &v->evidence;
-	int n;
+	const struct standing *s = &e->standing;
+	char also[VERDICT_TITLE_MAX + 16] = "";
 
-	n = snprintf(
-		out, size,
-		"%s%s, never seen before this deployment began, is on %u of %u served hosts at %u sites and on %u of %u "
-		"eligible hosts not served; any crash of %s is on %u and %u of them.",
-		lead, e->title[0] != '\0' ? e->title : "A signature", e->served_with, e->served, e->served_sites,
-		e->unserved_with, e->unserved, e->module[0] != '\0' ? e->module : "the kernel", e->module_served_with,
-		e->module_unserved_with);
-	if (n < 0 || (size_t)n >= size)
-		out[size - 1] = '\0'; /* an absurdly long module name: the numbers are in the evidence */
+	if (e->signature != s->signature)
+		snprintf(also, sizeof(also), " (mostly %s)", e->title);
+	if (!s->set ||
+	    snprintf(out, size,
+		     "%s%s%s is on %u of %u served hosts at %u sites and on %u of %u hosts not served. If %s "
+		     "were harmless, evidence this strong would appear in fewer than 1 of %.2g deployments "
+		     "(threshold: 1 of %.2g).",
+		     lead, title_of(s), also, s->served_with, s->served, s->served_sites, s->unserved_with, s->unserved,
+		     what(d), num_exp(s->log_weight + s->log_e > 0 ? s->log_weight + s->log_e : 0),
+		     num_exp(s->log_needed)) < 0)
+		snprintf(out, size, "%sThe log records an automatic halt.", lead);
 }
 
 static void
-say_hold(const struct verdict_view *v, char *out, size_t size)
+say_hold(const struct ledger *l, const struct deployment *d, const struct verdict_view *v, char *out, size_t size)
 {
 	switch (v->state) {
 	case STATE_NOTHING_SERVED:
 		snprintf(out, size, "No host has been served this deployment yet.");
 		break;
-	case STATE_TOO_FEW_RESOLVED:
+	case STATE_WATCH:
+		if (d->eligible < d->params.small_fleet && d->sticky && v->evidence.standing.log_needed > 0 &&
+		    !v->evidence.standing.would_cross)
+			snprintf(out, size,
+				 "%u served hosts crashed in a fleet of %u, too small for a proof: a person decides.",
+				 v->bad, v->eligible);
+		else
+			say_evidence(d, v,
+				     d->sticky ? "Paused until a person decides: "
+					       : "Paused, to see whether there are more: ",
+				     out, size);
+		break;
+	case STATE_CO_SUSPECT:
+		snprintf(out, size,
+			 "%s was halted, and the same crashes speak against this deployment as much: held until they "
+			 "can be told apart or a person releases it.",
+			 l->deployments[d->co_of - 1]->msg->id);
+		break;
+	case STATE_BLIND:
+		snprintf(out, size, "The server does not hear its fleet: %s", ledger_blind_why(l, d->tenant));
+		break;
+	default:
 		snprintf(out, size,
 			 "%u of %u served hosts are resolved (alive for the bake time, or crashed); %u are needed.",
 			 v->resolved, v->served, v->needed);
-		break;
-	default:
-		snprintf(out, size, "Only %u eligible hosts are not served; %u are needed to compare with.",
-			 v->unserved, FLOOR_CONTROLS);
 	}
 }
 
 static void
-say_reason(const struct deployment *d, struct verdict_view *v)
+say_proceed(const struct verdict_view *v, char *out, size_t size)
+{
+	int n;
+
+	if (v->state == STATE_UNCERTIFIED)
+		n = snprintf(
+			out, size,
+			"UNCERTIFIED: %u served hosts are resolved and none crashed; a fleet of %u is too small to "
+			"prove anything.",
+			v->resolved, v->eligible);
+	else
+		n = snprintf(
+			out, size,
+			"%u served hosts are resolved, %u of them crashed: a hazard of %.2g and more is excluded. A "
+			"next ring of up to %llu hosts is certified.",
+			v->resolved, v->bad, v->hazard, (unsigned long long)v->next_ring_max);
+	if (v->cannot_certify && v->votes_needed == UINT32_MAX)
+		snprintf(out + n, size - (size_t)n,
+			 " CANNOT CERTIFY a halt any more: no hosts are left to compare with.");
+	else if (v->cannot_certify)
+		snprintf(out + n, size - (size_t)n, " CANNOT CERTIFY a halt: votes still possible %u, needed %u.",
+			 v->votes_possible, v->votes_needed);
+}
+
+static void
+say_reason(const struct ledger *l, const struct deployment *d, struct verdict_view *v)
 {
 	char *out = v->reason;
-	size_t size = sizeof(v->reason);
-	size_t n = 0;
+	size_t size = sizeof(v->reason), n = 0;
 
 	out[0] = '\0';
-	if (v->shadow && v->state <= STATE_TOO_FEW_CONTROLS)
+	if (v->shadow && v->verdict == VERDICT_PROCEED && v->state != STATE_CLEAN && v->state != STATE_UNCERTIFIED &&
+	    v->state != STATE_WOULD_HALT && v->state != STATE_CLOSED)
 		n = (size_t)snprintf(out, size, "Shadow mode; armed it would hold: ");
 	switch (v->state) {
-	case STATE_NOTHING_SERVED:
-	case STATE_TOO_FEW_RESOLVED:
-	case STATE_TOO_FEW_CONTROLS:
-		say_hold(v, out + n, size - n);
-		break;
 	case STATE_CLEAN:
-		snprintf(
-			out, size,
-			"%u served hosts are resolved, %u of them crashed, and no new signature sets them apart from %u "
-			"hosts not served.",
-			v->resolved, v->bad, v->unserved);
+	case STATE_UNCERTIFIED:
+		say_proceed(v, out, size);
 		break;
 	case STATE_WOULD_HALT:
-		say_suspect(v, "Shadow mode; armed it would have halted: ", out, size);
+		say_evidence(d, v, "Shadow mode; armed it would have halted: ", out, size);
 		break;
 	case STATE_HALTED:
-		if (v->evidence.set)
-			say_suspect(v, "", out, size);
-		else
-			snprintf(out, size, "The log records an automatic halt.");
+		say_evidence(d, v, "", out, size);
+		break;
+	case STATE_RECOVERED:
+		n = (size_t)snprintf(out, size, "%u of %u harmed hosts are well again. ", v->harmed_back, v->harmed);
+		say_evidence(d, v, "", out + n, size - n);
+		break;
+	case STATE_HALTED_HEURISTIC:
+		snprintf(out, size, "Emergency brake, without a bound on false alarms: %.*s", (int)d->said_len,
+			 d->said != NULL ? d->said : "");
 		break;
 	case STATE_HALTED_BY_PERSON:
 		snprintf(out, size, "Halted by a person: %.*s", (int)d->said_len, d->said != NULL ? d->said : "");
@@ -255,10 +322,11 @@ say_reason(const struct deployment *d, struct verdict_view *v)
 		snprintf(out, size, "The deployment is closed; its last verdict was %s.", verdict_name(v->verdict));
 		break;
 	case STATE_DELETED:
+	case STATE_N:
 		snprintf(out, size, "The deployment was deleted.");
 		break;
 	default:
-		break;
+		say_hold(l, d, v, out + n, size - n);
 	}
 }
 
@@ -268,11 +336,14 @@ deployment_verdict(const struct ledger *l, const struct deployment *d, struct ve
 	uint32_t trial = d->halted ? d->halt_trial : d->suspect;
 
 	deployment_state(l, d, out);
-	out->evidence.set = false;
-	out->evidence.n_votes = 0;
+	look_ahead(l, d, out);
+	if (d->watch_until_us != 0 && !d->halted && d->watch_trial != UINT32_MAX)
+		trial = d->watch_trial;
 	if (trial != UINT32_MAX)
 		deployment_evidence(l, d, trial, &out->evidence);
-	say_reason(d, out);
+	else
+		memset(&out->evidence, 0, offsetof(struct evidence, votes));
+	say_reason(l, d, out);
 }
 
 bool

@@ -92,19 +92,16 @@ struct standing {
 struct evidence {
 	bool set; /* false: no key has been under suspicion */
 	struct standing standing;
-	/* of the standing, under names of old */
+	/* the exact signature with most served hosts where a module or a class is what is tested, else the same */
 	uint64_t signature;
 	char title[VERDICT_TITLE_MAX];
 	char module[256];
-	uint32_t served_with, served;
+	uint32_t served_with, served; /* these, of the standing */
 	uint32_t unserved_with, unserved;
 	uint32_t served_sites;
 	uint32_t module_served_with, module_unserved_with; /* any offset or build of it */
 	uint64_t first_pos, last_pos;                      /* of the exposed votes */
 	int64_t first_us, last_us;
-	/* the exact signature with most served hosts when a module or class is what decided */
-	uint64_t leading;
-	char leading_title[VERDICT_TITLE_MAX];
 	uint32_t n_votes;
 	struct vote votes[VERDICT_VOTES];
 };
@@ -186,35 +183,5 @@ struct stratum_view {
 	uint32_t at_risk1, at_risk0;
 };
 bool ledger_stratum(const struct ledger *l, uint32_t deployment, uint16_t stratum, struct stratum_view *out);
-
-/* ---- the engine behind it ---- */
-
-/* What an engine is asked about: counts of one (deployment, key), kept by the ledger
- * vote by vote.  Everything is since the deployment began. */
-struct trial {
-	bool born_since;                       /* the key was never seen before */
-	uint32_t n1, n0;                       /* distinct hosts: exposed, unserved and eligible */
-	uint32_t sites1;                       /* distinct sites among n1 */
-	uint32_t m1, m0;                       /* the same hosts counts for its module name, any offset or build */
-	uint32_t N1, N0;                       /* hosts served; eligible hosts not served */
-	uint32_t forgiven_n1, forgiven_sites1; /* of these, counted before a person resumed */
-};
-
-/* An engine judges; the ledger counts, latches and words.  Pure; state_size bytes per
- * deployment are kept in the snapshot for it, zero at the start, plain integers only. */
-struct verdict_engine {
-	const char *name;
-	size_t state_size;
-	/* After a vote, and again on ticks for keys that were close: halt? */
-	bool (*crosses)(const void *state, const struct trial *t);
-};
-
-extern const struct verdict_engine floor_rule;
-
-/* Floors of the rule; part of docs/LEDGER.md. */
-#define FLOOR_HOSTS    3u
-#define FLOOR_SITES    2u
-#define FLOOR_RESOLVED 50u
-#define FLOOR_CONTROLS 50u
 
 #endif

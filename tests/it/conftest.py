@@ -66,6 +66,7 @@ class Daemon:
         self.settings = {
             "listen": "127.0.0.1:0", "stream-listen": "127.0.0.1:0", "api-listen": "127.0.0.1:0",
             "database": database, "log-bytes": "256M", "segment-bytes": "4M", "disk-reserve": "64M",
+            "halt-host-age": "0s",  # the hosts of a test are known for seconds
         }
         self.settings.update(settings)
         self.environment = environment

@@ -4,8 +4,9 @@ import http.client
 import json
 import threading
 
-HOSTS = 80
+HOSTS = 240
 SITES = 4
+BAD = 6  # of ten served hosts; the sixth crash decides
 
 
 def host(i):
@@ -42,7 +43,8 @@ def folded(daemon, report):
 
 
 PLAN = {"artefact": "sensor-content", "version": "291-32", "modules": ["csagent.sys"], "bake": "30m",
-        "rings": [{"name": "canary", "hosts": 10}, {"name": "rest"}]}
+        "rings": [{"name": "canary", "hosts": 10}, {"name": "rest"}],
+        "assignment": "hash"}
 
 
 def deploy(daemon, name="d1", served=10, **plan):
@@ -56,10 +58,10 @@ def deploy(daemon, name="d1", served=10, **plan):
 
 
 def bad_rollout(daemon, name="d1"):
-    """Eighty hosts, ten of them served, three of these crash as nobody did before: halt."""
+    """240 hosts, ten of them served, six of these crash and nobody else does: halt."""
     beat(daemon)
     deploy(daemon, name)
-    for i in range(3):
+    for i in range(BAD):
         crash(daemon, i)
 
 

@@ -103,12 +103,12 @@ def test_a_bad_rollout_is_halted_with_evidence(daemon):
     v = wait_verdict(daemon, "halt")
     assert v["state"] == "halted" and "csagent.sys" in v["reason"]
     e = v["evidence"]
-    assert (e["hosts"], e["exposed"], e["baseline_hosts"], e["baseline"]) == (3, 10, 0, fleet.HOSTS - 10)
-    assert e["signature"] == "csagent.sys+0xe14ed" and e["sites"] == 3
-    assert abs(e["share_served"] - 4 / 12) < 1e-5 and abs(e["share_unserved"] - 1 / 72) < 1e-5
+    assert (e["hosts"], e["exposed"], e["baseline_hosts"], e["baseline"]) == (fleet.BAD, 10, 0, fleet.HOSTS - 10)
+    assert e["signature"] == "csagent.sys+0xe14ed" and e["sites"] == 4
+    assert abs(e["share_served"] - 7 / 12) < 1e-5 and abs(e["share_unserved"] - 1 / 232) < 1e-5
     show = daemon.get("/v1/deployments/d1").json
     votes = show["evidence"]["votes"]
-    assert len(votes) == 3 and all(x["served"] for x in votes)
+    assert len(votes) == fleet.BAD and all(x["served"] for x in votes)
     assert daemon.get(f"/v1/reports/{votes[0]['report']}").json["module"] == "csagent.sys"
     recorded = daemon.until(lambda: (x := verdict(daemon).json)["recorded"] and x, "the decision in the log")
     assert recorded["verdict"] == "halt"
@@ -167,7 +167,7 @@ def test_long_poll_semantics(daemon):
 
     def bad():
         time.sleep(0.2)
-        for i in range(3):
+        for i in range(fleet.BAD):
             fleet.crash(daemon, i)
     t = threading.Thread(target=bad)
     t.start()
@@ -187,7 +187,7 @@ def test_the_deciding_report_wakes_the_deployer(daemon):
     for n in range(5):
         name = f"d{n}"
         fleet.deploy(daemon, name)
-        for i in range(2):
+        for i in range(fleet.BAD - 1):
             fleet.folded(daemon, fleet.crash(daemon, i, module=f"bad{n}.sys"))
         answer = []
         t = threading.Thread(target=lambda: answer.append((verdict(daemon, "?wait=30s", name).json, time.monotonic())))
@@ -195,7 +195,7 @@ def test_the_deciding_report_wakes_the_deployer(daemon):
         daemon.until(lambda: daemon.metrics()["connections_api"] >= 1, "the waiter")
         time.sleep(0.1)
         sent = time.monotonic()
-        fleet.crash(daemon, 2, module=f"bad{n}.sys")
+        fleet.crash(daemon, fleet.BAD - 1, module=f"bad{n}.sys")
         t.join()
         assert answer[0][0]["verdict"] == "halt"
         took.append(answer[0][1] - sent)

@@ -24,8 +24,8 @@ def gate(daemon, programs):
 
 
 def clean_rollout(daemon):
-    """Sixty of 140 hosts served long enough ago, and alive since: proceed."""
-    fleet.beat(daemon, n=140)
+    """Sixty of 240 hosts served long enough ago, and alive since: proceed."""
+    fleet.beat(daemon, n=240)
     fleet.deploy(daemon, served=0, bake="1s", rings=[{"name": "canary", "hosts": 60}, {"name": "rest"}])
     daemon.post("/v1/deployments/d1/receipts", {"hosts": [fleet.host(i) for i in range(60)]})
     served = time.monotonic()
@@ -47,7 +47,7 @@ def test_hold_then_halt(daemon, gate):
 
     def bad():
         time.sleep(0.3)
-        for i in range(3):
+        for i in range(fleet.BAD):
             fleet.crash(daemon, i)
     t = threading.Thread(target=bad)
     t.start()

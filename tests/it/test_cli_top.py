@@ -27,7 +27,7 @@ def test_once_and_json(daemon, programs):
                  daemon.get("/v1/deployments/d1/verdict").json["verdict"] == "halt", "the halt")
     daemon.until(lambda: daemon.get("/v1/now").json["deployments"][0]["verdict"] == "halt", "the view")
     status, out, _ = run(programs, daemon, "--once")
-    assert status == 0 and "halt     d1" in out and "csagent.sys+0xe14ed" in out and "80 known" in out
+    assert status == 0 and "halt     d1" in out and "csagent.sys+0xe14ed" in out and f"{fleet.HOSTS} known" in out
     assert "\x1b" not in out and "\u009b" not in out
     status, out, _ = run(programs, daemon, "--once", "--json")
     assert status == 0 and json.loads(out)["deployments"][0]["verdict"] == "halt"
@@ -91,7 +91,7 @@ def test_live(daemon, programs):
     fleet.deploy(daemon)
     t = Terminal([programs.faultline, "top", "--server", f"127.0.0.1:{daemon.api_port}", "--interval", "200ms"], 24, 100)
     t.until("hold")
-    for i in range(3):
+    for i in range(fleet.BAD):
         fleet.crash(daemon, i)
     t.until("halt")
     t.until("csagent.sys+0xe14ed")

@@ -55,7 +55,7 @@ def test_the_page_lives(daemon, page, programs):
     assert page.wait("return document.querySelector('#deployments .chip').dataset.verdict === 'halt'")
     assert page.run("return document.title") == "HALTED · d1"
     for table in ("newest", "largest"):
-        assert page.wait(f"const c = document.querySelector('#{table} tbody tr'); return c && c.cells[2].textContent === '3'")
+        assert page.wait(f"const c = document.querySelector('#{table} tbody tr'); return c && c.cells[2].textContent === '{fleet.BAD}'")
         assert page.text(f"#{table} tbody tr .title span") == "csagent.sys+0xe14ed"
     now = daemon.get("/v1/now").json
     assert page.wait(f"return document.querySelector('#arrivals-minute').textContent === '{now['reports']['counted']}'")

@@ -268,10 +268,11 @@ scribe_deploy(struct scribe *s, const char *id, uint64_t ring, uint64_t bake_ms,
 {
 	Faultline__Log__Deployment m = FAULTLINE__LOG__DEPLOYMENT__INIT;
 	Faultline__Log__Ring r = FAULTLINE__LOG__RING__INIT, *rings[1] = { &r };
-	char *copies[3] = { strdup(id), strdup(mode), strdup("first") };
+	char *copies[4] = { strdup(id), strdup(mode), strdup("first"), strdup("hash") };
 	uint64_t pos;
 
-	need(copies[0] != NULL && copies[1] != NULL && copies[2] != NULL, "memory");
+	need(copies[0] != NULL && copies[1] != NULL && copies[2] != NULL && copies[3] != NULL, "memory");
+	m.assignment = copies[3];
 	m.id = copies[0];
 	m.mode = copies[1];
 	m.bake_ms = bake_ms;
@@ -282,7 +283,7 @@ scribe_deploy(struct scribe *s, const char *id, uint64_t ring, uint64_t bake_ms,
 		m.rings = rings;
 	}
 	pos = scribe_message(s, RECORD_DEPLOYMENT, &m);
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 4; i++)
 		free(copies[i]);
 	return pos;
 }

@@ -212,17 +212,20 @@ ask(struct world *w)
 static void
 bad_rollout(struct world *w)
 {
-	uint64_t hosts[100];
+	struct crash c = { .module = "bad.sys", .offset = 16, .epoch = 1, .seq = 1, .kind = REPORT_KERNEL };
+	uint64_t hosts[20];
 
 	scribe_fleet(&w->s, 1, 2000);
+	scribe_tick(&w->s, 3700 * 1000000ll);
+	scribe_fleet(&w->s, 1, 2000); /* known for an hour, and there */
 	scribe_deploy(&w->s, "d", 0, 1000, "armed");
-	for (uint64_t i = 0; i < 100; i++)
-		hosts[i] = i + 1;
-	scribe_serve(&w->s, "d", hosts, 100);
-	for (uint64_t h = 1; h < 60; h += 10)
-		scribe_crash(&w->s,
-			     &(struct crash){ .host = h, .module = "bad.sys", .offset = 16, .epoch = 1, .seq = 1 });
-	scribe_crash(&w->s, &(struct crash){ .host = 1, .module = "bad.sys", .offset = 16, .epoch = 1, .seq = 1 });
+	for (uint64_t i = 0; i < 20; i++)
+		hosts[i] = i * 10 + 1;
+	scribe_serve(&w->s, "d", hosts, 20);
+	for (c.host = 1; c.host < 60; c.host += 10)
+		scribe_crash(&w->s, &c);
+	c.host = 1;
+	scribe_crash(&w->s, &c);
 }
 
 static void

@@ -14,7 +14,7 @@
 
 /* Changes with every change of what is kept or how it is counted: look at the difference, then
  * put the new value here. */
-#define GOLDEN "f68cbae9137bd9cb7f92164781e6317dfd124b70255d0e3c77a48ed240507226"
+#define GOLDEN "a68631a81f8cf35e472f37a960923b05745b0098c848b9959195991a962ff6fb"
 
 /* A store of chunks in memory, as the file store keeps them. */
 struct chunk {
