@@ -289,6 +289,7 @@ trial_obtain(struct ledger *l, struct deployment *d, uint32_t key_no, const stru
 	case RUNG_KERNEL:
 		return add_in_order(l, d, key_no, POOL_TOTALS, 0, 2);
 	case RUNG_BUILD:
+	case RUNG_FUNCTION:
 	case RUNG_N:
 		break;
 	}
