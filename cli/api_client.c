@@ -141,9 +141,9 @@ error_sentence(struct api_answer *out)
 }
 
 static struct curl_slist *
-request_headers(const struct api_client *c, const char *if_none_match)
+request_headers(const struct api_client *c, const char *type, const char *if_none_match)
 {
-	struct curl_slist *list = curl_slist_append(NULL, "Content-Type: application/json");
+	struct curl_slist *list = curl_slist_append(NULL, type);
 	char line[128];
 
 	list = curl_slist_append(list, "Expect:");
@@ -175,46 +175,88 @@ request_url(const struct api_client *c, const char *path_fmt, const char *id)
 	return n == -1 ? NULL : url;
 }
 
+/* What every request has. */
+static void
+prepare(struct api_client *c, const char *url, struct curl_slist *headers, struct answer_buffer *buffer)
+{
+	curl_easy_setopt(c->curl, CURLOPT_URL, url);
+	curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, headers);
+	curl_easy_setopt(c->curl, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(c->curl, CURLOPT_CONNECTTIMEOUT_MS, 5000L);
+	curl_easy_setopt(c->curl, CURLOPT_PROTOCOLS_STR, "http,https");
+	curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, on_body);
+	curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, buffer);
+	curl_easy_setopt(c->curl, CURLOPT_HEADERFUNCTION, on_header);
+	curl_easy_setopt(c->curl, CURLOPT_HEADERDATA, buffer);
+}
+
+static bool
+conclude(struct api_client *c, CURLcode rc, struct answer_buffer *buffer, struct api_answer *out)
+{
+	if (rc == CURLE_OK)
+		curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &out->status);
+	if (buffer->len > 0)
+		out->body = json_loadb(buffer->at, buffer->len, 0, NULL);
+	if (rc != CURLE_OK)
+		snprintf(out->error, sizeof(out->error), "cannot reach %s: %s", c->server, curl_easy_strerror(rc));
+	else if (out->status != 304 && (out->status < 200 || out->status > 299))
+		error_sentence(out);
+	free(buffer->at);
+	return out->error[0] == '\0';
+}
+
 bool
 api_request(struct api_client *c, const char *method, const char *path_fmt, const char *id, json_t *body,
 	    const char *if_none_match, long timeout_ms, struct api_answer *out)
 {
 	struct answer_buffer buffer = { .etag = out->etag, .etag_size = sizeof(out->etag) };
-	struct curl_slist *headers = request_headers(c, if_none_match);
+	struct curl_slist *headers = request_headers(c, "Content-Type: application/json", if_none_match);
 	char *url = request_url(c, path_fmt, id), *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
 	CURLcode rc = CURLE_OUT_OF_MEMORY;
+	bool good;
 
 	memset(out, 0, sizeof(*out));
 	curl_easy_reset(c->curl);
 	if (url != NULL && (body == NULL || text != NULL)) {
-		curl_easy_setopt(c->curl, CURLOPT_URL, url);
+		prepare(c, url, headers, &buffer);
 		curl_easy_setopt(c->curl, CURLOPT_CUSTOMREQUEST, method);
-		curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, headers);
-		curl_easy_setopt(c->curl, CURLOPT_NOSIGNAL, 1L);
-		curl_easy_setopt(c->curl, CURLOPT_CONNECTTIMEOUT_MS, 5000L);
 		curl_easy_setopt(c->curl, CURLOPT_TIMEOUT_MS, timeout_ms);
-		curl_easy_setopt(c->curl, CURLOPT_PROTOCOLS_STR, "http,https");
-		curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, on_body);
-		curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, &buffer);
-		curl_easy_setopt(c->curl, CURLOPT_HEADERFUNCTION, on_header);
-		curl_easy_setopt(c->curl, CURLOPT_HEADERDATA, &buffer);
 		if (text != NULL)
 			curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, text);
 		rc = curl_easy_perform(c->curl);
 	}
-	if (rc == CURLE_OK)
-		curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &out->status);
-	if (buffer.len > 0)
-		out->body = json_loadb(buffer.at, buffer.len, 0, NULL);
-	if (rc != CURLE_OK)
-		snprintf(out->error, sizeof(out->error), "cannot reach %s: %s", c->server, curl_easy_strerror(rc));
-	else if (out->status != 304 && (out->status < 200 || out->status > 299))
-		error_sentence(out);
-	free(buffer.at);
+	good = conclude(c, rc, &buffer, out);
 	free(url);
 	free(text);
 	curl_slist_free_all(headers);
-	return out->error[0] == '\0';
+	return good;
+}
+
+bool
+api_put_file(struct api_client *c, const char *path_fmt, const char *id, FILE *file, uint64_t size,
+	     struct api_answer *out)
+{
+	struct answer_buffer buffer = { .etag = out->etag, .etag_size = sizeof(out->etag) };
+	struct curl_slist *headers = request_headers(c, "Content-Type: application/octet-stream", NULL);
+	char *url = request_url(c, path_fmt, id);
+	CURLcode rc = CURLE_OUT_OF_MEMORY;
+	bool good;
+
+	memset(out, 0, sizeof(*out));
+	curl_easy_reset(c->curl);
+	if (url != NULL) {
+		prepare(c, url, headers, &buffer);
+		curl_easy_setopt(c->curl, CURLOPT_UPLOAD, 1L);
+		curl_easy_setopt(c->curl, CURLOPT_READDATA, file);
+		curl_easy_setopt(c->curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)size);
+		curl_easy_setopt(c->curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+		curl_easy_setopt(c->curl, CURLOPT_LOW_SPEED_TIME, 60L);
+		rc = curl_easy_perform(c->curl);
+	}
+	good = conclude(c, rc, &buffer, out);
+	free(url);
+	curl_slist_free_all(headers);
+	return good;
 }
 
 void

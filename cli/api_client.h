@@ -29,6 +29,9 @@ const char *api_client_server(const struct api_client *c);
  * id may be NULL when there is no %s.  body is borrowed; NULL: none. */
 bool api_request(struct api_client *c, const char *method, const char *path_fmt, const char *id, json_t *body,
 		 const char *if_none_match, long timeout_ms, struct api_answer *out);
+/* PUT the bytes of a file, which may be large; no limit on time as long as something moves. */
+bool api_put_file(struct api_client *c, const char *path_fmt, const char *id, FILE *file, uint64_t size,
+		  struct api_answer *out);
 void api_answer_fini(struct api_answer *a);
 
 /* ---- what the commands share ---- */

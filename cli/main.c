@@ -11,6 +11,7 @@
 #include "cli/scrub.h"
 #include "cli/send.h"
 #include "cli/sim.h"
+#include "cli/symbols.h"
 #include "cli/top.h"
 #include "cli/triage.h"
 
@@ -26,6 +27,7 @@ static const struct command {
 	{ "scrub", cmd_scrub, "take environment, secrets and heap out of a dump before it is kept" },
 	{ "send", cmd_send, "upload dumps and cores, and say what they are" },
 	{ "sim", cmd_sim, "play a fleet over real sockets: a rollout, or plain load" },
+	{ "symbols", cmd_symbols, "give the server programs and symbols to unwind by and take names from" },
 	{ "top", cmd_top, "watch the fleet: verdicts, signatures, arrivals" },
 	{ "triage", cmd_triage, "say what crashed in dumps and cores" },
 };
