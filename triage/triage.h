@@ -244,6 +244,9 @@ struct triage_options {
 enum err triage_run(struct arena *a, const void *image, size_t size, const struct triage_options *opt,
 		    struct triage_result *out, struct diag *diag);
 
+/* What libraries ask the system for once, and keep: call before the process gives up asking it.  Not needed otherwise. */
+void triage_prepare(void);
+
 /* ---- results between processes ---- */
 
 #define TRIAGE_WIRE_MAX ((size_t)64 << 10)

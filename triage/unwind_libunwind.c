@@ -215,6 +215,18 @@ step(struct unwind *u, const struct unwind_frame *f, int32_t module, struct unwi
 	return unwind_known(caller, UNWIND_X64_SP) ? UNWIND_CALLER : UNWIND_DAMAGED;
 }
 
+void
+triage_prepare(void)
+{
+	const struct unwind_frame f = { .known = ~UINT64_C(0) };
+	struct step s = { .f = &f };
+	unw_cursor_t cursor;
+
+	pthread_once(&once, make_space);
+	if (space != NULL)
+		(void)unw_init_remote(&cursor, space, &s);
+}
+
 const struct unwinder unwinder_libunwind = { "libunwind", step };
 
 #else
@@ -224,6 +236,11 @@ step(struct unwind *u, const struct unwind_frame *f, int32_t module, struct unwi
 {
 	(void)u, (void)f, (void)module, (void)caller;
 	return UNWIND_UNKNOWN; /* unwind_dw.c does it */
+}
+
+void
+triage_prepare(void)
+{
 }
 
 const struct unwinder unwinder_libunwind = { "libunwind", step };

@@ -19,6 +19,7 @@
 #include "collector/workers/confine.h"
 #include "collector/workers/serve.h"
 #include "collector/workers/zygote.h"
+#include "triage/triage.h"
 
 #define ZYGOTE_FLAG "--triage-zygote"
 #define ZYGOTE_FD   3
@@ -166,7 +167,7 @@ compare_bytes(const void *a, const void *b)
 }
 
 /* What libraries ask the system once and keep must be asked before the filter: qsort()
- * wants to know the memory of the machine, malloc() a random key, libcrypto a lot. */
+ * wants to know the memory of the machine, malloc() a random key, libcrypto and libunwind a lot. */
 static void
 warm_up(zygote_analyse *analyse)
 {
@@ -177,6 +178,7 @@ warm_up(zygote_analyse *analyse)
 		qsort(bytes, 4096, 1, compare_bytes);
 	free(bytes);
 	sha256("", 0, hash);
+	triage_prepare();
 	analyse("", 0, NULL, out, sizeof(out));
 }
 
