@@ -165,7 +165,7 @@ decode(const uint8_t *p, size_t len)
 	if (len < 2)
 		return bad;
 	o = two_bytes((uint32_t)b << 8 | p[1]);
-	if (o.kind == KIND_SAVE && o.reg + o.count > 31)
+	if ((o.kind == KIND_SAVE || o.kind == KIND_SAVE_LR) && o.reg + o.count > 31)
 		o.kind = KIND_BAD;
 	return o;
 }
