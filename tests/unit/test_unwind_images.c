@@ -157,6 +157,29 @@ test_x64(void **state)
 	end(&p);
 }
 
+/* Another compiler's program: its frames are as large as another reader (LLVM's) counts. */
+static void
+test_x64_gcc(void **state)
+{
+	uint64_t bytes = 0, to;
+	unsigned n = 0;
+	struct process p;
+
+	(void)state;
+	begin(&p, "symbolic/windows/hello-dwarf.exe", TRIAGE_ARCH_X64);
+	for (uint32_t i = 0; i + 12 <= p.pe->exception_size; i += 12, n++) {
+		struct unwind_frame f, caller;
+
+		assert_true(peimage_uint(p.pe, p.pe->exception_rva + i + 4, 4, &to));
+		f = body(to);
+		assert_int_equal(unwind_x64_step(&p.u, p.pe, BASE, &f, &caller), UNWIND_CALLER);
+		bytes += caller.r[UNWIND_X64_SP] - STACK;
+	}
+	assert_int_equal(n, 95);
+	assert_int_equal(bytes, 6032 - 192); /* four of them count from the middle of a frame: rbp less an offset */
+	end(&p);
+}
+
 /* A record that is chained to itself. */
 static void
 test_x64_loop(void **state)
@@ -214,6 +237,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_x64),
+		cmocka_unit_test(test_x64_gcc),
 		cmocka_unit_test(test_x64_loop),
 		cmocka_unit_test(test_arm64),
 	};
