@@ -23,6 +23,7 @@ struct event {
 };
 
 struct survey {
+	struct oops_markers markers;
 	struct event chosen, now;
 	unsigned fatal, warnings;
 	size_t line, begun; /* line numbers */
@@ -65,7 +66,7 @@ static void
 survey_line(struct survey *s, struct text raw)
 {
 	struct text line = oops_line(raw), what;
-	enum oops_tier tier = oops_marker(line, &what);
+	enum oops_tier tier = oops_marker(&s->markers, line, &what);
 	struct oops_place p;
 	enum triage_arch arch;
 
@@ -95,6 +96,7 @@ survey_line(struct survey *s, struct text raw)
 
 struct oops {
 	struct textdump t;
+	const struct oops_markers *markers;
 	struct text what;        /* the marker */
 	struct oops_place named; /* by the marker */
 	bool has_named, has_pc, in_trace, from_header, trace_done;
@@ -406,7 +408,7 @@ event_line(struct oops *o, struct text raw)
 	struct oops_place p;
 	enum triage_arch arch;
 
-	if (oops_marker(line, &what) != OOPS_NONE) {
+	if (oops_marker(o->markers, line, &what) != OOPS_NONE) {
 		if (o->what.len == 0)
 			o->what = what;
 		if (!o->t.d->has_address)
@@ -570,10 +572,11 @@ enum err
 oops_read(struct arena *a, struct text text, struct dump *out, struct diag *diag)
 {
 	struct survey s = { 0 };
-	struct oops o = { .t = textdump_new(a, out, TRIAGE_FORMAT_OOPS), .interrupted = -1 };
+	struct oops o = { .t = textdump_new(a, out, TRIAGE_FORMAT_OOPS), .interrupted = -1, .markers = &s.markers };
 	struct lines l;
 	struct text line, event;
 
+	oops_markers_init(&s.markers);
 	text = oops_order(a, text);
 	l = (struct lines){ text.at, text.at + text.len };
 	while (lines_next(&l, &line))

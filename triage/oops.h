@@ -43,8 +43,15 @@ enum oops_tier {
 	OOPS_PANIC, /* fatal, and may only close the event before it */
 };
 
+/* Which bytes each marker needs, so that most are ruled out at a glance. */
+#define OOPS_MARKERS_MAX 64
+struct oops_markers {
+	uint64_t need[OOPS_MARKERS_MAX];
+};
+void oops_markers_init(struct oops_markers *m);
+
 /* The event that begins in this line, and its text from the telling word on. */
-enum oops_tier oops_marker(struct text line, struct text *what);
+enum oops_tier oops_marker(const struct oops_markers *known, struct text line, struct text *what);
 
 /* The reason without what differs from one time to the next; what is a marker's text. */
 const char *oops_reason(struct textdump *t, struct text what);

@@ -109,16 +109,20 @@ bytes_of(struct text line)
 	return set;
 }
 
-static bool
-possible(const char *words, uint64_t set)
+void
+oops_markers_init(struct oops_markers *m)
 {
-	uint64_t need = bit(words[0]) | bit(words[1]) | bit(words[2]) | bit(words[3]) | bit(words[4]);
+	_Static_assert(sizeof(markers) / sizeof(markers[0]) <= OOPS_MARKERS_MAX, "room for each marker");
 
-	return (need & ~set) == 0;
+	for (size_t i = 0; i < sizeof(markers) / sizeof(markers[0]); i++) {
+		m->need[i] = 0;
+		for (const char *p = markers[i].words; *p != '\0'; p++)
+			m->need[i] |= bit(*p);
+	}
 }
 
 enum oops_tier
-oops_marker(struct text line, struct text *what)
+oops_marker(const struct oops_markers *known, struct text line, struct text *what)
 {
 	uint64_t set;
 
@@ -129,7 +133,7 @@ oops_marker(struct text line, struct text *what)
 		const struct marker *m = &markers[i];
 		const char *p;
 
-		if (!possible(m->words, set))
+		if ((known->need[i] & ~set) != 0)
 			continue;
 		p = m->begins ? (text_starts(line, m->words) ? line.at : NULL) : text_find(line, m->words);
 		if (p == NULL)

@@ -8,6 +8,8 @@
 
 /* Which of the texts is it?  Told by its content, never by a name. */
 
+#define HEAD_MAX       ((size_t)1 << 20) /* a report by itself says here what it is; in a log it may come late */
+#define EVENTS_MAX     ((size_t)4 << 20)
 #define EVENT_TEXT_MAX 65536
 #define LOOK           65536 /* what is looked at to tell a text from other bytes */
 
@@ -46,29 +48,31 @@ looks_json(struct text t)
 	struct text s = text_trim(text_upto(t, 256));
 
 	return s.len > 1 && s.at[0] == '{' &&
-	       (text_find(text_upto(t, 4096), "\"bug_type\"") != NULL || text_find(t, "\"usedImages\"") != NULL ||
-		text_find(t, "\"panicString\"") != NULL);
+	       (text_find(text_upto(t, 4096), "\"bug_type\"") != NULL ||
+		text_find(text_upto(t, HEAD_MAX), "\"usedImages\"") != NULL ||
+		text_find(text_upto(t, HEAD_MAX), "\"panicString\"") != NULL);
 }
 
 static enum err
 read_kind(struct arena *a, struct text t, struct dump *out, struct diag *diag)
 {
+	struct text head = text_upto(t, HEAD_MAX);
 	enum err e;
 
 	if (text_find(t, "-----BEGIN BREAKPAD MICRODUMP-----") != NULL)
 		return microdump_read(a, t, out, diag);
 	if (looks_json(t))
 		return applejson_read(a, t, out, diag);
-	if (text_find(t, "panic(cpu ") != NULL)
+	if (text_find(head, "panic(cpu ") != NULL)
 		return applepanic_read(a, t, out, diag);
-	if (text_find(t, "\nException Type:") != NULL || text_find(t, "\nBinary Images:") != NULL ||
-	    (text_find(t, "\nOS Version:") != NULL && text_find(t, "\nReport Version:") != NULL) ||
+	if (text_find(head, "\nException Type:") != NULL || text_find(head, "\nBinary Images:") != NULL ||
+	    (text_find(head, "\nOS Version:") != NULL && text_find(head, "\nReport Version:") != NULL) ||
 	    text_starts(t, "Incident Identifier:"))
 		return apple_read(a, t, out, diag);
 	if (text_find(t, "*** *** *** *** ***") != NULL && text_find(t, "pid: ") != NULL &&
 	    text_find(t, "signal ") != NULL)
 		return tombstone_read(a, t, out, diag);
-	e = winevent_is(t) ? winevent_read(a, t, out, diag) : ERR_UNSUPPORTED;
+	e = winevent_is(text_upto(t, EVENTS_MAX)) ? winevent_read(a, t, out, diag) : ERR_UNSUPPORTED;
 	if (e == ERR_UNSUPPORTED)
 		e = oops_read(a, t, out, diag);
 	/* events in other languages have no word to know them by, only their form */
