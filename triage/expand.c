@@ -7,30 +7,50 @@
 #include <zstd.h>
 #include <zstd_errors.h>
 
-#include "triage/triage.h"
+#include "triage/expand.h"
 
+#define LEVELS_MAX     4  /* containers in containers */
 #define WINDOW_LOG_MAX 23 /* 8 MiB: what any sender's default level stays within */
-
-struct sink {
-	uint8_t *buf;
-	size_t len, cap, limit;
-};
 
 enum triage_container
 triage_container_of(const void *image, size_t size)
 {
 	static const uint8_t zstd[4] = { 0x28, 0xb5, 0x2f, 0xfd }, gzip[3] = { 0x1f, 0x8b, 8 };
+	static const uint8_t xz[6] = { 0xfd, '7', 'z', 'X', 'Z', 0 }, cab[8] = { 'M', 'S', 'C', 'F', 0, 0, 0, 0 };
+	static const uint8_t block[6] = { 0x31, 0x41, 0x59, 0x26, 0x53, 0x59 },
+			     end[6] = { 0x17, 0x72, 0x45, 0x38, 0x50, 0x90 };
+	const uint8_t *p = image;
 
 	if (size >= 4 && memcmp(image, zstd, 4) == 0)
 		return TRIAGE_CONTAINER_ZSTD;
 	if (size >= 3 && memcmp(image, gzip, 3) == 0)
 		return TRIAGE_CONTAINER_GZIP;
+	if (size >= 6 && memcmp(image, xz, 6) == 0)
+		return TRIAGE_CONTAINER_XZ;
+	if (size >= 10 && memcmp(image, "BZh", 3) == 0 && p[3] >= '1' && p[3] <= '9' &&
+	    (memcmp(p + 4, block, 6) == 0 || memcmp(p + 4, end, 6) == 0))
+		return TRIAGE_CONTAINER_BZIP2;
+	if (size >= 36 && memcmp(image, cab, 8) == 0)
+		return TRIAGE_CONTAINER_CAB;
+	if (size >= 64 && expand_is_form(image, size))
+		return TRIAGE_CONTAINER_FORM;
 	return TRIAGE_CONTAINER_NONE;
 }
 
-/* Room for at least one more byte; grows by doubling, never beyond one byte over the
- * limit, which tells a full output from one that would go on. */
-static enum err
+bool
+expand_is_dump(const void *image, size_t size)
+{
+	static const char magics[][5] = { "MDMP", "PMDM", "PAGE",
+					  "\x7f"
+					  "ELF" };
+
+	for (size_t i = 0; size >= 4 && i < sizeof(magics) / sizeof(magics[0]); i++)
+		if (memcmp(image, magics[i], 4) == 0)
+			return true;
+	return triage_container_of(image, size) != TRIAGE_CONTAINER_NONE;
+}
+
+enum err
 sink_room(struct sink *s)
 {
 	size_t cap;
@@ -50,7 +70,7 @@ sink_room(struct sink *s)
 	return ERR_OK;
 }
 
-static enum err
+enum err
 expand_zstd(const void *image, size_t size, struct sink *s, struct diag *diag)
 {
 	ZSTD_DCtx *ctx = ZSTD_createDCtx();
@@ -85,7 +105,7 @@ expand_zstd(const void *image, size_t size, struct sink *s, struct diag *diag)
 	return e;
 }
 
-static enum err
+enum err
 expand_gzip(const void *image, size_t size, struct sink *s, struct diag *diag)
 {
 	z_stream z = { 0 };
@@ -126,35 +146,85 @@ expand_gzip(const void *image, size_t size, struct sink *s, struct diag *diag)
 	return e;
 }
 
-enum err
-triage_expand(const void *image, size_t size, size_t limit, void **out, size_t *out_size, struct diag *diag)
+static enum err
+expand_one(enum triage_container kind, const void *image, size_t size, struct sink *s, struct diag *diag)
 {
-	struct sink s = { .limit = limit < SIZE_MAX ? limit : SIZE_MAX - 1 };
-	enum triage_container kind = triage_container_of(image, size);
+	switch (kind) {
+	case TRIAGE_CONTAINER_ZSTD:
+		return expand_zstd(image, size, s, diag);
+	case TRIAGE_CONTAINER_GZIP:
+		return expand_gzip(image, size, s, diag);
+	case TRIAGE_CONTAINER_XZ:
+		return expand_xz(image, size, s, diag);
+	case TRIAGE_CONTAINER_BZIP2:
+		return expand_bzip2(image, size, s, diag);
+	case TRIAGE_CONTAINER_CAB:
+		return expand_cab(image, size, s, diag);
+	case TRIAGE_CONTAINER_FORM:
+		return expand_form(image, size, s, diag);
+	case TRIAGE_CONTAINER_NONE:
+		break;
+	}
+	diag->what = "no container we know";
+	return ERR_UNSUPPORTED;
+}
+
+/* One level into *s; the reason of a failure is in *diag. */
+static enum err
+expand_level(const void *image, size_t size, size_t limit, struct sink *s, struct diag *diag)
+{
 	enum err e;
 
-	*out = NULL;
-	*out_size = 0;
+	*s = (struct sink){ .limit = limit < SIZE_MAX ? limit : SIZE_MAX - 1 };
 	*diag = (struct diag){ ERR_OK, "the compressed data is damaged", 0 };
-	if (kind == TRIAGE_CONTAINER_NONE) {
-		*diag = (struct diag){ ERR_UNSUPPORTED, "neither gzip nor zstd", 0 };
-		return ERR_UNSUPPORTED;
-	}
-	e = kind == TRIAGE_CONTAINER_ZSTD ? expand_zstd(image, size, &s, diag) : expand_gzip(image, size, &s, diag);
-	if (e == ERR_OK && s.len > limit)
+	e = expand_one(triage_container_of(image, size), image, size, s, diag);
+	if (e == ERR_OK && s->len > limit)
 		e = ERR_LIMIT;
 	diag->code = e;
-	if (e == ERR_LIMIT)
-		diag->what = s.len > limit ? "it expands beyond the limit" : "it needs a window over 8 MiB";
+	if (e == ERR_LIMIT && s->len > limit)
+		diag->what = "it expands beyond the limit";
+	else if (e == ERR_LIMIT && strcmp(diag->what, "the compressed data is damaged") == 0)
+		diag->what = "it needs a window over 8 MiB";
 	else if (e == ERR_TRUNCATED)
 		diag->what = "the compressed data ends early";
 	else if (e == ERR_NOMEM)
 		diag->what = "out of memory";
 	if (e != ERR_OK && e != ERR_TRUNCATED) {
-		free(s.buf);
-		return e;
+		free(s->buf);
+		*s = (struct sink){ 0 };
 	}
+	return e;
+}
+
+enum err
+triage_expand(const void *image, size_t size, size_t limit, void **out, size_t *out_size, struct diag *diag)
+{
+	struct sink s = { 0 }, inner;
+	bool cut;
+	enum err e;
+
+	*out = NULL;
+	*out_size = 0;
+	e = expand_level(image, size, limit, &s, diag);
+	cut = e == ERR_TRUNCATED;
+	for (int level = 1;
+	     (e == ERR_OK || e == ERR_TRUNCATED) && triage_container_of(s.buf, s.len) != TRIAGE_CONTAINER_NONE;
+	     level++) {
+		if (level == LEVELS_MAX) {
+			free(s.buf);
+			*diag = (struct diag){ ERR_LIMIT, "containers in containers, too many", 0 };
+			return ERR_LIMIT;
+		}
+		e = expand_level(s.buf, s.len, limit, &inner, diag);
+		free(s.buf);
+		s = inner;
+		cut |= e == ERR_TRUNCATED;
+	}
+	if (e != ERR_OK && e != ERR_TRUNCATED)
+		return e;
+	if (cut)
+		*diag = (struct diag){ ERR_TRUNCATED, "the compressed data ends early", diag->at };
 	*out = s.buf;
 	*out_size = s.len;
-	return e;
+	return cut ? ERR_TRUNCATED : ERR_OK;
 }
