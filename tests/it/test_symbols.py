@@ -48,6 +48,11 @@ def libc():
     return re.search(r"(/\S*libc\.so\S*)", out).group(1)
 
 
+def core_limit():
+    hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+
+
 @pytest.fixture(scope="module")
 def crash(tmp_path_factory):
     """(folder with program and libc, path of the core)"""
@@ -61,11 +66,7 @@ def crash(tmp_path_factory):
         pattern = f.read().strip()
     if "/" in pattern or pattern.startswith("|"):
         pytest.skip(f"UNWINDING NOT CHECKED: cores go to {pattern}")
-
-    def limits():
-        hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
-        resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
-    subprocess.run(["./crash"], cwd=folder, check=False, preexec_fn=limits)
+    subprocess.run(["./crash"], cwd=folder, check=False, preexec_fn=core_limit)
     cores = [n for n in os.listdir(folder) if n.startswith("core")]
     if not cores:
         pytest.skip("UNWINDING NOT CHECKED: the kernel wrote no core")
@@ -149,6 +150,19 @@ def frames_of(daemon, core, host):
     r = daemon.until(done, "triage")
     assert r["triage"] == "done", r
     return r
+
+
+def test_debug_frame_in_a_worker(daemon, crash, tmp_path):
+    """.debug_frame is read by another library, which must live with the confinement too."""
+    folder, _ = crash
+    cc = os.environ.get("CC", "cc").split()[-1]
+    subprocess.run([cc, "-O2", "-g", "-fomit-frame-pointer", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables",
+                    "-Wl,--build-id", "-o", "crash", folder / "crash.c"], cwd=tmp_path, check=True)
+    subprocess.run(["./crash"], cwd=tmp_path, check=False, preexec_fn=core_limit)
+    core = next(p for p in tmp_path.iterdir() if p.name.startswith("core"))
+    assert put(daemon, tmp_path / "crash").status == 201
+    frames_of(daemon, core.read_bytes(), "a")
+    assert daemon.metrics()["triage_killed_total"] == 0 and daemon.metrics()["symbols_asked_total"] > 0
 
 
 def put(daemon, path, **kw):
