@@ -139,6 +139,7 @@ walk(struct walk *w, struct unwind_frame f)
 
 	record(w, &f);
 	while (w->out->n < w->max) {
+		w->u.why = ""; /* of this step */
 		if (!step_data(w, &f, &next, &end)) {
 			if (end != NULL) {
 				w->out->end = end;

@@ -111,6 +111,14 @@ enum unwind_outcome {
 	UNWIND_DAMAGED, /* unwind data is there and makes no sense, or needs memory that is missing; u->why may say more */
 };
 
+static inline enum unwind_outcome
+unwind_damaged(struct unwind *u, const char *why)
+{
+	if (*u->why == '\0')
+		u->why = why;
+	return UNWIND_DAMAGED;
+}
+
 /* A way to step.  step() may look at anything of u and changes nothing but u->work and u->why. */
 struct unwinder {
 	const char *name;

@@ -3,7 +3,8 @@
 
 #include "triage/unwind_arm64.h"
 
-#define ENTRY      8u   /* bytes of a .pdata entry */
+#define ENTRY      8u /* bytes of a .pdata entry */
+#define DAMAGED    "unwind data that is damaged, or needs memory that is missing"
 #define CODE_BYTES 1020 /* of one record: 255 words */
 #define OPS_MAX    1024
 
@@ -552,7 +553,7 @@ finish(struct step *s, const struct unwind_frame *from, struct unwind_frame *cal
 		s->f.known &= KEPT | UINT64_C(1) << UNWIND_ARM64_SP;
 	s->f.trust = TRIAGE_TRUST_CFI;
 	if (sp % 8 != 0 || s->f.pc % 4 != 0 || (!s->has_pc && (sp < old || (sp == old && !from->exact))))
-		return UNWIND_DAMAGED;
+		return unwind_damaged(s->u, DAMAGED);
 	if (!s->trapped && !unwind_is_return(s->u, s->f.pc))
 		return UNWIND_UNKNOWN;
 	*caller = s->f;
@@ -575,18 +576,18 @@ unwind_arm64_step(struct unwind *u, const struct peimage *pe, uint64_t base, con
 	p.epilogue = false;
 	if (find_entry(pe, at, &begin, &data, &missing)) {
 		if ((data & 3) == 3 || !function_length(pe, data, &length))
-			return UNWIND_DAMAGED;
+			return unwind_damaged(u, DAMAGED);
 		if (at - begin < length) {
 			uint32_t done = (uint32_t)(at - begin) / 4;
 
 			if (data & 3 ? !read_packed((uint32_t)data, (data & 3) == 2, done, &p)
 				     : !read_record(pe, (uint32_t)data, done, &p))
-				return UNWIND_DAMAGED;
-			return run(&s, &p) ? finish(&s, f, caller) : UNWIND_DAMAGED;
+				return unwind_damaged(u, DAMAGED);
+			return run(&s, &p) ? finish(&s, f, caller) : unwind_damaged(u, DAMAGED);
 		}
 	}
 	if (missing)
-		return UNWIND_DAMAGED;
+		return unwind_damaged(u, "the image's unwind data is not in the dump");
 	if (!f->exact || !peimage_is_code(pe, rva) || !unwind_known(f, UNWIND_ARM64_LR))
 		return UNWIND_UNKNOWN;
 	s.f.pc = strip(f->r[UNWIND_ARM64_LR]);

@@ -3,6 +3,7 @@
 
 #include "triage/unwind_sym.h"
 
+#define DAMAGED    "a symbol file's unwind program that is damaged, or needs memory that is missing"
 #define STACK_MAX  32
 #define VARS_MAX   40
 #define RULES_MAX  48
@@ -304,7 +305,7 @@ finish(struct unwind *u, const struct unwind_frame *f, struct unwind_frame *next
 	next->exact = false;
 	next->trust = TRIAGE_TRUST_CFI;
 	if (next->r[sp] < f->r[sp] || (next->r[sp] == f->r[sp] && (!leaf || next->pc == f->pc)))
-		return UNWIND_DAMAGED;
+		return unwind_damaged(u, DAMAGED);
 	if (!unwind_is_return(u, next->pc))
 		return UNWIND_UNKNOWN;
 	*caller = *next;
@@ -385,10 +386,10 @@ unwind_cfi_rules(struct unwind *u, const struct unwind_frame *f, const struct te
 	machine_init(&m, u, f);
 	for (size_t i = 0; i < n_texts; i++)
 		if (!read_rules(u, texts[i], rules, &n))
-			return UNWIND_DAMAGED;
+			return unwind_damaged(u, DAMAGED);
 	if (!rule_value(&m, rules, n, TEXT(".cfa"), &cfa) || !set_var(&m, TEXT(".cfa"), cfa) ||
 	    !rule_value(&m, rules, n, TEXT(".ra"), &next.pc))
-		return UNWIND_DAMAGED;
+		return unwind_damaged(u, DAMAGED);
 	memcpy(next.r, f->r, sizeof(next.r));
 	next.known = f->known & kept(u->arch, u->os);
 	unwind_set(&next, sp, cfa);
@@ -401,7 +402,7 @@ unwind_cfi_rules(struct unwind *u, const struct unwind_frame *f, const struct te
 		if (evaluate(&m, rules[i].expression, &v))
 			unwind_set(&next, (unsigned)reg, v);
 	}
-	return unwind_known(&next, sp) ? finish(u, f, &next, caller) : UNWIND_DAMAGED;
+	return unwind_known(&next, sp) ? finish(u, f, &next, caller) : unwind_damaged(u, DAMAGED);
 }
 
 static bool
@@ -492,7 +493,7 @@ unwind_win(struct unwind *u, const struct unwind_frame *f, const struct symfile_
 	    !set_var(&m, TEXT(".raSearchStart"), ra) || !set_var(&m, TEXT(".raSearch"), ra) ||
 	    !run(&m, win->has_program ? win->program : fpo_program(win), true) || !get_var(&m, TEXT("eip"), &next.pc) ||
 	    !get_var(&m, TEXT("esp"), &v))
-		return UNWIND_DAMAGED;
+		return unwind_damaged(u, DAMAGED);
 	unwind_set(&next, UNWIND_X86_SP, v);
 	/* what was not assigned is as it was if nothing was saved; ebp that is not named was not touched */
 	if (unwind_known(f, UNWIND_X86_BP))
@@ -532,7 +533,7 @@ step_sym(struct unwind *u, const struct unwind_frame *f, int32_t module, struct 
 		return UNWIND_UNKNOWN;
 	texts[0] = cfi.rules;
 	if (!pick_deltas(cfi.deltas, offset, texts, &n, sizeof(texts) / sizeof(texts[0])))
-		return UNWIND_DAMAGED;
+		return unwind_damaged(u, DAMAGED);
 	return unwind_cfi_rules(u, f, texts, n, caller);
 }
 

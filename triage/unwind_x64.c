@@ -8,6 +8,7 @@
 #define EPILOGUE_MAX  40 /* bytes: an add, eight pops with prefixes, a jump */
 #define FLAG_CHAINED  4
 #define RUNTIME_ENTRY 12u /* bytes of a RUNTIME_FUNCTION */
+#define DAMAGED       "unwind data that is damaged, or needs memory that is missing"
 
 enum {
 	OP_PUSH_NONVOL,
@@ -459,7 +460,7 @@ finish(struct step *s, const struct unwind_frame *from, struct unwind_frame *cal
 	s->f.trust = TRIAGE_TRUST_CFI;
 	if (sp_of(s) % 8 != 0 || !canonical(sp_of(s)) || !canonical(s->f.pc) ||
 	    (!s->machine && sp_of(s) <= from->r[UNWIND_X64_SP]))
-		return UNWIND_DAMAGED;
+		return unwind_damaged(s->u, DAMAGED);
 	if (!s->machine && !unwind_is_return(s->u, s->f.pc))
 		return UNWIND_UNKNOWN;
 	*caller = s->f;
@@ -478,9 +479,9 @@ unwind_x64_step(struct unwind *u, const struct peimage *pe, uint64_t base, const
 	if (pe->arch != TRIAGE_ARCH_X64 || pe->exception_size < RUNTIME_ENTRY || f->pc < base)
 		return UNWIND_UNKNOWN;
 	if (find_function(pe, f->exact ? rva : rva - 1, &fn, &missing))
-		return run_function(&s, fn, rva, f->exact) ? finish(&s, f, caller) : UNWIND_DAMAGED;
+		return run_function(&s, fn, rva, f->exact) ? finish(&s, f, caller) : unwind_damaged(u, DAMAGED);
 	if (missing)
-		return UNWIND_DAMAGED;
+		return unwind_damaged(u, "the image's unwind data is not in the dump");
 	if (!f->exact || !peimage_is_code(pe, rva) || !unwind_uint(u, sp_of(&s), 8, &pc))
 		return UNWIND_UNKNOWN;
 	s.f.pc = pc;

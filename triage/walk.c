@@ -356,9 +356,11 @@ innermost(const struct dump *d)
 static bool
 step(struct walk *w, const struct unwind_frame *f, struct unwind_frame *next, const char **end)
 {
-	enum unwind_outcome found = step_unwind_data(w, f, next);
+	enum unwind_outcome found;
 	uint64_t sp, ignored;
 
+	w->u.why = ""; /* of this step */
+	found = step_unwind_data(w, f, next);
 	if (found == UNWIND_OUTERMOST)
 		*end = "outermost";
 	if (found != UNWIND_OUTERMOST && found != UNWIND_CALLER) {

@@ -241,6 +241,7 @@ test_circles(void **state)
 	(void)state;
 	begin(&w, self, sizeof(self), &code, 0x1150);
 	assert_int_equal(step(&w, &c), UNWIND_DAMAGED);
+	assert_string_equal(w.u.why, "unwind data that is damaged, or needs memory that is missing");
 	world_end(&w);
 	world_init(&w, TRIAGE_ARCH_X64,
 		   (struct synth_pe){ .code = code.bytes,
@@ -438,6 +439,7 @@ test_nonsense(void **state)
 	begin(&w, all[0].record, 4, &code, 0x1150);
 	w.u.work = 3;
 	assert_int_equal(step(&w, &c), UNWIND_DAMAGED);
+	assert_string_equal(w.u.why, "unwinding took too much work");
 	world_end(&w);
 }
 
