@@ -35,6 +35,8 @@ static const struct {
 	{ HTTP_METHOD_POST, "/v1/flagger/rollback", &flagger_rollback_ops, ASK, "" },
 	{ HTTP_METHOD_POST, "/v1/flagger/event", &flagger_event_ops, WRITE, "" },
 	{ HTTP_METHOD_GET, "/v1/now", &now_ops, READ, "" },
+	{ HTTP_METHOD_GET, "/v1/alarms", &alarms_ops, READ, "" },
+	{ HTTP_METHOD_GET, "/v1/learned", &learned_ops, READ, "" },
 	{ HTTP_METHOD_GET, "/v1/stream", &stream_ops, READ, "deployment" },
 	{ HTTP_METHOD_GET, "/v1/signatures", &signatures_list_ops, READ,
 	  "sort module kind new_since deployment rungs limit cursor" },

@@ -151,6 +151,7 @@ extern const struct http_ops now_ops;                                           
 extern const struct http_ops stream_ops;                                                              /* stream.c */
 extern const struct http_ops healthz_ops, readyz_ops, version_ops, metrics_ops;                       /* status.c */
 extern const struct http_ops asset_ops;                                                               /* assets.c */
+extern const struct http_ops alarms_ops, learned_ops;                                                 /* alarms.c */
 
 /* history.c: members of a report that the database holds; the triage result or null. */
 void history_report(struct jsonout *j, const struct api *a, const struct store_query *q, const struct store_report *r);

@@ -118,6 +118,10 @@ now_begin(struct http_request *r)
 	signatures(j, "largest", v->by_hosts, v->n_by_hosts);
 	signatures(j, "newest", v->newest, v->n_newest);
 	signatures(j, "rising", v->by_trend, v->n_by_trend);
+	jsonout_open(j, "alarms", '[');
+	for (uint32_t i = 0; i < v->n_alarms; i++)
+		words_alarm(j, &v->alarms[i]);
+	jsonout_close(j, ']');
 	deployments(j, c->api, v);
 	jsonout_close(j, '}');
 	fold_view_put(c->api->env.fold, v);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* GET /v1/stream: server-sent events.  `signature`, `verdict` and `deployment` carry ids
+/* GET /v1/stream: server-sent events.  `signature`, `verdict`, `deployment` and `alarm` carry ids
  * and can be resumed with Last-Event-ID; `counters` come each second and cannot.
  * ?deployment=ID leaves the events of that deployment only. */
 #include "config.h"
@@ -74,9 +74,15 @@ event_frame(struct jsonout *j, const struct api *a, const struct fold_event *e)
 		[EVENT_SIGNATURE] = "signature",
 		[EVENT_VERDICT] = "verdict",
 		[EVENT_DEPLOYMENT] = "deployment",
+		[EVENT_ALARM] = "alarm",
 	};
 
 	frame_open(j, names[e->kind], e->id);
+	if (e->kind == EVENT_ALARM) {
+		words_alarm(j, &e->alarm);
+		frame_close(j);
+		return;
+	}
 	jsonout_open(j, NULL, '{');
 	if (e->kind == EVENT_SIGNATURE) {
 		words_signature_id(j, "id", e->signature);
@@ -101,8 +107,8 @@ event_frame(struct jsonout *j, const struct api *a, const struct fold_event *e)
 static bool
 wanted(const struct call *c, const struct fold_event *e)
 {
-	return e->tenant == API_TENANT &&
-	       (c->id[0] == '\0' || (e->kind != EVENT_SIGNATURE && strcmp(c->id, e->deployment) == 0));
+	return e->tenant == API_TENANT && (c->id[0] == '\0' || (e->kind != EVENT_SIGNATURE && e->kind != EVENT_ALARM &&
+								strcmp(c->id, e->deployment) == 0));
 }
 
 /* ---- to everybody ---- */

@@ -141,3 +141,27 @@ words_deployment(struct jsonout *j, const struct api *a, const struct view_deplo
 	jsonout_bool(j, "shadow", d->verdict.shadow);
 	jsonout_close(j, '}');
 }
+
+void
+words_alarm(struct jsonout *j, const struct alarm *a)
+{
+	jsonout_open(j, NULL, '{');
+	jsonout_u64(j, "id", a->no);
+	jsonout_string(j, "kind", alarm_kind_name((enum alarm_kind)a->kind));
+	jsonout_string(j, "level", a->certified || a->kind == ALARM_BRAKE ? "alarm" : "watch");
+	jsonout_bool(j, "certified", a->certified);
+	words_signature_id(j, "signature", a->signature);
+	jsonout_string(j, "rung", signature_rung_name((enum signature_rung)a->rung));
+	jsonout_string(j, "title", a->title);
+	jsonout_string(j, "text", a->text);
+	jsonout_time(j, "raised", a->raised_us);
+	jsonout_time(j, "cleared", a->cleared_us);
+	jsonout_double(j, "log_evidence", a->log_e, 4);
+	jsonout_double(j, "log_needed", a->log_needed, 4);
+	jsonout_u64(j, "hosts", a->hosts);
+	jsonout_u64(j, "sites", a->sites);
+	jsonout_u64(j, "active_hosts", a->active);
+	jsonout_u64(j, "deployments_halted", a->deployments);
+	jsonout_position(j, "position", a->pos);
+	jsonout_close(j, '}');
+}

@@ -23,6 +23,9 @@ void words_signature_id(struct jsonout *j, const char *key, uint64_t id); /* 0: 
 void words_signature(struct jsonout *j, const struct view_signature *s);
 void words_key(struct jsonout *j, const struct key_view *k); /* members only: inside an object */
 
+/* An alarm without a deployment. */
+void words_alarm(struct jsonout *j, const struct alarm *a);
+
 /* One row of a list of deployments. */
 void words_deployment(struct jsonout *j, const struct api *a, const struct view_deployment *d);
 

@@ -135,6 +135,28 @@ on_deployment(void *arg, uint16_t tenant, const char *deployment, uint64_t pos)
 }
 
 static void
+on_alarm(void *arg, const struct alarm *a)
+{
+	struct fold *f = arg;
+	struct fold_event *e;
+
+	f->publish_now = true;
+	if (f->replaying)
+		return;
+	if (a->cleared_us == 0) {
+		counter_add(COUNTER_alarms, 1);
+		log_warn("ledger", "alarm %llu, %s%s: %s: %s", (unsigned long long)a->no,
+			 alarm_kind_name((enum alarm_kind)a->kind), a->certified ? "" : " (not certified)", a->title,
+			 a->text);
+	}
+	pthread_mutex_lock(&f->lock);
+	e = event_new(f, EVENT_ALARM, a->tenant, a->pos);
+	e->signature = a->signature;
+	e->alarm = *a;
+	pthread_mutex_unlock(&f->lock);
+}
+
+static void
 on_decision(void *arg, uint16_t tenant, const char *deployment, const char *reason, uint64_t pos)
 {
 	struct fold *f = arg;
@@ -204,6 +226,7 @@ ledger_options(struct fold *f)
 						  .signature_new = on_signature,
 						  .verdict_changed = on_verdict,
 						  .deployment_changed = on_deployment,
+						  .alarm = on_alarm,
 						  .decision_wanted = on_decision,
 						  .report = on_report,
 						  .batch_duplicate = on_duplicate,
@@ -233,6 +256,7 @@ count(struct fold *f)
 	counter_set(COUNTER_signatures, s.signatures);
 	counter_set(COUNTER_deployments_open, s.deployments_open);
 	counter_set(COUNTER_deployments_halted, s.deployments_halted);
+	counter_set(COUNTER_alarms_open, s.alarms_open);
 	if (f->at_end)
 		f->lag_base = appended - s.records;
 	counter_set(COUNTER_ledger_lag_records,

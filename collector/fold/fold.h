@@ -62,7 +62,8 @@ const char *fold_failed(const struct fold *f);
 
 /* ---- views: immutable, any thread ---- */
 
-#define VIEW_TOP 100
+#define VIEW_TOP    100
+#define VIEW_ALARMS 16
 
 struct view_signature {
 	uint16_t tenant;
@@ -86,7 +87,9 @@ struct fold_view {
 	struct ledger_stats stats;
 	uint32_t n_by_hosts, n_newest, n_by_trend, n_deployments;
 	struct view_signature by_hosts[VIEW_TOP], newest[VIEW_TOP], by_trend[VIEW_TOP]; /* tenant 0 */
-	struct view_deployment *deployments;                                            /* sorted by tenant, then id */
+	uint32_t n_alarms;
+	struct alarm alarms[VIEW_ALARMS];    /* tenant 0: those that go on, newest first */
+	struct view_deployment *deployments; /* sorted by tenant, then id */
 };
 /* The newest view, never NULL; give it back.  Published at most every 100 ms, and at once
  * when a verdict changes. */
@@ -117,7 +120,7 @@ fold_has(const struct fold *f, uint64_t pos)
 
 /* ---- events, for SSE: any thread ---- */
 
-enum fold_event_kind { EVENT_SIGNATURE, EVENT_VERDICT, EVENT_DEPLOYMENT };
+enum fold_event_kind { EVENT_SIGNATURE, EVENT_VERDICT, EVENT_DEPLOYMENT, EVENT_ALARM };
 
 struct fold_event {
 	uint64_t id; /* rises; survives no restart: starts at the log position */
@@ -129,6 +132,7 @@ struct fold_event {
 	enum verdict verdict; /* EVENT_VERDICT */
 	enum verdict_state state;
 	char text[VERDICT_REASON_MAX]; /* title of the signature, or the reason */
+	struct alarm alarm;            /* EVENT_ALARM: as it was then */
 };
 /* Up to cap events after id `after`, oldest first; *missed_out says that older ones after
  * `after` are gone from the ring of 1,024.  after = UINT64_MAX: only sets *last_out. */

@@ -81,6 +81,9 @@ view_build(const struct ledger *l, const struct shared_view *before, bool tops)
 	s->v.position = ledger_position(l);
 	s->v.now_us = ledger_now_us(l);
 	ledger_stats(l, &s->v.stats);
+	s->v.n_alarms = (uint32_t)ledger_alarms(l, 0, s->v.alarms, VIEW_ALARMS);
+	while (s->v.n_alarms > 0 && s->v.alarms[s->v.n_alarms - 1].cleared_us != 0)
+		s->v.n_alarms--;
 	if (before != NULL && !tops) {
 		s->v.n_by_hosts = before->v.n_by_hosts;
 		s->v.n_newest = before->v.n_newest;

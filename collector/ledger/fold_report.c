@@ -358,11 +358,24 @@ signature_of(const struct ledger *l, const struct rungs *g)
 /* ---- votes ---- */
 
 static void
+vote_key(struct ledger *l, const struct ballot *b, uint32_t no, const struct key_vote *v)
+{
+	const struct key *key = key_at(&l->keys, no);
+	uint32_t sites = key->sites.n;
+	struct outbreak_vote o = { .site = v->site, .pos = v->pos };
+
+	o.host_new = keys_vote(&l->keys, &l->snap, no, v);
+	o.site_new = key->sites.n > sites;
+	if (l->now_us - b->crash_us <= l->halt.randomised.late_s * 1000000ll) /* else it says nothing of today */
+		outbreaks_vote(l, no, &o);
+}
+
+static void
 vote(struct ledger *l, struct ballot *ballot, const uint32_t *keys, unsigned n, const struct key_vote *v)
 {
 	for (unsigned i = 0; i < n; i++)
 		if (keys[i] != KEY_NONE)
-			keys_vote(&l->keys, &l->snap, keys[i], v);
+			vote_key(l, ballot, keys[i], v);
 	ballot->keys = keys;
 	ballot->n_keys = n;
 	if (l->n_open > 0)

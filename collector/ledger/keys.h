@@ -46,8 +46,9 @@ struct key {
 	uint8_t rung, reason, kinds, flags, n_versions;
 	uint32_t dumps, dumps_today;
 	uint32_t dump_day;
-	uint32_t pins; /* open deployments that test it; derived */
-	uint32_t life; /* rises when the row is reused; derived */
+	uint32_t outbreak; /* row of outbreaks that watches it, + 1; derived */
+	uint32_t pins;     /* open deployments that test it; derived */
+	uint32_t life;     /* rises when the row is reused; derived */
 };
 
 /* Key numbers that a report votes for. */

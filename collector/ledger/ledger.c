@@ -62,6 +62,7 @@ ledger_new(const struct ledger_options *o)
 	recent_init(&l->recent[RECENT_REPORTS], chunk_id(CHUNK_RECENT, RECENT_REPORTS, 0), RECENT_AGE_S, RECENT_CAP);
 	recent_init(&l->recent[RECENT_UPLOADS], chunk_id(CHUNK_RECENT, RECENT_UPLOADS, 0), UPLOADS_AGE_S, UPLOADS_CAP);
 	keys_init(&l->keys);
+	outbreaks_init(&l->outbreaks);
 	table_init(&l->reports, sizeof(struct report_row), 10, chunk_id(CHUNK_REPORTS, 0, 0), true);
 	l->birth = (struct key_birth){ .born = key_born, .arg = l };
 	l->arena = arena_new(ARENA_LIMIT);
@@ -81,6 +82,7 @@ ledger_free(struct ledger *l)
 	free(l->open);
 	free(l->blind);
 	table_fini(&l->reports);
+	outbreaks_fini(&l->outbreaks);
 	keys_fini(&l->keys);
 	for (int i = 0; i < RECENT_N; i++)
 		recent_fini(&l->recent[i]);
@@ -320,6 +322,7 @@ fold_tick(struct ledger *l, const struct record_view *rec, uint32_t epoch)
 		risk_expire(l);
 	}
 	deployments_tick(l, minute);
+	outbreaks_tick(l, rec->pos);
 }
 
 static void

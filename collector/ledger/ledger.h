@@ -8,6 +8,7 @@
 
 #include "base/diag.h"
 #include "base/text.h"
+#include "collector/ledger/alarm.h"
 #include "collector/ledger/verdict.h"
 #include "proto/batch.h"
 
@@ -31,6 +32,8 @@ struct ledger_sink {
 	void (*deployment_changed)(void *arg, uint16_t tenant, const char *deployment, uint64_t pos);
 	/* The rule halted it: append an automatic Decision (basis = pos) to the log. */
 	void (*decision_wanted)(void *arg, uint16_t tenant, const char *deployment, const char *reason, uint64_t pos);
+	/* An alarm without a deployment was raised, or is over (cleared_us). */
+	void (*alarm)(void *arg, const struct alarm *a);
 	/* A report was folded.  signature is 0 when none is known yet; first is the position
 	 * of the original for a resent one (0: not known any more); cloned: two epochs live. */
 	void (*report)(void *arg, uint16_t tenant, uint64_t pos, enum report_outcome outcome, uint64_t signature,
@@ -66,7 +69,7 @@ struct ledger_stats {
 	uint64_t reports, reports_late, reports_resent, heartbeats, presence_hosts, presence_unknown;
 	uint64_t hosts, hosts_cloned, hosts_recent, sites, strata;
 	uint64_t signatures, keys, fingerprints, signatures_over_cap;
-	uint64_t deployments, deployments_open, deployments_halted;
+	uint64_t deployments, deployments_open, deployments_halted, alarms_open;
 	uint64_t receipts, decisions, triage_results, refused_changes;
 	uint64_t bytes_hosts;
 };
@@ -180,6 +183,11 @@ int32_t ledger_served_minute(const struct ledger *l, uint32_t deployment, uint32
 const char *ledger_refuses_decision(const struct ledger *l, uint16_t tenant, struct text id, uint32_t action,
 				    bool forced, struct text reason);
 const char *ledger_refuses_deployment(const struct ledger *l, uint16_t tenant, const void *packed, size_t len);
+
+/* Alarms of a tenant, those that go on first, then newest first; returns how many. */
+size_t ledger_alarms(const struct ledger *l, uint16_t tenant, struct alarm *out, size_t cap);
+/* What the tests behind them have learned of it. */
+void ledger_learned(const struct ledger *l, uint16_t tenant, struct fleet_learned *out);
 
 /* A report, for 7 days (of at most two million, the newest). */
 enum dump_stage { DUMP_NONE, DUMP_STORED, DUMP_TRIAGED, DUMP_UNREADABLE };

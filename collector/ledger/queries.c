@@ -443,6 +443,8 @@ ledger_stats(const struct ledger *l, struct ledger_stats *out)
 		out->deployments_open += l->open[i]->life == DEPLOYMENT_OPEN;
 		out->deployments_halted += l->open[i]->verdict == VERDICT_HALT;
 	}
+	for (uint32_t i = 0; i < l->outbreaks.n_alarms; i++)
+		out->alarms_open += l->outbreaks.alarms[i].cleared_us == 0;
 	out->bytes_hosts = hosts_bytes(&l->hosts);
 }
 

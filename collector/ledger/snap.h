@@ -37,6 +37,8 @@ enum chunk_kind {
 	CHUNK_STRATA,      /* a: deployment */
 	CHUNK_MOVED,       /* a: deployment, b: block */
 	CHUNK_MINUTES,     /* a: deployment */
+	CHUNK_ALARMS,      /* what the tests without a deployment count for a tenant */
+	CHUNK_OUTBREAKS,   /* watched keys */
 	CHUNK_N
 };
 

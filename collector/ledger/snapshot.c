@@ -277,6 +277,9 @@ state_word(void *state, uint64_t id)
 		return keys_word(&l->keys, id);
 	case CHUNK_REPORTS:
 		return table_word(&l->reports, id);
+	case CHUNK_ALARMS:
+	case CHUNK_OUTBREAKS:
+		return outbreaks_word(l, id);
 	default:
 		return deployment_word(l, id);
 	}
@@ -310,6 +313,9 @@ write_chunk(const struct ledger *l, uint64_t id, struct pack *out)
 	case CHUNK_REPORTS:
 		pack_reports(l, id, out);
 		return true;
+	case CHUNK_ALARMS:
+	case CHUNK_OUTBREAKS:
+		return outbreaks_pack(l, id, out);
 	default:
 		return deployment_pack(l, id, out);
 	}
@@ -348,6 +354,9 @@ load(struct ledger *l, uint64_t id, struct reader *r)
 		return keys_unpack(&l->keys, id, r);
 	case CHUNK_REPORTS:
 		return unpack_reports(l, id, r);
+	case CHUNK_ALARMS:
+	case CHUNK_OUTBREAKS:
+		return outbreaks_unpack(l, id, r);
 	case CHUNK_DEPLOYMENT:
 	case CHUNK_SERVED:
 	case CHUNK_RESOLVED:
@@ -393,7 +402,7 @@ ledger_load_end(struct ledger *l)
 	     (l->keys.hand == 0 || l->keys.hand < l->keys.rows.n);
 	if (!ok || !hosts_loaded(&l->hosts))
 		return ERR_MALFORMED;
-	return keys_loaded(&l->keys) && deployments_loaded(l) ? ERR_OK : ERR_MALFORMED;
+	return keys_loaded(&l->keys) && deployments_loaded(l) && outbreaks_loaded(l) ? ERR_OK : ERR_MALFORMED;
 }
 
 /* ---- every chunk, in order of ids ---- */
@@ -508,9 +517,11 @@ state_each(const struct ledger *l, void (*fn)(void *arg, uint64_t id), void *arg
 		each_of_set(&key->sites, chunk_id(CHUNK_KEY_HOSTS, (uint32_t)i, KEY_SITES_BLOCK), &e);
 	}
 	each_of_table(&l->reports, &e);
-	for (int kind = CHUNK_DEPLOYMENT; kind < CHUNK_N; kind++)
+	for (int kind = CHUNK_DEPLOYMENT; kind < CHUNK_ALARMS; kind++)
 		for (uint32_t i = 0; i < l->n_deployments; i++)
 			each_of_deployment(l->deployments[i], (enum chunk_kind)kind, &e);
+	fn(arg, chunk_id(CHUNK_ALARMS, 0, 0));
+	each_of_table(&l->outbreaks.rows, &e);
 }
 
 struct digest {

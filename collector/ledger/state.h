@@ -3,11 +3,14 @@
 #define COLLECTOR_LEDGER_STATE_H
 
 #include "collector/ledger/deployments.h"
+#include "collector/ledger/halt_params.h"
 #include "collector/ledger/hosts.h"
+#include "collector/ledger/judge.h"
 #include "collector/ledger/intern.h"
 #include "collector/ledger/keys.h"
 #include "collector/ledger/ledger.h"
 #include "collector/ledger/numeric.h"
+#include "collector/ledger/outbreak.h"
 #include "collector/ledger/recent.h"
 #include "collector/ledger/riskset.h"
 #include "collector/ledger/snap.h"
@@ -77,6 +80,7 @@ struct ledger {
 	uint32_t n_halted; /* of them, by the engine; derived */
 	struct blind_tenant *blind;
 	uint32_t n_blind;
+	struct outbreaks outbreaks;
 	uint32_t hosts_recent; /* at the last tick of a minute */
 	uint32_t tick_minute;
 	uint32_t word_globals, word_producers;
