@@ -195,7 +195,7 @@ start_age(uint32_t i)
 }
 
 void
-birth_begin(struct birth *b, int64_t now_us, double fleet_exposure)
+birth_begin(struct newborn *b, int64_t now_us, double fleet_exposure)
 {
 	memset(b, 0, sizeof(*b));
 	b->born_us = now_us;
@@ -204,21 +204,21 @@ birth_begin(struct birth *b, int64_t now_us, double fleet_exposure)
 }
 
 void
-birth_advance(struct birth *b, int64_t now_us, double fleet_exposure)
+birth_advance(struct newborn *b, int64_t now_us, double fleet_exposure)
 {
 	while (b->started < BIRTH_STARTS && now_us - b->born_us >= start_age(b->started) * MINUTE_US)
 		b->exposure[b->started++] = fleet_exposure;
 }
 
 void
-birth_vote(struct birth *b)
+birth_vote(struct newborn *b)
 {
 	for (uint32_t i = 0; i < b->started; i++)
 		b->votes[i]++;
 }
 
 double
-birth_log(const struct birth *b, double fleet_exposure, const struct birth_prior *p)
+birth_log(const struct newborn *b, double fleet_exposure, const struct birth_prior *p)
 {
 	double most = -1e308;
 

@@ -65,20 +65,20 @@ births_learned(const struct birth_tally *t)
 /* One new signature: evidence counted from its birth and anew from 1, 2, 4 ... 1024 minutes
  * later, because a fault may sleep in a signature that was benign.  96 + 104 bytes, plain. */
 #define BIRTH_STARTS 12u
-struct birth {
+struct newborn {
 	int64_t born_us;
 	double exposure[BIRTH_STARTS]; /* of the fleet so far, when counting began there */
 	uint32_t votes[BIRTH_STARTS];
 	uint32_t started;  /* of them */
 	uint32_t reserved; /* 0 */
 };
-void birth_begin(struct birth *b, int64_t now_us, double fleet_exposure);
+void birth_begin(struct newborn *b, int64_t now_us, double fleet_exposure);
 /* Time passed: begin the counts that are due.  Call before birth_vote() and on ticks. */
-void birth_advance(struct birth *b, int64_t now_us, double fleet_exposure);
+void birth_advance(struct newborn *b, int64_t now_us, double fleet_exposure);
 /* One vote: one a site (HALT: host counting breaks the bound). */
-void birth_vote(struct birth *b);
+void birth_vote(struct newborn *b);
 /* Greatest log(weight * E) over the starts. */
-double birth_log(const struct birth *b, double fleet_exposure, const struct birth_prior *p);
+double birth_log(const struct newborn *b, double fleet_exposure, const struct birth_prior *p);
 
 /* ---- emergency brake ---- */
 

@@ -50,7 +50,7 @@ struct outbreak_row {
 	uint16_t votes[OUTBREAK_HOURS];                            /* by absolute hour % OUTBREAK_HOURS */
 	uint32_t brake_bin;                                        /* absolute number of brake[..][0]'s bin */
 	uint32_t brake_hosts[BRAKE_BINS], brake_sites[BRAKE_BINS]; /* new ones; [i]: i bins ago */
-	struct birth birth;
+	struct newborn birth;
 };
 
 /* What is counted for one tenant. */

@@ -190,7 +190,7 @@ benign_births_hardly_ever_alarm(void **state)
 	for (int i = 0; i < BIRTHS; i++) {
 		double u = dice_unit(&d), rate, fleet = 0, peak = -1e9;
 		uint32_t m = 0;
-		struct birth b;
+		struct newborn b;
 
 		while (m + 1 < BIRTH_RATES && u >= cold.pi[m])
 			u -= cold.pi[m++];
@@ -219,7 +219,7 @@ static void
 a_fault_is_found(void **state)
 {
 	struct birth_prior learned = { { .93, .06, .0086, .0014, 7.7e-6, 7.4e-7, 7.4e-8, 8.2e-9 } };
-	struct birth b;
+	struct newborn b;
 	unsigned votes = 0;
 	double fleet = 0;
 

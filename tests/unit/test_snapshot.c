@@ -14,7 +14,7 @@
 
 /* Changes with every change of what is kept or how it is counted: look at the difference, then
  * put the new value here. */
-#define GOLDEN "a68631a81f8cf35e472f37a960923b05745b0098c848b9959195991a962ff6fb"
+#define GOLDEN "022cc886659d3cf41265cad757617dfb1c324ce304bdf05305e7cc08b423c069"
 
 /* A store of chunks in memory, as the file store keeps them. */
 struct chunk {

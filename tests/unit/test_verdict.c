@@ -384,9 +384,13 @@ test_controls(void **state)
 	v = verdict(&s, "d");
 	assert_true(v.cannot_certify);
 	assert_non_null(strstr(v.reason, "CANNOT CERTIFY"));
-	for (uint64_t h = 1; h < 200; h++)
+	for (uint64_t h = 1; h < 90; h++)
 		bad_crash(&s, h);
 	assert_int_not_equal(verdict(&s, "d").verdict, VERDICT_HALT);
+	for (uint64_t h = 90; h < 200; h++)
+		bad_crash(&s, h);
+	/* but ten sites are too many for the emergency brake, which proves nothing */
+	assert_int_equal(verdict(&s, "d").state, STATE_HALTED_HEURISTIC);
 	stop(&s);
 
 	/* too small for any proof: baked without a bad host it goes on, and says what that is worth */
