@@ -22,6 +22,9 @@ static const char help[] =
 	"       faultline deploy show ID\n"
 	"       faultline deploy list\n"
 	"       faultline deploy halt|resume|pause ID --reason TEXT\n"
+	"       faultline deploy mute ID --signature s1-HEX [--for TIME] --reason TEXT\n"
+	"       faultline deploy accept ID --signature s1-HEX --reason TEXT\n"
+	"       faultline deploy release ID [--signature s1-HEX] --reason TEXT\n"
 	"       faultline deploy delete ID [--reason TEXT] [--force]\n\n"
 	"Tells the server what is rolled out, to whom, and what people decided about it.\n\n"
 	"  --module NAME     a module that the deployment delivers; may be given again, like the selectors\n"
@@ -32,6 +35,9 @@ static const char help[] =
 	"  --hosts FILE      host ids, one a line; - is standard input.  Ids are raw, or h:<16 hex>\n"
 	"  --withdrawn       the payload was taken back from these hosts\n"
 	"  --at TIME         when it was served, RFC 3339; without it, now\n"
+	"  --signature ID    has no vote in this deployment: until --for is over (mute) or for good (accept);\n"
+	"                    release gives it back, without one it lets a paused deployment go on\n"
+	"  --for TIME        how long a mute lasts [1d]\n"
 	"  --force           delete although it is halted\n"
 	"  --actor NAME      who does it, for the record [$USER]\n"
 	"  --server URL      address of the API [$FAULTLINE_SERVER, else http://127.0.0.1:8482]\n"
@@ -81,6 +87,8 @@ enum {
 	OPT_WITHDRAWN,
 	OPT_AT,
 	OPT_REASON,
+	OPT_SIGNATURE,
+	OPT_FOR,
 	OPT_FORCE,
 	OPT_ACTOR,
 	OPT_SERVER,
@@ -109,6 +117,8 @@ static const struct option options[] = {
 	{ "withdrawn", no_argument, NULL, OPT_WITHDRAWN },
 	{ "at", required_argument, NULL, OPT_AT },
 	{ "reason", required_argument, NULL, OPT_REASON },
+	{ "signature", required_argument, NULL, OPT_SIGNATURE },
+	{ "for", required_argument, NULL, OPT_FOR },
 	{ "force", no_argument, NULL, OPT_FORCE },
 	{ "actor", required_argument, NULL, OPT_ACTOR },
 	{ "server", required_argument, NULL, OPT_SERVER },
@@ -216,6 +226,12 @@ take_option(struct deploy *d, int o, const char *arg)
 		break;
 	case OPT_REASON:
 		json_object_set_new(d->body, "reason", json_string(arg));
+		break;
+	case OPT_SIGNATURE:
+		json_object_set_new(d->body, "signature", json_string(arg));
+		break;
+	case OPT_FOR:
+		json_object_set_new(d->body, "for", json_string(arg));
 		break;
 	case OPT_ACTOR:
 		json_object_set_new(d->body, "actor", json_string(arg));
@@ -537,10 +553,12 @@ static const struct verb {
 	bool wants_id, writes;
 	int (*run)(struct deploy *d);
 } verbs[] = {
-	{ "create", true, true, verb_create }, { "serve", true, true, verb_serve },
-	{ "show", true, false, verb_show },    { "list", false, false, verb_list },
-	{ "halt", true, true, verb_decide },   { "resume", true, true, verb_decide },
-	{ "pause", true, true, verb_decide },  { "delete", true, true, verb_decide },
+	{ "create", true, true, verb_create },  { "serve", true, true, verb_serve },
+	{ "show", true, false, verb_show },     { "list", false, false, verb_list },
+	{ "halt", true, true, verb_decide },    { "resume", true, true, verb_decide },
+	{ "pause", true, true, verb_decide },   { "delete", true, true, verb_decide },
+	{ "mute", true, true, verb_decide },    { "accept", true, true, verb_decide },
+	{ "release", true, true, verb_decide },
 };
 #define N_VERBS (sizeof(verbs) / sizeof(verbs[0]))
 

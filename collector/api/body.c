@@ -13,6 +13,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/settings.h"
+#include "base/signature.h"
 #include "collector/api/body.h"
 #include "collector/api/params.h"
 #include "collector/ledger/halt_params.h"
@@ -210,13 +211,13 @@ texts_member(struct decode *d, json_t *object, const char *field, size_t max, si
 }
 
 static int
-hosts_member(struct decode *d, json_t *object, size_t max, size_t *n_out, uint64_t **out)
+hosts_member(struct decode *d, json_t *object, const char *field, size_t max, size_t *n_out, uint64_t **out)
 {
 	json_t *array, *v;
 	char name[32];
 	size_t i;
 
-	if (array_member(d, object, "hosts", max, &array) != 0)
+	if (array_member(d, object, field, max, &array) != 0)
 		return -1;
 	if (array == NULL || json_array_size(array) == 0)
 		return 0;
@@ -226,7 +227,7 @@ hosts_member(struct decode *d, json_t *object, size_t max, size_t *n_out, uint64
 	{
 		struct text host = { json_string_value(v), json_string_length(v) };
 
-		snprintf(name, sizeof(name), "hosts[%zu]", i);
+		snprintf(name, sizeof(name), "%s[%zu]", field, i);
 		if (host.at == NULL)
 			return refuse(d, DISCARD_invalid_json_value, name, "must be a string: a host id or h:<16 hex>");
 		if (host.len == 0 || host.len > HOST_ID_MAX)
@@ -259,16 +260,35 @@ eligible_member(struct decode *d, json_t *root, Faultline__Log__Deployment *out)
 	      texts_member(d, v, "sites", BODY_MAX_CHOICES, TEXT_NAME_MAX, &s->n_sites, &s->sites) != 0 ||
 	      texts_member(d, v, "hw_classes", BODY_MAX_CHOICES, TEXT_NAME_MAX, &s->n_hw_classes, &s->hw_classes) !=
 		      0 ||
-	      hosts_member(d, v, BODY_MAX_LISTED, &s->n_hosts, &s->hosts) != 0;
+	      hosts_member(d, v, "hosts", BODY_MAX_LISTED, &s->n_hosts, &s->hosts) != 0;
 	d->path[0] = '\0';
 	out->eligible = s;
 	return bad ? -1 : 0;
 }
 
+/* A hand-picked ring: who is in it, and what share of them is not served. */
+static int
+ring_members(struct decode *d, json_t *v, Faultline__Log__Ring *ring)
+{
+	json_t *back = json_object_get(v, "hold_back");
+
+	if (hosts_member(d, v, "members", BODY_MAX_LISTED, &ring->n_hosts, &ring->hosts) != 0)
+		return -1;
+	if (back == NULL)
+		return 0;
+	if (!json_is_number(back))
+		return refuse(d, DISCARD_invalid_json_value, "hold_back", "must be a number");
+	ring->hold_back = json_number_value(back);
+	if (!(ring->hold_back > 0 && ring->hold_back < 100) || ring->n_hosts == 0)
+		return refuse(d, DISCARD_invalid_field, "hold_back",
+			      "must be a percentage, more than 0 and less than 100, of members");
+	return 0;
+}
+
 static int
 ring_value(struct decode *d, json_t *v, Faultline__Log__Ring *ring)
 {
-	static const char *const known[] = { "name", "hosts", "percent", NULL };
+	static const char *const known[] = { "name", "hosts", "percent", "members", "hold_back", NULL };
 	json_t *hosts, *percent;
 
 	if (only(d, v, known) != 0 || text_member(d, v, "name", 1, TEXT_NAME_MAX, &ring->name) != 0)
@@ -291,7 +311,7 @@ ring_value(struct decode *d, json_t *v, Faultline__Log__Ring *ring)
 		if (!(ring->percent > 0 && ring->percent <= 100))
 			return refuse(d, DISCARD_invalid_field, "percent", "must be more than 0 and at most 100");
 	}
-	return 0;
+	return ring_members(d, v, ring);
 }
 
 static int
@@ -500,7 +520,8 @@ receipt_object(struct decode *d, json_t *root, int64_t now_us, Faultline__Log__R
 	static const char *const known[] = { "hosts", "ring", "withdrawn", "at", "actor", NULL };
 	json_t *withdrawn = json_object_get(root, "withdrawn");
 
-	if (only(d, root, known) != 0 || hosts_member(d, root, BODY_MAX_HOSTS, &out->n_hosts, &out->hosts) != 0)
+	if (only(d, root, known) != 0 ||
+	    hosts_member(d, root, "hosts", BODY_MAX_HOSTS, &out->n_hosts, &out->hosts) != 0)
 		return -1;
 	if (json_object_get(root, "ring") != NULL) {
 		if (json_object_get(root, "hosts") != NULL)
@@ -534,11 +555,36 @@ body_receipt(const void *data, size_t len, const char *id, int64_t now_us, const
 	return result;
 }
 
+/* Which signature, and of a mute for how long. */
+static int
+mute_members(struct decode *d, json_t *root, int64_t now_us, Faultline__Log__Decision *out)
+{
+	const char *id = json_string_value(json_object_get(root, "signature"));
+	const uint64_t year = 365ull * 86400000;
+	uint64_t ms = 0;
+
+	if (json_object_get(root, "signature") == NULL) {
+		if (out->action != FAULTLINE__LOG__ACTION__ACTION_RELEASE)
+			return refuse(d, DISCARD_invalid_field, "signature", "is required");
+		return 0;
+	}
+	if (id == NULL || signature_id_parse(id, strlen(id), &out->signature) != 0)
+		return refuse(d, DISCARD_invalid_field, "signature", "must be the id of a signature, s1-...");
+	if (duration_member(d, root, "for", year, &ms) != 0)
+		return -1;
+	if (ms > 0)
+		out->until_us = now_us + (int64_t)ms * 1000;
+	return 0;
+}
+
 int
-body_decision(const void *data, size_t len, const char *id, Faultline__Log__Action action, struct arena *a,
-	      Faultline__Log__Decision *out, struct body_error *err)
+body_decision(const void *data, size_t len, const char *id, Faultline__Log__Action action, int64_t now_us,
+	      struct arena *a, Faultline__Log__Decision *out, struct body_error *err)
 {
 	static const char *const known[] = { "reason", "actor", NULL };
+	static const char *const known_mute[] = { "reason", "actor", "signature", "for", NULL };
+	static const char *const known_accept[] = { "reason", "actor", "signature", NULL };
+	bool mutes = action >= FAULTLINE__LOG__ACTION__ACTION_MUTE && action <= FAULTLINE__LOG__ACTION__ACTION_RELEASE;
 	struct decode d = { .arena = a, .err = err };
 	json_t *root = parse(&d, data, len);
 	int result;
@@ -547,9 +593,14 @@ body_decision(const void *data, size_t len, const char *id, Faultline__Log__Acti
 		return -1;
 	faultline__log__decision__init(out);
 	out->action = action;
-	result = copy_text(&d, id, &out->deployment) != 0 || only(&d, root, known) != 0 ||
+	result = copy_text(&d, id, &out->deployment) != 0 ||
+				 only(&d, root,
+				      !mutes                                          ? known
+				      : action == FAULTLINE__LOG__ACTION__ACTION_MUTE ? known_mute
+										      : known_accept) != 0 ||
 				 text_member(&d, root, "reason", 1, BODY_REASON_MAX, &out->reason) != 0 ||
-				 text_member(&d, root, "actor", 0, TEXT_NAME_MAX, &out->actor) != 0
+				 text_member(&d, root, "actor", 0, TEXT_NAME_MAX, &out->actor) != 0 ||
+				 (mutes && mute_members(&d, root, now_us, out) != 0)
 			 ? -1
 			 : 0;
 	json_decref(root);

@@ -44,8 +44,9 @@ int body_deployment(const void *data, size_t len, const char *id, const struct b
 int body_receipt(const void *data, size_t len, const char *id, int64_t now_us, const struct body_hosts *hosts,
 		 struct arena *a, Faultline__Log__Receipt *out, struct body_error *err);
 
-/* {"reason", "actor"?} for halt, resume, pause and delete. */
-int body_decision(const void *data, size_t len, const char *id, Faultline__Log__Action action, struct arena *a,
-		  Faultline__Log__Decision *out, struct body_error *err);
+/* {"reason", "actor"?} for halt, resume, pause and delete; "signature" and "for" of a mute, an
+ * acceptance or a release. */
+int body_decision(const void *data, size_t len, const char *id, Faultline__Log__Action action, int64_t now_us,
+		  struct arena *a, Faultline__Log__Decision *out, struct body_error *err);
 
 #endif

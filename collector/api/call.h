@@ -140,9 +140,10 @@ extern const struct http_ops report_ops;                              /* reports
 extern const struct http_ops signature_reports_ops, host_reports_ops; /* history.c */
 extern const struct http_ops host_ops;                                /* hosts.c */
 extern const struct http_ops deployments_list_ops, deployment_ops, deployment_put_ops, deployment_delete_ops;
-extern const struct http_ops receipts_ops, halt_ops, resume_ops, pause_ops, offer_ops; /* deployments.c, decisions.c */
-extern const struct http_ops verdict_ops;                                              /* verdict.c */
-extern const struct http_ops query_ops;                                                /* query.c */
+extern const struct http_ops receipts_ops, halt_ops, resume_ops, pause_ops, mute_ops, accept_ops, release_ops,
+	offer_ops;                        /* deployments.c, decisions.c */
+extern const struct http_ops verdict_ops; /* verdict.c */
+extern const struct http_ops query_ops;   /* query.c */
 /* flagger.c */
 extern const struct http_ops flagger_confirm_ops, flagger_check_ops, flagger_rollback_ops, flagger_event_ops;
 extern const struct http_ops webhooks_list_ops, webhook_ops, webhook_redeliver_ops, webhook_ping_ops; /* webhooks.c */

@@ -194,7 +194,7 @@ decide(struct call *c, Faultline__Log__Action action, bool forced, const char *b
 		call_refuse(c, DISCARD_too_many_waiters, NULL, NULL);
 		return;
 	}
-	if (body_decision(body, len, c->id, action, c->arena, &d->message, &err) != 0)
+	if (body_decision(body, len, c->id, action, clock_wall_us(), c->arena, &d->message, &err) != 0)
 		call_refuse_body(c, &err);
 	else {
 		d->message.forced = forced;
@@ -224,6 +224,30 @@ pause_complete(struct http_request *r)
 	struct call *c = r->ctx;
 
 	decide(c, FAULTLINE__LOG__ACTION__ACTION_PAUSE, false, c->body, c->body_len);
+}
+
+static void
+mute_complete(struct http_request *r)
+{
+	struct call *c = r->ctx;
+
+	decide(c, FAULTLINE__LOG__ACTION__ACTION_MUTE, false, c->body, c->body_len);
+}
+
+static void
+accept_complete(struct http_request *r)
+{
+	struct call *c = r->ctx;
+
+	decide(c, FAULTLINE__LOG__ACTION__ACTION_ACCEPT, false, c->body, c->body_len);
+}
+
+static void
+release_complete(struct http_request *r)
+{
+	struct call *c = r->ctx;
+
+	decide(c, FAULTLINE__LOG__ACTION__ACTION_RELEASE, false, c->body, c->body_len);
 }
 
 /* A body is welcome and not required: curl -X DELETE sends none. */
@@ -257,6 +281,24 @@ const struct http_ops pause_ops = {
 	.begin = write_begin,
 	.body = call_body,
 	.complete = pause_complete,
+	.end = call_end,
+};
+const struct http_ops mute_ops = {
+	.begin = write_begin,
+	.body = call_body,
+	.complete = mute_complete,
+	.end = call_end,
+};
+const struct http_ops accept_ops = {
+	.begin = write_begin,
+	.body = call_body,
+	.complete = accept_complete,
+	.end = call_end,
+};
+const struct http_ops release_ops = {
+	.begin = write_begin,
+	.body = call_body,
+	.complete = release_complete,
 	.end = call_end,
 };
 const struct http_ops deployment_delete_ops = {

@@ -90,6 +90,19 @@ halt_values(struct jsonout *j, const Faultline__Log__Deployment *d)
 	jsonout_close(j, '}');
 }
 
+static void
+members(struct jsonout *j, const Faultline__Log__Ring *r)
+{
+	if (r->n_hosts == 0)
+		return;
+	jsonout_open(j, "members", '[');
+	for (size_t i = 0; i < r->n_hosts; i++)
+		jsonout_host(j, NULL, r->hosts[i]);
+	jsonout_close(j, ']');
+	if (r->hold_back > 0)
+		jsonout_double(j, "hold_back", r->hold_back, 6);
+}
+
 /* As PUT takes it. */
 static void
 plan(struct jsonout *j, const Faultline__Log__Deployment *d)
@@ -122,6 +135,7 @@ plan(struct jsonout *j, const Faultline__Log__Deployment *d)
 			jsonout_u64(j, "hosts", d->rings[i]->size);
 		else if (d->rings[i]->percent > 0)
 			jsonout_double(j, "percent", d->rings[i]->percent, 6);
+		members(j, d->rings[i]);
 		jsonout_close(j, '}');
 	}
 	jsonout_close(j, ']');

@@ -62,7 +62,7 @@ bodies(const uint8_t *data, size_t size)
 		check(receipt.n_hosts > 0 || receipt.ring[0] != '\0');
 	else
 		refused(&err);
-	if (body_decision(data, size, "d1", FAULTLINE__LOG__ACTION__ACTION_HALT, a, &decision, &err) == 0)
+	if (body_decision(data, size, "d1", FAULTLINE__LOG__ACTION__ACTION_MUTE, 1, a, &decision, &err) == 0)
 		check(decision.reason[0] != '\0');
 	else
 		refused(&err);

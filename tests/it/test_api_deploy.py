@@ -127,6 +127,27 @@ def test_a_bad_rollout_is_halted_with_evidence(daemon):
     assert daemon.get("/v1/deployments").json["deployments"] == []
 
 
+def test_a_signature_is_accepted_muted_and_released(daemon):
+    fleet.beat(daemon)
+    fleet.deploy(daemon)
+    post = lambda verb, body: daemon.post(f"/v1/deployments/d1/{verb}", body)  # noqa: E731
+    fleet.folded(daemon, fleet.crash(daemon, 200))
+    key = daemon.get("/v1/signatures").json["signatures"][0]["id"]
+    assert error(post("mute", {"reason": "known"})) == (400, "invalid_field", "signature")
+    assert error(post("accept", {"signature": "csagent", "reason": "known"})) == (400, "invalid_field", "signature")
+    assert error(post("accept", {"signature": key, "for": "1h", "reason": "known"}))[0] == 400
+    assert error(post("mute", {"signature": key, "for": "0s", "reason": "known"})) == (400, "invalid_field", "for")
+    assert error(post("mute", {"signature": key}))[0] == 400  # a person says why
+    assert post("mute", {"signature": key, "for": "4h", "reason": "the lab's own"}).status == 200
+    for i in range(fleet.BAD):
+        fleet.folded(daemon, fleet.crash(daemon, i))
+    assert verdict(daemon).json["verdict"] == "hold"
+    assert post("release", {"signature": key, "reason": "not the lab's"}).status == 200
+    for i in range(10):  # host 200 spoke for the deployment: more than six are needed
+        fleet.crash(daemon, i, offset="0xe14ee")
+    wait_verdict(daemon, "halt")
+
+
 def test_people_pause_halt_and_resume(daemon):
     fleet.beat(daemon)
     fleet.deploy(daemon)

@@ -238,18 +238,19 @@ decisions_need_a_reason(void **state)
 	Faultline__Log__Decision d;
 	struct body_error err;
 
-	assert_int_equal(body_decision(good, sizeof(good) - 1, "d1", FAULTLINE__LOG__ACTION__ACTION_HALT, arena(state),
-				       &d, &err),
+	assert_int_equal(body_decision(good, sizeof(good) - 1, "d1", FAULTLINE__LOG__ACTION__ACTION_HALT, 1,
+				       arena(state), &d, &err),
 			 0);
 	assert_string_equal(d.deployment, "d1");
 	assert_string_equal(d.reason, "canary bleeds");
 	assert_string_equal(d.actor, "ana");
 	assert_int_equal(d.action, FAULTLINE__LOG__ACTION__ACTION_HALT);
 	assert_false(d.automatic);
-	assert_int_equal(body_decision("{}", 2, "d1", FAULTLINE__LOG__ACTION__ACTION_HALT, arena(state), &d, &err), -1);
+	assert_int_equal(body_decision("{}", 2, "d1", FAULTLINE__LOG__ACTION__ACTION_HALT, 1, arena(state), &d, &err),
+			 -1);
 	assert_string_equal(err.field, "reason");
-	assert_int_equal(body_decision("{\"reason\":\"\"}", 13, "d1", FAULTLINE__LOG__ACTION__ACTION_HALT, arena(state),
-				       &d, &err),
+	assert_int_equal(body_decision("{\"reason\":\"\"}", 13, "d1", FAULTLINE__LOG__ACTION__ACTION_HALT, 1,
+				       arena(state), &d, &err),
 			 -1);
 	assert_string_equal(err.field, "reason");
 }
