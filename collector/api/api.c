@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/settings.h"
 #include "collector/api/call.h"
+#include "collector/api/evidence.h"
 #include "collector/symbols/store.h"
 
 #define API_MAX_OUTPUT ((uint64_t)1024 * 1024) /* a stream may lag by this much */
@@ -56,6 +57,8 @@ static const struct {
 	{ HTTP_METHOD_POST, "/v1/deployments/{}/mute", &mute_ops, WRITE, "" },
 	{ HTTP_METHOD_POST, "/v1/deployments/{}/accept", &accept_ops, WRITE, "" },
 	{ HTTP_METHOD_POST, "/v1/deployments/{}/release", &release_ops, WRITE, "" },
+	{ HTTP_METHOD_GET, "/v1/deployments/{}/evidence", &evidence_ops, READ, "key signature" },
+	{ HTTP_METHOD_GET, "/v1/deployments/{}/votes", &votes_ops, READ, "key signature from limit" },
 	{ HTTP_METHOD_GET, "/v1/deployments/{}/verdict", &verdict_ops, READ, "wait" },
 	{ HTTP_METHOD_GET, "/v1/symbols", &symbols_list_ops, READ, "limit cursor" },
 	{ HTTP_METHOD_PUT, "/v1/symbols/{}", &symbols_put_ops, WRITE, "" },

@@ -11,10 +11,8 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/signature.h"
 #include "collector/api/call.h"
-#include "collector/api/words.h"
-#include "collector/log/report_id.h"
+#include "collector/api/evidence.h"
 
 #define WAIT_MAX_MS ((uint64_t)300000)
 #define LOOK_MS     1000 /* a waiter also looks by itself: freshness changes without an event */
@@ -42,61 +40,6 @@ verdict_etag(const struct api *a, const struct verdict_view *v, char out[VERDICT
 	snprintf(out, VERDICT_ETAG_SIZE, "\"%" PRIx64 "-%" PRIx64 "%s\"", v->since_pos, v->version,
 		 doubt != NULL ? "-unsure" : "");
 	return out;
-}
-
-static void
-votes(struct jsonout *j, const struct api *a, const struct evidence *e)
-{
-	char id[REPORT_ID_SIZE];
-
-	jsonout_open(j, "votes", '[');
-	for (uint32_t i = 0; i < e->n_votes && i < VERDICT_VOTES; i++) {
-		const struct vote *v = &e->votes[i];
-
-		jsonout_open(j, NULL, '{');
-		jsonout_u64(j, "host_number", v->host_no);
-		jsonout_bool(j, "served", v->exposed);
-		jsonout_u64(j, "site_number", v->site);
-		jsonout_string(j, "report", report_id_format(v->pos, &a->env.log_id, id));
-		jsonout_time(j, "received", v->at_us);
-		jsonout_close(j, '}');
-	}
-	jsonout_close(j, ']');
-}
-
-static double
-share(uint32_t n, uint32_t all)
-{
-	return ((double)n + 1) / ((double)all + 2);
-}
-
-static void
-evidence(struct jsonout *j, const struct api *a, const struct verdict_view *v)
-{
-	const struct evidence *e = &v->evidence;
-
-	jsonout_open(j, "evidence", '{');
-	jsonout_u64(j, "hosts", e->set ? e->served_with : 0);
-	jsonout_u64(j, "exposed", v->served);
-	jsonout_u64(j, "baseline_hosts", e->set ? e->unserved_with : 0);
-	jsonout_u64(j, "baseline", v->unserved);
-	jsonout_null(j, "dark"); /* the floor rule does not judge silence */
-	jsonout_string(j, "signature", e->set ? e->title : NULL);
-	words_signature_id(j, "signature_id", e->set ? e->signature : 0);
-	if (e->set) {
-		jsonout_string(j, "module", e->module[0] != '\0' ? e->module : NULL);
-		jsonout_u64(j, "sites", e->served_sites);
-		jsonout_double(j, "share_served", share(e->served_with, e->served), 6);
-		jsonout_double(j, "share_unserved", share(e->unserved_with, e->unserved), 6);
-		jsonout_u64(j, "module_hosts", e->module_served_with);
-		jsonout_u64(j, "module_baseline_hosts", e->module_unserved_with);
-		jsonout_double(j, "module_share_served", share(e->module_served_with, e->served), 6);
-		jsonout_double(j, "module_share_unserved", share(e->module_unserved_with, e->unserved), 6);
-		jsonout_time(j, "first", e->first_us);
-		jsonout_time(j, "last", e->last_us);
-		votes(j, a, e);
-	}
-	jsonout_close(j, '}');
 }
 
 void
@@ -128,7 +71,8 @@ verdict_json(struct jsonout *j, const struct api *a, const struct verdict_view *
 		jsonout_position(j, "halted_at", v->halt_pos);
 	else
 		jsonout_null(j, "halted_at");
-	evidence(j, a, v);
+	evidence_outlook(j, v);
+	evidence_verdict(j, a, v);
 }
 
 /* Answer with the verdict, or go on waiting: true when answered. */

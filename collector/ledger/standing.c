@@ -98,6 +98,8 @@ name_key(const struct ledger *l, const struct trial_row *row, struct standing *o
 	struct text module;
 
 	out->key_no = key != NULL ? row->key_no : UINT32_MAX;
+	out->trial_key = row->key_no;
+	out->grid = (uint8_t)row->e.grid;
 	out->signature = row->key_id;
 	out->rung = key != NULL ? key->rung : RUNG_N;
 	if (row->key_no == KEY_DARK || row->key_no == KEY_BOOT)

@@ -61,6 +61,8 @@ struct vote {
 struct standing {
 	bool set;
 	uint32_t key_no;    /* UINT32_MAX: silence or boot loops, see pool */
+	uint32_t trial_key; /* what ledger_votes() takes for it */
+	uint8_t grid;       /* enum ratio_grid (eprocess.h) that it bets on */
 	uint64_t signature; /* id; signature_id_text() */
 	uint8_t rung;       /* enum signature_rung */
 	char title[VERDICT_TITLE_MAX];
