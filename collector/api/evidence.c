@@ -189,14 +189,14 @@ standings(struct jsonout *j, const struct ledger *l, uint32_t no)
 	size_t n = ledger_standings(l, no, keys, STANDINGS_MAX);
 
 	jsonout_open(j, "standings", '[');
-	for (unsigned which = 0; which < 2; which++)
-		if (ledger_standing_special(l, no, which, &s) && s.set) {
+	for (size_t i = 0; i < n; i++)
+		if (ledger_standing(l, no, keys[i], &s) && s.set) {
 			jsonout_open(j, NULL, '{');
 			standing_members(j, &s);
 			jsonout_close(j, '}');
 		}
-	for (size_t i = 0; i < n; i++)
-		if (ledger_standing(l, no, keys[i], &s) && s.set) {
+	for (unsigned which = 0; which < 2; which++)
+		if (ledger_standing_special(l, no, which, &s) && s.served_with > 0) {
 			jsonout_open(j, NULL, '{');
 			standing_members(j, &s);
 			jsonout_close(j, '}');
