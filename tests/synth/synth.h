@@ -145,4 +145,24 @@ void synth_pe(struct synth *out, const struct synth_pe *c);
 /* Ready-made crashes, one of each kind; NULL after the last.  The name says which. */
 const struct synth_crash *synth_example(size_t i, const char **name);
 
+/* A small 64-bit ELF library: three functions at SYNTH_ELF_CODE, of SYNTH_ELF_FUNCTION bytes each, named first, _ZN2av6Engine3runEv
+ * and last; file and memory are the same. */
+#define SYNTH_ELF_SIZE     0x2000u
+#define SYNTH_ELF_CODE     0x400u
+#define SYNTH_ELF_FUNCTION 0x80u
+#define SYNTH_ELF_FRAMES   0x800u  /* .eh_frame */
+#define SYNTH_ELF_HEADER   0xc00u  /* .eh_frame_hdr */
+#define SYNTH_ELF_SYMBOLS  0x1000u /* .symtab */
+#define SYNTH_ELF_SECTIONS 0x1800u /* section headers: null, .text, .eh_frame, .symtab, .strtab, .shstrtab */
+
+struct synth_elf {
+	uint16_t machine; /* EM_X86_64, EM_AARCH64 */
+	uint8_t id[20];   /* build id */
+	bool no_header;   /* no .eh_frame_hdr */
+	bool no_sections;
+	const uint8_t *cfi; /* instructions of the second function's record, after the CIE's (CFA is sp + 8, or sp) */
+	size_t n_cfi;
+};
+void synth_elf(struct synth *out, const struct synth_elf *c);
+
 #endif
