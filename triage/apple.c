@@ -430,7 +430,7 @@ apple_read(struct arena *a, struct text text, struct dump *out, struct diag *dia
 	if (out->os == TRIAGE_OS_UNKNOWN)
 		out->os = TRIAGE_OS_MACOS;
 	codes_of(&p);
-	l = (struct lines){ p.frames.at, p.frames.at + p.frames.len };
+	l = p.frames.at != NULL ? (struct lines){ p.frames.at, p.frames.at + p.frames.len } : (struct lines){ 0 };
 	while (p.frames.at != NULL && lines_next(&l, &line))
 		frame_line(&p, text_trim(line));
 	if (p.threads == 0)

@@ -196,6 +196,7 @@ fill_context(struct space *s, uint64_t va, uint64_t pc, uint64_t sp)
 {
 	if (s->c->x86) {
 		store(s, va, 0x10007, 4);
+		store(s, va + 0xb4, SYNTH_KD_STACK + 0x480, 4);
 		store(s, va + 0xb8, pc, 4);
 		store(s, va + 0xc4, sp, 4);
 	} else if (s->c->arm64) {
@@ -247,6 +248,13 @@ fill_stack(struct space *s)
 		pointer(s, at + 0x4c8, SYNTH_KD_AGENT + 0x9a124);
 		pointer(s, at + 0x500, SYNTH_KD_NT + 0x24a7b4);
 	} else {
+		if (s->c->x86) { /* frame records there too, beside what scanning finds */
+			pointer(s, at + 0x480, SYNTH_KD_STACK + 0x4c0);
+			pointer(s, at + 0x484, SYNTH_KD_AGENT + 0xe1667);
+			pointer(s, at + 0x4c0, 0);
+			pointer(s, at + 0x4c4, SYNTH_KD_AGENT + 0x9a121);
+			pointer(s, at + 0x500, SYNTH_KD_NT + 0x24a7b5);
+		}
 		pointer(s, at + 0x400 + 3 * w, SYNTH_KD_AGENT + 0xe1667);
 		pointer(s, at + 0x400 + 6 * w, SYNTH_KD_AGENT + 0x9a121);
 		pointer(s, at + 0x400 + 9 * w, SYNTH_KD_NT + 0x24a7b5);
@@ -736,6 +744,12 @@ static const struct {
 	{ "thread-exception-arm64",
 	  { .kind = SYNTH_KDUMP_TRIAGE,
 	    .arm64 = true,
+	    .bugcheck = 0x7e,
+	    .context_records = true,
+	    .params = { 0xffffffffc0000005, SYNTH_KD_IP, SYNTH_KD_RECORD, SYNTH_KD_CONTEXT } } },
+	{ "thread-exception-x86",
+	  { .kind = SYNTH_KDUMP_TRIAGE,
+	    .x86 = true,
 	    .bugcheck = 0x7e,
 	    .context_records = true,
 	    .params = { 0xffffffffc0000005, SYNTH_KD_IP, SYNTH_KD_RECORD, SYNTH_KD_CONTEXT } } },

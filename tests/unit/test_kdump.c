@@ -147,26 +147,35 @@ test_frames(void **state)
 	}
 }
 
-/* arm64 keeps a chain of frame records; return addresses in it may be signed. */
+/* arm64 keeps a chain of frame records (return addresses in it may be signed), x86 mostly does. */
 static void
 test_frame_records(void **state)
 {
-	static const uint64_t offsets[] = { 0xe14ed, 0xe1664, 0x9a120, 0x24a7b0 };
-	struct synth_kdump c = example("thread-exception-arm64");
-	struct run x;
+	static const struct {
+		const char *name;
+		uint64_t offsets[4];
+	} all[] = {
+		{ "thread-exception-arm64", { 0xe14ed, 0xe1664, 0x9a120, 0x24a7b0 } },
+		{ "thread-exception-x86", { 0xe14ed, 0xe1666, 0x9a120, 0x24a7b4 } },
+	};
 
 	(void)state;
-	run_kdump(&x, &c);
-	assert_string_equal(x.r.kernel.how, "context record of parameter 4");
-	assert_string_equal(x.r.title, "csagent.sys+0xe14ed");
-	assert_int_equal(x.r.n_frames, 4);
-	for (size_t i = 0; i < 4; i++) {
-		assert_int_equal(x.r.frames[i].offset, offsets[i]);
-		assert_int_equal(x.r.frames[i].trust, i == 0  ? TRIAGE_TRUST_CONTEXT
-						      : i < 3 ? TRIAGE_TRUST_FRAME_POINTER
-							      : TRIAGE_TRUST_SCAN);
+	for (size_t n = 0; n < 2; n++) {
+		struct synth_kdump c = example(all[n].name);
+		struct run x;
+
+		run_kdump(&x, &c);
+		assert_string_equal(x.r.kernel.how, "context record of parameter 4");
+		assert_string_equal(x.r.title, "csagent.sys+0xe14ed");
+		assert_int_equal(x.r.n_frames, 4);
+		for (size_t i = 0; i < 4; i++) {
+			assert_int_equal(x.r.frames[i].offset, all[n].offsets[i]);
+			assert_int_equal(x.r.frames[i].trust, i == 0  ? TRIAGE_TRUST_CONTEXT
+							      : i < 3 ? TRIAGE_TRUST_FRAME_POINTER
+								      : TRIAGE_TRUST_SCAN);
+		}
+		run_end(&x);
 	}
-	run_end(&x);
 }
 
 /* With the driver's unwind data in the dump its callers are certain: no word of the stack is guessed. */
