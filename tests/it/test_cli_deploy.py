@@ -81,3 +81,29 @@ def test_the_token_file(make_daemon, programs, tmp_path):
     assert subprocess.run(command + ["--token-file", str(tokens)], check=False, stdout=subprocess.DEVNULL).returncode == 0
     env = {**os.environ, "FAULTLINE_TOKEN_FILE": str(tokens)}
     assert subprocess.run(command, env=env, check=False, stdout=subprocess.DEVNULL).returncode == 0
+
+
+def test_a_plan_is_weighed_before_it_starts(programs):
+    def plan(*args, status=0):
+        done = subprocess.run([programs.faultline, "deploy", "plan", *args], text=True, capture_output=True, check=False)
+        assert done.returncode == status, (args, done.stdout, done.stderr)
+        return done
+
+    five = ["--fleet", "1000000", "--ring", "canary=1000,30m,90m", "--ring", "early=0.9%,30m,210m", "--ring", "some=90000,30m,330m",
+            "--ring", "half=400000,30m,330m", "--ring", "rest,30m"]
+    told = json.loads(plan(*five, "--json").stdout)
+    assert [r["name"] for r in told["rings"]] == ["canary", "early", "some", "half", "rest"]
+    assert told["rings"][0]["reports_to_halt"] == 3 and told["rings"][4]["reports_to_halt"] is None
+    assert all(r["next_ring_fits"] for r in told["rings"])
+    worst = told["payloads"][0]
+    assert worst["hazard"] == 1 and worst["by_crash"]["halted"] and 80 < worst["by_crash"]["harmed"] < 120
+    assert worst["by_crash"]["ring"] == "canary" and worst["by_silence"]["harmed"] > worst["by_crash"]["harmed"]
+    text = plan(*five).stdout
+    assert "canary" in text and "certifies" in text and "!" not in text
+    bold = plan("--fleet", "1000000", "--ring", "canary=10", "--ring", "all").stdout
+    assert "! all is larger than a clean canary allows" in bold and "not halted" in bold
+    stricter = json.loads(plan(*five, "--halt", "alpha=1e-9", "--json").stdout)
+    assert stricter["rings"][1]["reports_to_halt"] > told["rings"][1]["reports_to_halt"]
+    assert "must be from" in plan(*five, "--halt", "alpha=2", status=2).stderr
+    assert "rest" in plan("--fleet", "10", "--ring", "a", "--ring", "b", status=2).stderr
+    assert "--fleet" in plan("--ring", "a", status=2).stderr
