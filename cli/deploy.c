@@ -11,7 +11,8 @@
 #include "cli/deploy.h"
 #include "cli/prospect.h"
 
-#define SERVE_AT_ONCE 20000u /* hosts in one request */
+#define SERVE_AT_ONCE 100000u            /* hosts in one request, at most */
+#define SERVE_BYTES   (6u * 1024 * 1024) /* and bytes of them: the API takes 8 MB */
 #define TIMEOUT_MS    30000
 
 static const char help[] =
@@ -19,7 +20,7 @@ static const char help[] =
 	"                        [--product P]... [--os-build B]... [--site S]... [--hw-class C]... [--host H]...\n"
 	"                        [--assignment hash|listed|site] [--salt 0xHEX] [--bake TIME] [--close-after TIME] [--shadow]\n"
 	"                        [--plan FILE]\n"
-	"       faultline deploy serve ID (--host H... | --hosts FILE | --ring NAME) [--withdrawn] [--at TIME]\n"
+	"       faultline deploy served ID (--host H... | --hosts-file FILE | --ring NAME | --percent P) [--withdrawn] [--at TIME]\n"
 	"       faultline deploy show ID\n"
 	"       faultline deploy list\n"
 	"       faultline deploy plan --fleet HOSTS --ring NAME=SIZE[,SERVE[,BAKE]]...   (plan --help)\n"
@@ -34,7 +35,10 @@ static const char help[] =
 	"                    which hosts are eligible; without any, all\n"
 	"  --ring NAME=100   rings in order: a number of hosts, a share (5%), or for the last one the rest\n"
 	"  --plan FILE       the whole plan as JSON (docs/API.md); - is standard input\n"
-	"  --hosts FILE      host ids, one a line; - is standard input.  Ids are raw, or h:<16 hex>\n"
+	"  --content NAME=VERSION\n"
+	"                    hosts whose heartbeats have this content count as served, without receipts\n"
+	"  --hosts-file FILE host ids, one a line; - is standard input.  Ids are raw, or h:<16 hex>\n"
+	"  --percent P       whoever the plan puts among the first P percent of the eligible hosts\n"
 	"  --withdrawn       the payload was taken back from these hosts\n"
 	"  --at TIME         when it was served, RFC 3339; without it, now\n"
 	"  --signature ID    has no vote in this deployment: until --for is over (mute) or for good (accept);\n"
@@ -86,6 +90,8 @@ enum {
 	OPT_SHADOW,
 	OPT_PLAN,
 	OPT_HOSTS,
+	OPT_PERCENT,
+	OPT_CONTENT,
 	OPT_WITHDRAWN,
 	OPT_AT,
 	OPT_REASON,
@@ -116,6 +122,9 @@ static const struct option options[] = {
 	{ "shadow", no_argument, NULL, OPT_SHADOW },
 	{ "plan", required_argument, NULL, OPT_PLAN },
 	{ "hosts", required_argument, NULL, OPT_HOSTS },
+	{ "hosts-file", required_argument, NULL, OPT_HOSTS },
+	{ "percent", required_argument, NULL, OPT_PERCENT },
+	{ "content", required_argument, NULL, OPT_CONTENT },
 	{ "withdrawn", no_argument, NULL, OPT_WITHDRAWN },
 	{ "at", required_argument, NULL, OPT_AT },
 	{ "reason", required_argument, NULL, OPT_REASON },
@@ -178,6 +187,33 @@ add_ring(struct deploy *d, const char *arg)
 			json_object_set_new(ring, "hosts", json_integer((json_int_t)n));
 	}
 	append(d->body, "rings", ring);
+	return 0;
+}
+
+static int
+add_percent(struct deploy *d, const char *arg)
+{
+	char *end;
+	double p = strtod(arg, &end);
+
+	if (end == arg || (*end != '\0' && strcmp(end, "%") != 0) || !(p > 0 && p <= 100))
+		return wrong("--percent wants a number above 0 and at most 100, not %s", arg);
+	json_object_set_new(d->body, "percent", json_real(p));
+	return 0;
+}
+
+static int
+add_content(struct deploy *d, const char *arg)
+{
+	const char *equals = strchr(arg, '=');
+	json_t *content;
+
+	if (equals == NULL || equals == arg)
+		return wrong("--content wants NAME=VERSION, not %s", arg);
+	content = json_object();
+	json_object_set_new(content, "name", json_stringn(arg, (size_t)(equals - arg)));
+	json_object_set_new(content, "version", json_string(equals + 1));
+	json_object_set_new(d->body, "content", content);
 	return 0;
 }
 
@@ -252,6 +288,10 @@ take_option(struct deploy *d, int o, const char *arg)
 	case OPT_HOSTS:
 		d->hosts_file = arg;
 		break;
+	case OPT_PERCENT:
+		return add_percent(d, arg);
+	case OPT_CONTENT:
+		return add_content(d, arg);
 	case OPT_WITHDRAWN:
 		d->withdrawn = true;
 		break;
@@ -432,6 +472,7 @@ read_hosts(struct deploy *d)
 {
 	FILE *f = strcmp(d->hosts_file, "-") == 0 ? stdin : fopen(d->hosts_file, "re");
 	char line[512];
+	size_t bytes = 0;
 	int status = 0;
 
 	if (f == NULL)
@@ -440,9 +481,11 @@ read_hosts(struct deploy *d)
 		line[strcspn(line, "\r\n")] = '\0';
 		if (line[0] == '\0')
 			continue;
-		if (json_array_size(d->hosts) >= SERVE_AT_ONCE) {
+		bytes += strlen(line) + 3;
+		if (json_array_size(d->hosts) >= SERVE_AT_ONCE || bytes >= SERVE_BYTES) {
 			status = post_receipt(d, d->hosts, false);
 			json_array_clear(d->hosts);
+			bytes = strlen(line) + 3;
 		}
 		if (json_array_append_new(d->hosts, json_string(line)) != 0)
 			status = wrong("%s: a host id is not UTF-8", d->hosts_file);
@@ -461,14 +504,19 @@ verb_serve(struct deploy *d)
 		json_object_set_new(d->body, "withdrawn", json_true());
 	if (d->ring != NULL) {
 		if (json_array_size(d->hosts) > 0 || d->hosts_file != NULL)
-			return wrong("serve wants hosts or a ring, not both");
+			return wrong("served wants hosts or a ring, not both");
 		json_object_set_new(d->body, "ring", json_string(d->ring));
+		return post_receipt(d, NULL, true);
+	}
+	if (json_object_get(d->body, "percent") != NULL) {
+		if (json_array_size(d->hosts) > 0 || d->hosts_file != NULL)
+			return wrong("served wants hosts or a percentage, not both");
 		return post_receipt(d, NULL, true);
 	}
 	if (d->hosts_file != NULL)
 		status = read_hosts(d);
 	if (status == 0 && json_array_size(d->hosts) == 0)
-		return wrong("serve wants --host, --hosts or --ring");
+		return wrong("served wants --host, --hosts-file, --ring or --percent");
 	return status != 0 ? status : post_receipt(d, d->hosts, true);
 }
 
@@ -555,12 +603,12 @@ static const struct verb {
 	bool wants_id, writes;
 	int (*run)(struct deploy *d);
 } verbs[] = {
-	{ "create", true, true, verb_create },  { "serve", true, true, verb_serve },
-	{ "show", true, false, verb_show },     { "list", false, false, verb_list },
-	{ "halt", true, true, verb_decide },    { "resume", true, true, verb_decide },
-	{ "pause", true, true, verb_decide },   { "delete", true, true, verb_decide },
-	{ "mute", true, true, verb_decide },    { "accept", true, true, verb_decide },
-	{ "release", true, true, verb_decide },
+	{ "create", true, true, verb_create }, { "served", true, true, verb_serve },
+	{ "serve", true, true, verb_serve },   { "show", true, false, verb_show },
+	{ "list", false, false, verb_list },   { "halt", true, true, verb_decide },
+	{ "resume", true, true, verb_decide }, { "pause", true, true, verb_decide },
+	{ "delete", true, true, verb_decide }, { "mute", true, true, verb_decide },
+	{ "accept", true, true, verb_decide }, { "release", true, true, verb_decide },
 };
 #define N_VERBS (sizeof(verbs) / sizeof(verbs[0]))
 

@@ -632,9 +632,11 @@ enum {
 	H_GOODBYE,
 	H_INTERVAL,
 	H_LABELS,
+	H_COMPLETE,
 	H_HOST_HASH = 40,
 	H_SITE,
-	H_FLAGS
+	H_FLAGS,
+	H_RELAY
 };
 
 static void
@@ -684,6 +686,9 @@ take_heartbeat_field(struct decode *d, const struct wire_field *f, struct heartb
 	case H_LABELS:
 		take_pair(d, f, out->labels, &out->n_labels, "labels");
 		break;
+	case H_COMPLETE:
+		out->complete = take_uint(d, f, 1, "complete") != 0;
+		break;
 	case H_HOST_HASH:
 		out->host_hash = take_uint(d, f, UINT64_MAX, "host_hash");
 		break;
@@ -692,6 +697,9 @@ take_heartbeat_field(struct decode *d, const struct wire_field *f, struct heartb
 		break;
 	case H_FLAGS:
 		out->flags = (uint32_t)take_uint(d, f, UINT32_MAX, "flags");
+		break;
+	case H_RELAY:
+		out->relay = (uint32_t)take_uint(d, f, UINT32_MAX, "relay");
 		break;
 	default:
 		break; /* a newer sender's field */
@@ -711,8 +719,6 @@ heartbeat_decode(const void *bytes, size_t len, struct heartbeat *out, struct di
 		refuse(&d, DISCARD_invalid_field, "heartbeat over 64 KiB");
 	while (wire_next(&r, &f))
 		take_heartbeat_field(&d, &f, out);
-	if (out->interval_s == 0)
-		out->interval_s = 60;
 	out->raw = (struct text){ bytes, len };
 	if (!reader_failed(&r) && out->host.len == 0 && out->host_hash == 0)
 		refuse(&d, DISCARD_invalid_host_id, "host");
@@ -737,6 +743,7 @@ heartbeat_encode(const struct heartbeat *h, uint8_t *buf, size_t size)
 	wire_put_varint(&o, H_GOODBYE, h->goodbye);
 	wire_put_varint(&o, H_INTERVAL, h->interval_s);
 	put_pairs(&o, H_LABELS, h->labels, h->n_labels);
+	wire_put_varint(&o, H_COMPLETE, h->complete);
 	return o.full ? 0 : (size_t)(o.p - buf);
 }
 
@@ -748,6 +755,7 @@ put_heartbeat_stamp(const struct report_stamp *s, uint8_t *buf, size_t size)
 	wire_put_fixed64_always(&o, H_HOST_HASH, s->host_hash);
 	wire_put_bytes_always(&o, H_SITE, s->site);
 	wire_put_varint_always(&o, H_FLAGS, s->flags);
+	wire_put_varint_always(&o, H_RELAY, s->relay);
 	return (size_t)(o.p - buf);
 }
 
@@ -773,9 +781,9 @@ mix_text(uint64_t h, struct text t)
 }
 
 uint32_t
-heartbeat_fingerprint(const struct heartbeat *h, struct text site)
+heartbeat_fingerprint(const struct heartbeat *h, struct text site, uint32_t relay)
 {
-	uint64_t v = mix_text(h->interval_s, h->boot_id);
+	uint64_t v = mix_text(h->interval_s | (uint64_t)relay << 32, h->boot_id);
 
 	v = mix_text(v, h->product);
 	v = mix_text(v, h->version);
@@ -786,5 +794,7 @@ heartbeat_fingerprint(const struct heartbeat *h, struct text site)
 	v = mix_text(v, site);
 	for (uint32_t i = 0; i < h->n_content; i++)
 		v = mix_text(mix_text(v, h->content[i].name), h->content[i].value);
+	for (uint32_t i = 0; i < h->n_labels; i++)
+		v = mix_text(mix_text(v + 1, h->labels[i].name), h->labels[i].value);
 	return (uint32_t)(v ^ v >> 32);
 }

@@ -103,6 +103,7 @@ struct report_stamp {
 	struct text dump_sha256;
 	uint64_t dump_size;
 	uint64_t guid_hash;
+	uint32_t relay;      /* heartbeats: hash of who passed it on, 0: nobody */
 	bool clear_occurred; /* the sender's clock is absurd */
 	bool drop_frames;    /* disk low: keep only what the fold needs */
 };
@@ -128,11 +129,11 @@ struct heartbeat {
 	uint64_t uptime_s;
 	struct text product, version, os, os_build, arch, hw_class;
 	uint32_t n_content, n_labels;
-	bool goodbye;
-	uint32_t interval_s;
+	bool goodbye, complete;
+	uint32_t interval_s; /* 0: it does not say */
 	uint64_t host_hash;
 	struct text site;
-	uint32_t flags;
+	uint32_t flags, relay;
 	struct text raw;
 	size_t host_at, host_len;
 	struct report_pair content[REPORT_MAX_PAIRS]; /* n_content of these are set */
@@ -144,7 +145,16 @@ size_t heartbeat_record_size(const struct heartbeat *h, const struct report_stam
 void heartbeat_record_write(const struct heartbeat *h, const struct report_stamp *s, uint8_t *out);
 
 /* Fingerprint of everything whose change needs a full record: boot id, product,
- * versions, content, site, interval; not the uptime. */
-uint32_t heartbeat_fingerprint(const struct heartbeat *h, struct text site);
+ * versions, content, labels, site, relay, interval; not the uptime. */
+uint32_t heartbeat_fingerprint(const struct heartbeat *h, struct text site, uint32_t relay);
+
+/* Must be logged in full whatever the fingerprint says: a goodbye, or, where there is no boot id to tell
+ * one boot from another, an early uptime. */
+#define HEARTBEAT_EARLY_S 900u
+static inline bool
+heartbeat_tells(const struct heartbeat *h)
+{
+	return h->goodbye || (h->boot_id.len == 0 && h->uptime_s > 0 && h->uptime_s < HEARTBEAT_EARLY_S);
+}
 
 #endif

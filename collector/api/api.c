@@ -46,6 +46,8 @@ static const struct {
 	{ HTTP_METHOD_GET, "/v1/hosts/{}/reports", &host_reports_ops, READ, "limit cursor" },
 	{ HTTP_METHOD_GET, "/v1/reports/{}", &report_ops, READ, "" },
 	{ HTTP_METHOD_GET, "/v1/hosts/{}", &host_ops, READ, "" },
+	{ HTTP_METHOD_GET, "/v1/hosts", &hosts_list_ops, READ, "state deployment limit cursor" },
+	{ HTTP_METHOD_GET, "/v1/silence", &silence_ops, READ, "" },
 	{ HTTP_METHOD_GET, "/v1/deployments", &deployments_list_ops, READ, "limit cursor" },
 	{ HTTP_METHOD_GET, "/v1/deployments/{}", &deployment_ops, READ, "" },
 	{ HTTP_METHOD_PUT, "/v1/deployments/{}", &deployment_put_ops, WRITE, "" },

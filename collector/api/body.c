@@ -453,12 +453,31 @@ id_member(struct decode *d, json_t *root, const char *id)
 	return 0;
 }
 
+/* "content": {"name", "version"}: a host whose heartbeat has it was served. */
+static int
+content_member(struct decode *d, json_t *root, Faultline__Log__Deployment *out)
+{
+	static const char *const known[] = { "name", "version", NULL };
+	json_t *v = json_object_get(root, "content");
+
+	if (v == NULL)
+		return 0;
+	if (!json_is_object(v))
+		return refuse(d, DISCARD_invalid_json_value, "content", "must be an object");
+	snprintf(d->path, sizeof(d->path), "content.");
+	if (only(d, v, known) != 0 || text_member(d, v, "name", 1, TEXT_NAME_MAX, &out->content_name) != 0 ||
+	    text_member(d, v, "version", 0, VALUE_MAX, &out->content_version) != 0)
+		return -1;
+	d->path[0] = '\0';
+	return out->content_name[0] != '\0' ? 0 : refuse(d, DISCARD_invalid_field, "content.name", "is required");
+}
+
 static int
 deployment_object(struct decode *d, json_t *root, const char *id, Faultline__Log__Deployment *out, bool *has_salt_out)
 {
 	static const char *const known[] = { "id",         "artefact", "version", "modules", "eligible",
 					     "assignment", "salt",     "rings",   "bake",    "close_after",
-					     "mode",       "actor",    "halt",    NULL };
+					     "mode",       "actor",    "halt",    "content", NULL };
 	static const char *const assignments[] = { "hash", "listed", "site", NULL };
 	static const char *const modes[] = { "armed", "shadow", NULL };
 	const uint64_t day = 86400000;
@@ -474,7 +493,7 @@ deployment_object(struct decode *d, json_t *root, const char *id, Faultline__Log
 			       duration_member(d, root, "bake", 30 * day, &out->bake_ms) != 0 ||
 			       duration_member(d, root, "close_after", 365 * day, &out->close_ms) != 0 ||
 			       choice_member(d, root, "mode", modes, &out->mode) != 0 ||
-			       halt_member(d, root, out) != 0 ||
+			       halt_member(d, root, out) != 0 || content_member(d, root, out) != 0 ||
 			       text_member(d, root, "actor", 0, TEXT_NAME_MAX, &out->actor) != 0
 		       ? -1
 		       : 0;
@@ -514,10 +533,23 @@ at_member(struct decode *d, json_t *root, int64_t now_us, int64_t *out)
 	return 0;
 }
 
+/* "percent": above 0, at most 100. */
+static int
+share_member(struct decode *d, json_t *root, double *out)
+{
+	json_t *v = json_object_get(root, "percent");
+
+	if (!json_is_number(v))
+		return refuse(d, DISCARD_invalid_json_value, "percent", "must be a number");
+	*out = json_number_value(v);
+	return *out > 0 && *out <= 100 ? 0
+				       : refuse(d, DISCARD_invalid_field, "percent", "must be above 0 and at most 100");
+}
+
 static int
 receipt_object(struct decode *d, json_t *root, int64_t now_us, Faultline__Log__Receipt *out)
 {
-	static const char *const known[] = { "hosts", "ring", "withdrawn", "at", "actor", NULL };
+	static const char *const known[] = { "hosts", "ring", "percent", "withdrawn", "at", "actor", NULL };
 	json_t *withdrawn = json_object_get(root, "withdrawn");
 
 	if (only(d, root, known) != 0 ||
@@ -527,6 +559,11 @@ receipt_object(struct decode *d, json_t *root, int64_t now_us, Faultline__Log__R
 		if (json_object_get(root, "hosts") != NULL)
 			return refuse(d, DISCARD_invalid_field, "ring", "give hosts or ring, not both");
 		if (text_member(d, root, "ring", 1, TEXT_NAME_MAX, &out->ring) != 0)
+			return -1;
+	} else if (json_object_get(root, "percent") != NULL) {
+		if (json_object_get(root, "hosts") != NULL)
+			return refuse(d, DISCARD_invalid_field, "percent", "give hosts or a percentage, not both");
+		if (share_member(d, root, &out->percent) != 0)
 			return -1;
 	} else if (out->n_hosts == 0)
 		return refuse(d, DISCARD_invalid_field, "hosts", "name at least one host, or a ring");

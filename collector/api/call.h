@@ -139,6 +139,7 @@ extern const struct http_ops signatures_list_ops, signature_ops;      /* signatu
 extern const struct http_ops report_ops;                              /* reports.c */
 extern const struct http_ops signature_reports_ops, host_reports_ops; /* history.c */
 extern const struct http_ops host_ops;                                /* hosts.c */
+extern const struct http_ops hosts_list_ops, silence_ops;
 extern const struct http_ops deployments_list_ops, deployment_ops, deployment_put_ops, deployment_delete_ops;
 extern const struct http_ops receipts_ops, halt_ops, resume_ops, pause_ops, mute_ops, accept_ops, release_ops,
 	offer_ops;                        /* deployments.c, decisions.c */

@@ -72,9 +72,11 @@ ask_receipt(struct call *c, const struct ledger *l)
 	}
 	if (r->message.n_hosts > 0)
 		return;
+	if (r->message.percent > 0)
+		i = d.n_rings;
 	while (i < d.n_rings && !text_equal(d.rings[i].name, text_of(r->message.ring)))
 		i++;
-	if (i == d.n_rings)
+	if (i == d.n_rings && r->message.percent <= 0)
 		refuse_receipt(r, DISCARD_invalid_field, "ring", "the deployment has no ring of this name");
 	else if (text_equal(d.assignment, TEXT("listed")))
 		refuse_receipt(r, DISCARD_invalid_field, "ring", "hosts are assigned by list: name them");

@@ -144,6 +144,12 @@ plan(struct jsonout *j, const Faultline__Log__Deployment *d)
 	if (d->close_ms != 0)
 		jsonout_double(j, "close_after", (double)d->close_ms / 1000, 3);
 	jsonout_string(j, "mode", d->mode);
+	if (d->content_name[0] != '\0') {
+		jsonout_open(j, "content", '{');
+		jsonout_string(j, "name", d->content_name);
+		jsonout_string(j, "version", d->content_version);
+		jsonout_close(j, '}');
+	}
 	if (d->n_halt > 0)
 		halt_values(j, d);
 	jsonout_string(j, "actor", d->actor);

@@ -58,7 +58,9 @@ verdict_json(struct jsonout *j, const struct api *a, const struct verdict_view *
 	jsonout_position(j, "position", v->fresh_pos);
 	jsonout_u64(j, "version", v->version);
 	jsonout_u64(j, "served", v->served);
+	jsonout_string(j, "receipts", v->receipts);
 	jsonout_u64(j, "withdrawn", v->withdrawn);
+	jsonout_u64(j, "silent", v->silent);
 	jsonout_u64(j, "resolved", v->resolved);
 	jsonout_u64(j, "bad", v->bad);
 	jsonout_u64(j, "unserved", v->unserved);

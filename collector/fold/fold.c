@@ -27,11 +27,9 @@
 #define ENOUGH_SLOTS    65536u
 
 /* The gauge of dark hosts: two milliseconds for ten million. */
-#define DARK_EVERY_US  10000000
-#define DARK_INTERVALS 3
 
 struct fold {
-	int64_t dark_next_us;
+	uint64_t counted_gaps;
 	struct fold_options o;
 	struct fold_outcomes outcomes; /* where o.outcomes points: the caller's need not last */
 	struct log_id log_id;
@@ -240,6 +238,7 @@ static void
 count(struct fold *f)
 {
 	uint64_t appended = counter_get(COUNTER_log_records);
+	struct silence_view silence;
 	struct ledger_stats s;
 
 	ledger_stats(f->ledger, &s);
@@ -249,10 +248,13 @@ count(struct fold *f)
 	counter_add(COUNTER_reports_resent, s.reports_resent - f->counted.reports_resent);
 	counter_set(COUNTER_hosts, s.hosts);
 	counter_set(COUNTER_hosts_seen_recently, s.hosts_recent);
-	if (clock_boot_us() >= f->dark_next_us) {
-		f->dark_next_us = clock_boot_us() + DARK_EVERY_US;
-		counter_set(COUNTER_hosts_dark, ledger_dark_hosts(f->ledger, DARK_INTERVALS, NULL, 0));
-	}
+	ledger_silence(f->ledger, &silence);
+	counter_set(COUNTER_hosts_alive, silence.alive);
+	counter_set(COUNTER_hosts_dark, silence.dark);
+	counter_set(COUNTER_hosts_boot_looping, silence.looping);
+	counter_set(COUNTER_fleet_unheard, silence.blind_since_us != 0);
+	counter_add(COUNTER_listening_gaps, silence.gaps - f->counted_gaps);
+	f->counted_gaps = silence.gaps;
 	counter_set(COUNTER_signatures, s.signatures);
 	counter_set(COUNTER_deployments_open, s.deployments_open);
 	counter_set(COUNTER_deployments_halted, s.deployments_halted);

@@ -330,3 +330,18 @@ identity_site(const struct identity *id, const struct sockaddr *peer, bool authe
 	memcpy(buf, "local", 5); /* a unix socket, or a test's pair */
 	return (struct text){ buf, 5 };
 }
+
+uint32_t
+identity_relay(const struct identity *id, const struct sockaddr *peer)
+{
+	static const uint8_t mapped[13] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127 };
+	static const uint8_t loopback[16] = { [15] = 1 };
+	uint8_t addr[16];
+	uint32_t hash;
+
+	if (!to_v6(peer, addr) || memcmp(addr, mapped, sizeof(mapped)) == 0 ||
+	    memcmp(addr, loopback, sizeof(loopback)) == 0)
+		return 0;
+	hash = (uint32_t)identity_hash(id, "relay", (struct text){ (const char *)addr, sizeof(addr) });
+	return hash != 0 ? hash : 1;
+}

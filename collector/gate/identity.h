@@ -37,4 +37,8 @@ uint64_t identity_hash(const struct identity *id, const char *what, struct text 
 struct text identity_site(const struct identity *id, const struct sockaddr *peer, bool authenticated,
 			  const struct report_pair *labels, uint32_t n_labels, char *buf);
 
+/* A relay: whoever passes on heartbeats of several hosts, by address.  0 for our own machine (what
+ * ends TLS for us, say): what happens to that happens to us. */
+uint32_t identity_relay(const struct identity *id, const struct sockaddr *peer);
+
 #endif

@@ -348,7 +348,9 @@ add_heartbeat(struct batch_call *c, struct batch_item *it, const struct sender *
 	stamp.host_hash = identity_host(id, 0, h.host);
 	stamp.site = ingest_site(c->in, s, h.labels, h.n_labels, site);
 	stamp.flags = s->authenticated ? REPORT_FLAG_AUTHENTICATED : 0;
-	if (!h.goodbye && !roster_beat(c->in->gate->roster, 0, stamp.host_hash, heartbeat_fingerprint(&h, stamp.site)))
+	stamp.relay = c->n_items > 1 ? identity_relay(id, s->peer) : 0;
+	if (!heartbeat_tells(&h) &&
+	    !roster_beat(c->in->gate->roster, 0, stamp.host_hash, heartbeat_fingerprint(&h, stamp.site, stamp.relay)))
 		return INTAKE_OK;
 	to = intake_add(c->in->gate->intake, RECORD_HEARTBEAT, 0, s->received_us, heartbeat_record_size(&h, &stamp),
 			&why);

@@ -435,6 +435,8 @@ json_heartbeat(struct json_in *j, uint8_t *out, size_t size, size_t *len_out, co
 				h.interval_s = (uint32_t)take_uint(&it, UINT32_MAX, "interval_s");
 			else if (text_equal(key, TEXT("goodbye")))
 				h.goodbye = take_bool(&it, "goodbye");
+			else if (text_equal(key, TEXT("complete")))
+				h.complete = take_bool(&it, "complete");
 			else if (text_equal(key, TEXT("content")))
 				h.n_content = take_pairs(&it, h.content, "content");
 			else if (text_equal(key, TEXT("labels")))

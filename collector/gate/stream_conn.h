@@ -133,6 +133,8 @@ struct conn {
 	/* who */
 	struct sockaddr_in6 peer; /* or a sockaddr_in in it */
 	char *site;               /* of the peer; made when first needed */
+	uint64_t beats_of;        /* host of its first heartbeat */
+	bool relays;              /* it has brought heartbeats of another one, too */
 	uint64_t site_version;
 	struct dump_upload *upload;
 	struct asked *asked; /* ring of ASKED_MAX */

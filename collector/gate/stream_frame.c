@@ -145,6 +145,16 @@ take_report(struct batch *b, struct text item, enum intake_result *why)
 	return note_signature(b, r) ? ITEM_DONE : ITEM_NO_MEMORY;
 }
 
+/* Who passes on this host's heartbeats, 0: nobody. */
+static uint32_t
+relay_of(struct conn *c, uint64_t host)
+{
+	if (c->beats_of == 0)
+		c->beats_of = host;
+	c->relays |= c->beats_of != host;
+	return c->relays ? identity_relay(c->stream->identity, (const struct sockaddr *)&c->peer) : 0;
+}
+
 static enum item
 take_heartbeat(struct batch *b, struct text item, enum intake_result *why)
 {
@@ -164,9 +174,10 @@ take_heartbeat(struct batch *b, struct text item, enum intake_result *why)
 	stamp.host_hash = host_of(b->c, h->host);
 	stamp.site = site_of(b->c, h->labels, h->n_labels);
 	stamp.flags = b->c->authenticated ? REPORT_FLAG_AUTHENTICATED : 0;
-	fingerprint = heartbeat_fingerprint(h, stamp.site);
+	stamp.relay = relay_of(b->c, stamp.host_hash);
+	fingerprint = heartbeat_fingerprint(h, stamp.site, stamp.relay);
 	b->items++;
-	if (!h->goodbye && !roster_beat(b->s->gate->roster, 0, stamp.host_hash, fingerprint))
+	if (!heartbeat_tells(h) && !roster_beat(b->s->gate->roster, 0, stamp.host_hash, fingerprint))
 		return ITEM_DONE;
 	p = intake_add(b->s->gate->intake, RECORD_HEARTBEAT, 0, b->now_us, heartbeat_record_size(h, &stamp), why);
 	if (p == NULL)

@@ -84,6 +84,7 @@ deployment_close(struct ledger *l, struct deployment *d, enum deployment_life li
 			free(d->blocks[b]);
 			d->blocks[b] = NULL;
 		}
+	dark_close(l, d);
 	d->final_resolved = d->resolved.n;
 	d->final_withdrawn = d->withdrawn.n;
 	d->final_bad = d->bad.n;

@@ -65,6 +65,8 @@ deployment_free(struct deployment *d)
 	free(d->near);
 	free(d->may_strata);
 	free(d->may_sites);
+	free(d->contents);
+	dark_fini(&d->dark);
 	arena_free(d->arena);
 	free(d);
 }
@@ -107,8 +109,9 @@ deployment_read(struct deployment *d, const void *packed, size_t len)
 	d->packed_len = len;
 	free(d->may_strata);
 	free(d->may_sites);
-	d->may_strata = d->may_sites = NULL;
-	d->n_may_strata = d->n_may_sites = 0;
+	free(d->contents);
+	d->may_strata = d->may_sites = d->contents = NULL;
+	d->n_may_strata = d->n_may_sites = d->n_contents = 0;
 	trials_manifest(d);
 	return true;
 }
@@ -393,6 +396,8 @@ fold_deployment(struct ledger *l, const struct record_view *rec)
 	if (d->trials.n == 0)
 		trials_begin(l, d);
 	count_eligible(l, d);
+	receipts_infer_all(l, d);
+	dark_recount(l, d);
 	deployment_tell(l, d, rec->pos);
 }
 

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "collector/ledger/eprocess.h"
+#include "collector/ledger/dark.h"
 #include "collector/ledger/halt_params.h"
 #include "collector/ledger/hostset.h"
 #include "collector/ledger/judge.h"
@@ -38,6 +39,10 @@ struct served_block {
 	uint32_t word;
 	uint16_t minute[SERVED_BLOCK]; /* since the deployment began, + 1, saturating; 0: not served */
 };
+
+/* How it is known that a host was served: somebody said so, host by host; its heartbeat has the
+ * content; or the plan only, whose ring was said to be open (intention to treat). */
+enum receipt_source { RECEIPT_SERVED, RECEIPT_INFERRED, RECEIPT_PLAN, RECEIPT_N };
 
 enum deployment_life { DEPLOYMENT_OPEN, DEPLOYMENT_CLOSED, DEPLOYMENT_DELETED };
 
@@ -73,6 +78,8 @@ struct deployment {
 	uint32_t n_mutes;
 	char *said; /* reason a person gave for the last decision */
 	size_t said_len;
+	struct dark dark;
+	uint32_t served_by[RECEIPT_N];                       /* hosts, by enum receipt_source */
 	struct hostset withdrawn, resolved, bad, sites;      /* sites: of served hosts */
 	uint32_t final_resolved, final_withdrawn, final_bad; /* their sizes, once closed */
 	struct served_block **blocks;
@@ -95,6 +102,8 @@ struct deployment {
 	uint32_t n_slots;
 	uint8_t *may_strata, *may_sites; /* eligibility by number: 0 not computed, 1 yes, 2 no */
 	uint32_t n_may_strata, n_may_sites;
+	uint8_t *contents; /* sets with the content it brings, likewise */
+	uint32_t n_contents;
 	uint64_t own[DEPLOYMENT_MAX_MODULES]; /* ids of the manifest's modules */
 	uint32_t *near;                       /* trials on enough hosts to be judged again and again */
 	uint32_t n_near;
@@ -128,6 +137,11 @@ bool deployment_read(struct deployment *d, const void *packed, size_t len); /* p
 bool deployment_eligible(struct ledger *l, struct deployment *d, const struct candidate *c);
 bool deployment_served(const struct deployment *d, uint32_t host_no);
 uint16_t deployment_served_minute(const struct deployment *d, uint32_t host_no); /* + 1; 0: not served */
+const char *deployment_receipts(const struct deployment *d); /* "served", "inferred" or "plan": of most hosts; "none" */
+/* Does what the host says it has make it a served one?  Then it is from now on. */
+void receipts_infer(struct ledger *l, struct deployment *d, uint32_t host_no);
+/* The same of every host: the deployment began, or was changed. */
+void receipts_infer_all(struct ledger *l, struct deployment *d);
 int64_t deployment_close_us(const struct deployment *d);
 int64_t deployment_bake_us(const struct ledger *l, const struct deployment *d);
 uint64_t deployment_ring_size(const struct deployment *d, size_t ring);

@@ -85,6 +85,8 @@ deployment_word(struct ledger *l, uint64_t id)
 		return table_word(&d->minutes, id);
 	case CHUNK_MOVED:
 		return b < d->strata.n_moved && d->strata.moved[b] != NULL ? &d->strata.moved[b]->word : NULL;
+	case CHUNK_DARK:
+		return &d->dark.word;
 	default:
 		set = trial_set(d, b);
 		return set != NULL ? hostset_word(set, trial_block(b)) : NULL;
@@ -215,6 +217,8 @@ pack_core(const struct deployment *d, struct pack *k)
 	pack_varint(k, d->eligible);
 	pack_varint(k, d->served);
 	pack_varint(k, d->served_eligible);
+	for (unsigned i = 0; i < RECEIPT_N; i++)
+		pack_varint(k, d->served_by[i]);
 	pack_varint(k, d->halt_trial);
 	pack_varint(k, d->suspect);
 	pack_varint(k, d->shown);
@@ -301,6 +305,8 @@ unpack_core(struct deployment *d, struct reader *r)
 	d->eligible = unpack_u32(r);
 	d->served = unpack_u32(r);
 	d->served_eligible = unpack_u32(r);
+	for (unsigned i = 0; i < RECEIPT_N; i++)
+		d->served_by[i] = unpack_u32(r);
 	d->halt_trial = unpack_u32(r);
 	d->suspect = unpack_u32(r);
 	d->shown = unpack_u32(r);
@@ -677,6 +683,9 @@ deployment_pack(const struct ledger *l, uint64_t id, struct pack *k)
 	case CHUNK_MINUTES:
 		pack_minutes(d, id, k);
 		return true;
+	case CHUNK_DARK:
+		dark_pack(l, d, k);
+		return true;
 	case CHUNK_MOVED:
 		for (uint32_t i = 0; i < MOVED_BLOCK; i++)
 			pack_u16(k, d->strata.moved[b]->stratum[i]);
@@ -722,6 +731,8 @@ deployment_unpack(struct ledger *l, uint64_t id, struct reader *r)
 		return unpack_minutes(d, id, r);
 	case CHUNK_MOVED:
 		return unpack_moved(d, b, r);
+	case CHUNK_DARK:
+		return dark_unpack(l, d, r);
 	default:
 		set = trial_set(d, b);
 		return set != NULL && hostset_unpack_block(set, trial_block(b), r);

@@ -63,17 +63,13 @@ heard(struct ledger *l, uint32_t no, bool goodbye)
 {
 	struct host_chunk *c = hosts_edit_seen(&l->hosts, &l->snap, no);
 	uint32_t at = HOST_AT(no), now = seconds(l->now_us);
-	uint8_t flags = c->flags[at] | HOST_HEARD;
 
 	if (c->last_seen[at] < now)
 		c->last_seen[at] = now;
-	flags = goodbye ? flags | HOST_GOODBYE : flags & (uint8_t)~HOST_GOODBYE;
-	if (flags != c->flags[at])
-		hosts_edit(&l->hosts, &l->snap, no)->flags[at] = flags;
-	if (goodbye)
-		risk_host_left(l, no);
-	else
-		risk_host_returned(l, no);
+	if (!goodbye && !silence_is_settled(c->flags[at], c->interval[at]))
+		silence_heard(l, no);
+	else if (goodbye)
+		silence_goodbye(l, no);
 }
 
 /* Move the host to another site or stratum, 0: as it is. */
@@ -88,11 +84,13 @@ move_host(struct ledger *l, uint32_t no, uint16_t site, uint16_t stratum)
 	if ((site == 0 || site == old.site) && (stratum == 0 || stratum == old.stratum))
 		return;
 	hosts_edit(&l->hosts, &l->snap, no);
+	silence_out(l, no);
 	if (site != 0)
 		c->site[at] = site;
 	if (stratum != 0)
 		c->stratum[at] = stratum;
 	deployments_host_changed(l, no, &old);
+	silence_in(l, no);
 }
 
 /* "10.1.2.0/24" or a /48: what a gate says of a sender that named no site. */
@@ -131,34 +129,71 @@ set_boot(struct ledger *l, uint32_t no, struct text boot_id, bool only_first)
 
 /* ---- heartbeats and presence ---- */
 
+/* It has this content now, and so was served whatever brings it (receipts.c). */
+static void
+set_content(struct ledger *l, uint32_t no, uint16_t content)
+{
+	struct host_chunk *c = host_chunk(&l->hosts, no);
+
+	if (c->content[HOST_AT(no)] == content)
+		return;
+	hosts_edit(&l->hosts, &l->snap, no)->content[HOST_AT(no)] = content;
+	for (uint32_t i = 0; i < l->n_open; i++)
+		receipts_infer(l, l->open[i], no);
+}
+
+/* How often it wants to be heard of, and who passes that on: one byte each. */
+static void
+set_interval(struct ledger *l, uint32_t no, const struct heartbeat *h)
+{
+	uint32_t said = h->interval_s > 0 ? h->interval_s : l->halt.randomised.heartbeat_s, at = HOST_AT(no);
+	uint8_t interval = hosts_interval_number(&l->hosts, said);
+	uint8_t relay = h->relay != 0 ? (uint8_t)(hash_mix(h->relay) % 255 + 1) : 0;
+	struct host_chunk *c = hosts_edit(&l->hosts, &l->snap, no);
+
+	c->relay[at] = relay;
+	if (c->interval[at] == interval)
+		return;
+	silence_touch(l);
+	silence_out(l, no);
+	if (c->interval[at] == 0 && !h->goodbye)
+		c->flags[at] |= HOST_ALIVE; /* heartbeats are expected of it from now on */
+	c->interval[at] = interval;
+	silence_in(l, no);
+	silence_due(l, no);
+}
+
 void
 fold_heartbeat(struct ledger *l, const struct record_view *rec, const struct heartbeat *h)
 {
-	uint32_t no = host_number(l, rec->tenant, h->host_hash), at = HOST_AT(no), print;
+	uint32_t no = host_number(l, rec->tenant, h->host_hash), at = HOST_AT(no), print, before;
 	struct host_chunk *c;
-	uint16_t content, labels, interval;
 
 	l->stats.heartbeats++;
 	if (no == UINT32_MAX)
 		return;
+	blind_heard(&l->silence.blind, 1);
 	move_host(l, no, site_of_message(l, no, rec->tenant, h->site),
 		  stratum_number(l, rec->tenant, h->product, h->os_build, h->hw_class));
 	heard(l, no, h->goodbye);
-	set_boot(l, no, h->boot_id, false);
-	content = pairs_number(l, INTERN_CONTENT, h->content, h->n_content);
-	labels = pairs_number(l, INTERN_LABELS, h->labels, h->n_labels);
-	interval = h->interval_s < UINT16_MAX ? (uint16_t)h->interval_s : UINT16_MAX;
-	print = heartbeat_fingerprint(h, h->site);
+	set_interval(l, no, h);
 	c = hosts_edit(&l->hosts, &l->snap, no);
-	c->content[at] = content;
-	c->labels[at] = labels;
-	hosts_set_interval(&l->hosts, &l->snap, no, interval);
+	before = c->boot[at];
+	set_boot(l, no, h->boot_id, false);
+	boots_heard(l, no, hash32(h->boot_id), before, h->uptime_s);
+	/* what a heartbeat does not mention is as it was, unless it says that it tells all */
+	if (h->n_content > 0 || h->complete)
+		set_content(l, no, pairs_number(l, INTERN_CONTENT, h->content, h->n_content));
+	if (h->n_labels > 0 || h->complete)
+		c->labels[at] = pairs_number(l, INTERN_LABELS, h->labels, h->n_labels);
+	print = heartbeat_fingerprint(h, h->site, h->relay);
 	atomic_store_explicit(&c->print[at], print != 0 ? print : 1, memory_order_relaxed);
 }
 
 void
 fold_presence(struct ledger *l, const struct record_view *rec)
 {
+	uint64_t before = l->stats.presence_hosts;
 	struct presence p;
 	uint32_t no, when;
 
@@ -179,13 +214,10 @@ fold_presence(struct ledger *l, const struct record_view *rec)
 		c = hosts_edit_seen(&l->hosts, &l->snap, no);
 		if (c->last_seen[HOST_AT(no)] < when)
 			c->last_seen[HOST_AT(no)] = when;
-		if ((c->flags[HOST_AT(no)] & (HOST_GOODBYE | HOST_HEARD)) != HOST_HEARD) {
-			hosts_edit(&l->hosts, &l->snap, no);
-			c->flags[HOST_AT(no)] = (uint8_t)((c->flags[HOST_AT(no)] & ~HOST_GOODBYE) | HOST_HEARD);
-		}
-		if (when + l->halt.randomised.active_s >= seconds(l->now_us))
-			risk_host_returned(l, no);
+		if (!silence_is_settled(c->flags[HOST_AT(no)], c->interval[HOST_AT(no)]))
+			silence_heard(l, no);
 	}
+	blind_heard(&l->silence.blind, (uint32_t)(l->stats.presence_hosts - before));
 	if (reader_failed(&p.r))
 		l->stats.bad_records++;
 }
@@ -468,6 +500,8 @@ fold_report(struct ledger *l, const struct record_view *rec, const struct report
 	heard(l, no, false);
 	set_boot(l, no, r->boot_id, true);
 	j = judge_report(l, rec, no, r, h);
+	if (j.outcome != REPORT_RESENT && (r->kind == REPORT_KERNEL || r->kind == REPORT_BOOT_CRITICAL))
+		boots_crashed(l, no, r->uptime_s);
 	flags = host_chunk(&l->hosts, no)->flags[HOST_AT(no)];
 	row = table_add(&l->reports, &l->snap, NULL);
 	*row = (struct report_row){

@@ -75,7 +75,7 @@ index_free(struct hosts *h, struct host_index *x)
 void
 hosts_init(struct hosts *h)
 {
-	*h = (struct hosts){ .epoch = 1 };
+	*h = (struct hosts){ .epoch = 1, .n_intervals = 1 };
 	/* 8 MB of address space, of which only what is used becomes memory */
 	h->chunks = mem_zero(HOST_MAX >> HOST_CHUNK_SHIFT, sizeof(*h->chunks));
 	h->shards = mem_zero(SHARDS, sizeof(*h->shards));
@@ -94,7 +94,7 @@ hosts_fini(struct hosts *h)
 	free(h->chunks);
 	free(h->words_cold);
 	free(h->words_seen);
-	free(h->shortest);
+	free(h->due);
 	for (uint32_t i = 0; i < SHARDS; i++)
 		free(atomic_load(&h->shards[i].index));
 	while (h->retired != NULL) {
@@ -267,7 +267,7 @@ hosts_make_chunk(struct hosts *h, uint32_t c)
 
 		h->words_cold = mem_grow(h->words_cold, h->words_cap, cap, sizeof(uint32_t));
 		h->words_seen = mem_grow(h->words_seen, h->words_cap, cap, sizeof(uint32_t));
-		h->shortest = mem_grow(h->shortest, h->words_cap, cap, sizeof(uint16_t));
+		h->due = mem_grow(h->due, h->words_cap, cap, sizeof(uint32_t));
 		h->words_cap = cap;
 	}
 	if (c % HOST_SLAB == 0) {
@@ -306,20 +306,24 @@ hosts_edit(struct hosts *h, struct snap *s, uint32_t no)
 	return h->chunks[c];
 }
 
-static void
-note_interval(struct hosts *h, uint32_t no, uint16_t interval)
+uint8_t
+hosts_interval_number(struct hosts *h, uint32_t seconds)
 {
-	uint16_t *shortest = &h->shortest[no >> HOST_CHUNK_SHIFT];
+	uint32_t s = seconds < UINT16_MAX ? seconds : UINT16_MAX, best = 1;
 
-	if (interval > 0 && (*shortest == 0 || interval < *shortest))
-		*shortest = interval;
-}
-
-void
-hosts_set_interval(struct hosts *h, struct snap *s, uint32_t no, uint16_t interval)
-{
-	hosts_edit(h, s, no)->interval[HOST_AT(no)] = interval;
-	note_interval(h, no, interval);
+	if (s == 0)
+		return 0;
+	for (uint32_t i = 1; i < h->n_intervals; i++) {
+		if (h->intervals[i] == s)
+			return (uint8_t)i;
+		if (h->intervals[best] < s ? h->intervals[i] > h->intervals[best]
+					   : h->intervals[i] > s && h->intervals[i] < h->intervals[best])
+			best = i;
+	}
+	if (h->n_intervals == HOST_INTERVALS)
+		return (uint8_t)best;
+	h->intervals[h->n_intervals] = (uint16_t)s;
+	return (uint8_t)h->n_intervals++;
 }
 
 struct host_chunk *
@@ -340,7 +344,8 @@ hosts_loaded(struct hosts *h)
 		const struct host_chunk *c = host_chunk(h, no);
 
 		insert(h, key_of_host(h, no), no);
-		note_interval(h, no, c->interval[HOST_AT(no)]);
+		if (c->interval[HOST_AT(no)] >= h->n_intervals)
+			return false;
 		h->cloned += (c->flags[HOST_AT(no)] & HOST_CLONED) != 0;
 	}
 	side_room(h, h->side.n);
@@ -443,7 +448,7 @@ hosts_bytes(const struct hosts *h)
 	size_t slabs = (h->n + HOST_CHUNK * HOST_SLAB - 1) / (HOST_CHUNK * HOST_SLAB);
 
 	return slabs * HOST_SLAB * sizeof(struct host_chunk) + h->index_bytes +
-	       (h->n >> HOST_CHUNK_SHIFT) * (sizeof(void *) + 2 * sizeof(uint32_t) + sizeof(uint16_t));
+	       (h->n >> HOST_CHUNK_SHIFT) * (sizeof(void *) + 3 * sizeof(uint32_t));
 }
 
 /* ---- other threads ---- */

@@ -27,7 +27,9 @@
 #define HOST_CLONED  2u  /* two live epochs */
 #define HOST_REPORTS 4u  /* has a side row */
 #define HOST_HEARD   8u  /* sent something itself; else only served */
-#define HOST_ACTIVE  16u /* heard of lately: risk_host_left(), risk_host_returned() */
+#define HOST_ACTIVE  16u /* heard of lately: in the risk sets; judge.h */
+#define HOST_ALIVE   32u /* heartbeats are expected of it and come; silence.h */
+#define HOST_LOOPING 64u /* in a boot loop; boots.h */
 
 struct host_chunk {
 	_Atomic uint64_t hash[HOST_CHUNK]; /* read by other threads, with tenant and print */
@@ -41,7 +43,8 @@ struct host_chunk {
 	uint16_t stratum[HOST_CHUNK]; /* product, OS build, hardware class */
 	uint16_t content[HOST_CHUNK];
 	uint16_t labels[HOST_CHUNK];
-	uint16_t interval[HOST_CHUNK]; /* seconds, saturates */
+	uint8_t interval[HOST_CHUNK]; /* between heartbeats: hosts_interval(); 0: it sends none */
+	uint8_t relay[HOST_CHUNK];    /* who passes its heartbeats on, 1 to 255 by hash; 0: nobody */
 	uint8_t flags[HOST_CHUNK];
 };
 _Static_assert(sizeof(struct host_chunk) == (size_t)HOST_BYTES * HOST_CHUNK, "bytes a host");
@@ -61,13 +64,17 @@ struct host_side {
 	struct host_window now, before;
 };
 
+#define HOST_INTERVALS 256u
+
 struct host_shard;
 struct hosts {
 	uint32_t n;
 	struct host_chunk **chunks; /* directory for HOST_MAX hosts, touched lazily; never moves */
 	uint32_t *words_cold, *words_seen;
-	uint16_t *shortest; /* per chunk: no shorter interval is in it (0: none yet); derived */
+	uint32_t *due; /* per chunk: nobody in it falls silent before this second; saved in CHUNK_SILENCE */
 	size_t words_cap;
+	uint16_t intervals[HOST_INTERVALS]; /* seconds by number, rising numbers in order of appearance */
+	uint32_t n_intervals;               /* 1: none yet */
 	struct host_shard *shards;
 	struct table side;    /* struct host_side */
 	uint32_t *side_slots; /* row + 1 */
@@ -102,7 +109,14 @@ uint32_t hosts_add(struct hosts *h, struct snap *s, uint16_t tenant, uint64_t ha
 struct host_chunk *hosts_edit(struct hosts *h, struct snap *s, uint32_t no);
 struct host_chunk *hosts_edit_seen(struct hosts *h, struct snap *s, uint32_t no);
 
-void hosts_set_interval(struct hosts *h, struct snap *s, uint32_t no, uint16_t interval);
+/* Intervals are kept by number, so that one byte a host does.  When all numbers are taken, the
+ * next longer one that has a number stands for it, or the longest. */
+uint8_t hosts_interval_number(struct hosts *h, uint32_t seconds); /* 0 for 0 */
+static inline uint32_t
+hosts_interval(const struct hosts *h, uint32_t no)
+{
+	return h->intervals[host_chunk(h, no)->interval[HOST_AT(no)]];
+}
 
 /* The side row, made on first use; about to be changed. */
 struct host_side *hosts_edit_side(struct hosts *h, struct snap *s, uint32_t no);

@@ -47,7 +47,8 @@ pack_cold(const struct host_chunk *c, uint32_t n, struct pack *k)
 		pack_u16(k, c->stratum[i]);
 		pack_u16(k, c->content[i]);
 		pack_u16(k, c->labels[i]);
-		pack_u16(k, c->interval[i]);
+		pack_u8(k, c->interval[i]);
+		pack_u8(k, c->relay[i]);
 		pack_u8(k, c->flags[i]);
 	}
 }
@@ -70,7 +71,8 @@ unpack_cold(struct host_chunk *c, uint32_t n, struct reader *r)
 		c->stratum[i] = reader_u16(r);
 		c->content[i] = reader_u16(r);
 		c->labels[i] = reader_u16(r);
-		c->interval[i] = reader_u16(r);
+		c->interval[i] = reader_u8(r);
+		c->relay[i] = reader_u8(r);
 		c->flags[i] = reader_u8(r);
 	}
 	return !reader_failed(r);

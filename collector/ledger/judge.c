@@ -383,8 +383,8 @@ ledger_pending_decisions(const struct ledger *l, const struct ledger_sink *sink)
 
 /* ---- time ---- */
 
-/* Served hosts that voted for what halted it, and how many of them are well again: heard of, and
- * without another crash for the bake time. */
+/* Served hosts that voted for what halted it, and how many of them are well again: heard of, in no boot
+ * loop, and without another crash for the bake time. */
 void
 deployment_harm(const struct ledger *l, const struct deployment *d, uint32_t *harmed_out, uint32_t *back_out)
 {
@@ -392,11 +392,11 @@ deployment_harm(const struct ledger *l, const struct deployment *d, uint32_t *ha
 	uint32_t bake = (uint32_t)(deployment_bake_us(l, d) / 1000000), back = 0;
 
 	for (uint32_t no = 0; hostset_next(hosts, &no); no++) {
-		const struct host_chunk *c = host_chunk(&l->hosts, no);
 		const struct host_side *side = hosts_side(&l->hosts, no);
 		uint32_t crashed = side != NULL ? side->last_report : 0;
 
-		back += (c->flags[HOST_AT(no)] & HOST_ACTIVE) != 0 && c->last_seen[HOST_AT(no)] >= crashed + bake;
+		back += host_is_well(&l->hosts, no) &&
+			host_chunk(&l->hosts, no)->last_seen[HOST_AT(no)] >= crashed + bake;
 	}
 	*harmed_out = hosts->n;
 	*back_out = back;

@@ -68,6 +68,8 @@ ledger_new(const struct ledger_options *o)
 	l->arena = arena_new(ARENA_LIMIT);
 	if (l->arena == NULL)
 		abort();
+	silence_touch(l); /* these chunks are there from the beginning */
+	boots_touch(l);
 	return l;
 }
 
@@ -86,6 +88,8 @@ ledger_free(struct ledger *l)
 	keys_fini(&l->keys);
 	for (int i = 0; i < RECENT_N; i++)
 		recent_fini(&l->recent[i]);
+	boots_fini(&l->boots);
+	silence_fini(&l->silence);
 	hosts_fini(&l->hosts);
 	for (int i = 0; i < INTERN_N; i++)
 		intern_fini(&l->interns[i]);
@@ -256,6 +260,8 @@ host_number(struct ledger *l, uint16_t tenant, uint64_t hash)
 	if (no == UINT32_MAX)
 		return no;
 	host_chunk(&l->hosts, no)->first_seen[HOST_AT(no)] = seconds(l->now_us);
+	if (HOST_AT(no) == 0)
+		silence_touch(l);
 	deployments_host_changed(l, no, NULL);
 	return no;
 }
@@ -279,6 +285,7 @@ fold_settings(struct ledger *l, const struct record_view *rec)
 	l->keys.max_exact = l->max_signatures;
 	halt_params_global(&l->halt.randomised, &s, true);
 	halt_params_global(&l->halt.unrandomised, &s, false);
+	silence_redo(l);
 	settings_fini(&s);
 	l->judge = true;
 }
@@ -312,6 +319,9 @@ fold_tick(struct ledger *l, const struct record_view *rec, uint32_t epoch)
 		return;
 	if (m->wall_us > l->now_us)
 		l->now_us = m->wall_us;
+	blind_tick(l, m->wall_us);
+	boots_tick(l);
+	silence_tick(l);
 	for (int i = 0; i < RECENT_N; i++)
 		recent_expire(&l->recent[i], &l->snap, seconds(l->now_us));
 	reports_expire(l);
@@ -319,7 +329,6 @@ fold_tick(struct ledger *l, const struct record_view *rec, uint32_t epoch)
 	if (minute || l->hosts.n <= COUNT_AT_ONCE) {
 		l->tick_minute = seconds(l->now_us) / 60;
 		count_recent(l);
-		risk_expire(l);
 	}
 	deployments_tick(l, minute);
 	outbreaks_tick(l, rec->pos);
@@ -374,8 +383,10 @@ fold_record(struct ledger *l, const struct record_view *rec, uint32_t epoch)
 	case RECORD_DECISION:
 		fold_decision(l, rec);
 		break;
-	case RECORD_SEED:
 	case RECORD_GAP:
+		fold_gap(l, rec);
+		break;
+	case RECORD_SEED:
 	case RECORD_LEDGER_VERSION:
 		break; /* facts for readers of the log; nothing here depends on them */
 	case RECORD_REPORT:

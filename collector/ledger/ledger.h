@@ -78,6 +78,20 @@ size_t ledger_key_bytes(const struct ledger *l); /* walks every key */
 
 /* ---- questions (same thread as the fold) ---- */
 
+/* What a host is doing, as far as its heartbeats tell (docs/HALT.md, "Silence").  Dark comes before
+ * looping; a host that only sends reports is active while it was heard of lately, else quiet. */
+enum host_state {
+	HOST_IS_ALIVE,
+	HOST_IS_DARK,
+	HOST_IS_LOOPING,
+	HOST_IS_GONE,
+	HOST_IS_QUIET,
+	HOST_IS_UNHEARD,
+	HOST_STATES
+};
+const char *host_state_name(enum host_state s); /* "active", "dark", "boot-looping", "goodbye", "quiet", "unheard" */
+enum host_state ledger_host_state(const struct ledger *l, uint32_t host_no);
+
 struct host_view {
 	uint32_t host_no;
 	uint16_t tenant;
@@ -86,7 +100,13 @@ struct host_view {
 	uint32_t boots;                      /* boot ids seen */
 	uint32_t interval_s;
 	bool goodbye, cloned;
-	uint64_t reports; /* counted */
+	enum host_state state;
+	int64_t deadline_us; /* dark after this unless it is heard of; 0: no heartbeat is expected of it */
+	uint32_t limit_s;    /* missed * interval + grace */
+	uint32_t missed, grace_s;
+	uint32_t unlistened_s; /* of the time since it was last seen, what we did not listen in */
+	bool relayed;          /* its heartbeats come through a relay */
+	uint64_t reports;      /* counted */
 	int64_t last_report_us;
 	uint64_t last_signature;                                        /* of its last report; 0 if none */
 	struct text site, product, os_build, hw_class, content, labels; /* borrowed until the next fold */
@@ -94,9 +114,29 @@ struct host_view {
 bool ledger_host(const struct ledger *l, uint16_t tenant, uint64_t hash, struct host_view *out);
 bool ledger_host_by_number(const struct ledger *l, uint32_t host_no, struct host_view *out);
 
-/* Hosts silent for longer than k of their intervals, goodbyes left out; up to cap
- * numbers into out (which may be NULL).  Returns how many there are. */
-uint64_t ledger_dark_hosts(const struct ledger *l, uint32_t k, uint32_t *out, size_t cap);
+/* Up to cap host numbers of tenant from number `from` on (*next_out: where to go on, UINT32_MAX: that was all) in
+ * that state; deployment UINT32_MAX, or only hosts it served.  Looks at no more than `look` hosts. */
+size_t ledger_hosts_in(const struct ledger *l, uint16_t tenant, enum host_state state, uint32_t deployment,
+		       uint32_t from, uint32_t look, uint32_t *out, size_t cap, uint32_t *next_out);
+
+/* Silence, in numbers. */
+struct silence_view {
+	uint64_t alive, dark, looping;
+	uint64_t went_dark, came_back, loops; /* ever */
+	uint64_t gaps, blind_minutes;         /* ever; times in which we did not listen */
+	int64_t blind_since_us;               /* 0: we hear the fleet */
+	int64_t deadlines_from_us;            /* no silence counts from before: the end of our last long absence */
+};
+void ledger_silence(const struct ledger *l, struct silence_view *out);
+
+/* How often hosts of a stratum (numbers from 0, 0 being hosts that do not say) fall silent without a
+ * goodbye, without a deployment: about the last day.  False when there is no such stratum. */
+struct churn_view {
+	struct text product, os_build, hw_class; /* borrowed until the next fold */
+	uint64_t alive;
+	double silences, host_hours;
+};
+bool ledger_churn(const struct ledger *l, uint32_t stratum, struct churn_view *out);
 
 #define KEY_VERSIONS 4
 #define KEY_TREND    24

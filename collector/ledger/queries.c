@@ -20,6 +20,72 @@ view_side(const struct ledger *l, struct host_view *out)
 	out->last_signature = s->last_signature;
 }
 
+const char *
+host_state_name(enum host_state s)
+{
+	static const char *const names[HOST_STATES] = {
+		"active", "dark", "boot-looping", "goodbye", "quiet", "unheard"
+	};
+
+	return s < HOST_STATES ? names[s] : "unheard";
+}
+
+static enum host_state
+state_of(uint8_t flags, uint8_t interval)
+{
+	if ((flags & HOST_HEARD) == 0)
+		return HOST_IS_UNHEARD;
+	if (flags_are_dark(flags, interval))
+		return HOST_IS_DARK;
+	if ((flags & HOST_GOODBYE) != 0)
+		return HOST_IS_GONE;
+	if ((flags & HOST_LOOPING) != 0)
+		return HOST_IS_LOOPING;
+	return (flags & (HOST_ACTIVE | HOST_ALIVE)) != 0 ? HOST_IS_ALIVE : HOST_IS_QUIET;
+}
+
+enum host_state
+ledger_host_state(const struct ledger *l, uint32_t no)
+{
+	const struct host_chunk *c = no < l->hosts.n ? host_chunk(&l->hosts, no) : NULL;
+
+	return c != NULL ? state_of(c->flags[HOST_AT(no)], c->interval[HOST_AT(no)]) : HOST_IS_UNHEARD;
+}
+
+size_t
+ledger_hosts_in(const struct ledger *l, uint16_t tenant, enum host_state state, uint32_t deployment, uint32_t from,
+		uint32_t look, uint32_t *out, size_t cap, uint32_t *next_out)
+{
+	const struct deployment *d = deployment < l->n_deployments ? l->deployments[deployment] : NULL;
+	size_t n = 0;
+
+	for (; from < l->hosts.n && n < cap && look > 0; from++, look--)
+		if (ledger_host_state(l, from) == state && host_tenant(l, from) == tenant &&
+		    (d == NULL || deployment_served(d, from)))
+			out[n++] = from;
+	*next_out = from < l->hosts.n ? from : UINT32_MAX;
+	return n;
+}
+
+/* Why it counts as dark, or when it will. */
+static void
+view_silence(const struct ledger *l, struct host_view *out)
+{
+	const struct halt_params *p = &l->halt.randomised;
+	uint32_t seen = (uint32_t)(out->last_seen_us / 1000000), now = seconds(l->now_us), heard;
+
+	out->state = ledger_host_state(l, out->host_no);
+	if (out->interval_s == 0 || seen == 0)
+		return;
+	out->missed = p->silence_beats;
+	out->grace_s = p->silence_grace_s;
+	out->limit_s = silence_limit(p, out->interval_s);
+	heard = blind_age(&l->silence.blind, now, seen);
+	out->unlistened_s = now > seen + heard ? now - seen - heard : 0;
+	if (!out->goodbye)
+		out->deadline_us = ((int64_t)seen + out->unlistened_s + out->limit_s) * 1000000;
+}
+
 bool
 ledger_host_by_number(const struct ledger *l, uint32_t no, struct host_view *out)
 {
@@ -38,7 +104,7 @@ ledger_host_by_number(const struct ledger *l, uint32_t no, struct host_view *out
 		.first_seen_us = (int64_t)c->first_seen[at] * 1000000,
 		.last_seen_us = (int64_t)c->last_seen[at] * 1000000,
 		.boots = c->boots[at],
-		.interval_s = c->interval[at],
+		.interval_s = hosts_interval(&l->hosts, no),
 		.goodbye = (c->flags[at] & HOST_GOODBYE) != 0,
 		.cloned = (c->flags[at] & HOST_CLONED) != 0,
 		.site = site_name(l, c->site[at]),
@@ -48,7 +114,9 @@ ledger_host_by_number(const struct ledger *l, uint32_t no, struct host_view *out
 		.content = intern_text(&l->interns[INTERN_CONTENT], c->content[at]),
 		.labels = intern_text(&l->interns[INTERN_LABELS], c->labels[at]),
 	};
+	out->relayed = c->relay[at] != 0;
 	view_side(l, out);
+	view_silence(l, out);
 	return true;
 }
 
@@ -58,83 +126,6 @@ ledger_host(const struct ledger *l, uint16_t tenant, uint64_t hash, struct host_
 	uint32_t no = hosts_find(&l->hosts, tenant, hash);
 
 	return no != UINT32_MAX && ledger_host_by_number(l, no, out);
-}
-
-typedef uint32_t lanes __attribute__((vector_size(32), aligned(4), may_alias));
-
-/* Was any host of a full chunk last heard before `since`? */
-static bool
-any_before(const uint32_t *seen, uint32_t since)
-{
-	const lanes *v = (const lanes *)seen;
-	lanes hit = { 0 };
-	uint32_t any = 0;
-
-	for (uint32_t i = 0; i < HOST_CHUNK / 8; i++)
-		hit |= (lanes)(v[i] < since);
-	for (int i = 0; i < 8; i++)
-		any |= hit[i];
-	return any != 0;
-}
-
-/* Is nobody in the chunk silent for longer than k of its shortest interval?  Reads four
- * bytes a host instead of seven; where that is not enough, the exact count follows. */
-static bool
-all_heard(const struct ledger *l, uint32_t chunk, uint32_t n, uint32_t now, uint32_t k)
-{
-	uint64_t limit = (uint64_t)k * l->hosts.shortest[chunk];
-
-	if (limit == 0)
-		return l->hosts.shortest[chunk] == 0; /* no intervals: nobody promised anything */
-	return n == HOST_CHUNK && limit < now && !any_before(l->hosts.chunks[chunk]->last_seen, now - (uint32_t)limit);
-}
-
-/* Silent hosts of one chunk. */
-static uint32_t
-count_dark(const struct host_chunk *c, uint32_t n, uint32_t now, uint32_t k)
-{
-	uint32_t dark = 0;
-
-	for (uint32_t i = 0; i < n; i++) {
-		uint32_t silent = now - c->last_seen[i];
-		uint32_t limit = k * c->interval[i];
-
-		dark += (uint32_t)(silent > limit) & (uint32_t)(limit > 0) &
-			(uint32_t)((c->flags[i] & (HOST_GOODBYE | HOST_HEARD)) == HOST_HEARD);
-	}
-	return dark;
-}
-
-static size_t
-list_dark(const struct host_chunk *c, uint32_t n, uint32_t now, uint32_t k, uint32_t base, uint32_t *out, size_t cap)
-{
-	size_t found = 0;
-
-	for (uint32_t i = 0; i < n && found < cap; i++)
-		if (c->interval[i] > 0 && now - c->last_seen[i] > k * c->interval[i] &&
-		    (c->flags[i] & (HOST_GOODBYE | HOST_HEARD)) == HOST_HEARD)
-			out[found++] = base + i;
-	return found;
-}
-
-uint64_t
-ledger_dark_hosts(const struct ledger *l, uint32_t k, uint32_t *out, size_t cap)
-{
-	uint32_t now = seconds(l->now_us);
-	uint64_t dark = 0;
-	size_t listed = 0;
-
-	k = k < 65536 ? k : 65536;
-	for (uint32_t at = 0; at < l->hosts.n; at += HOST_CHUNK) {
-		const struct host_chunk *c = host_chunk(&l->hosts, at);
-		uint32_t n = l->hosts.n - at < HOST_CHUNK ? l->hosts.n - at : HOST_CHUNK;
-		uint32_t here = all_heard(l, at >> HOST_CHUNK_SHIFT, n, now, k) ? 0 : count_dark(c, n, now, k);
-
-		if (out != NULL && here > 0 && listed < cap)
-			listed += list_dark(c, n, now, k, at, out + listed, cap - listed);
-		dark += here;
-	}
-	return dark;
 }
 
 /* ---- keys ---- */

@@ -178,21 +178,6 @@ risk_host_returned(struct ledger *l, uint32_t host_no)
 	come_or_go(l, host_no, 1);
 }
 
-void
-risk_expire(struct ledger *l)
-{
-	uint32_t now = seconds(l->now_us), age = l->halt.randomised.active_s, least = now > age ? now - age : 0;
-
-	for (uint32_t at = 0; at < l->hosts.n; at += HOST_CHUNK) {
-		const struct host_chunk *c = host_chunk(&l->hosts, at);
-		uint32_t end = l->hosts.n - at < HOST_CHUNK ? l->hosts.n - at : HOST_CHUNK;
-
-		for (uint32_t i = 0; i < end; i++)
-			if (c->last_seen[i] < least && (c->flags[i] & HOST_ACTIVE) != 0)
-				risk_host_left(l, at + i);
-	}
-}
-
 /* ---- events ---- */
 
 void

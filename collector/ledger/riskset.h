@@ -26,7 +26,5 @@ void risk_served(struct ledger *l, struct deployment *d, uint32_t host_no, bool 
 /* The host changed from old: was and is say whether it was, is eligible. */
 void risk_host_changed(struct ledger *l, struct deployment *d, uint32_t host_no, const struct candidate *old, bool was,
 		       bool is);
-/* Hosts not heard of lately leave the risk sets. */
-void risk_expire(struct ledger *l);
 
 #endif

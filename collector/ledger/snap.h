@@ -39,6 +39,8 @@ enum chunk_kind {
 	CHUNK_MINUTES,     /* a: deployment */
 	CHUNK_ALARMS,      /* what the tests without a deployment count for a tenant */
 	CHUNK_OUTBREAKS,   /* watched keys */
+	CHUNK_SILENCE,     /* what belongs to no host; b 1: boots */
+	CHUNK_DARK,        /* a: deployment */
 	CHUNK_N
 };
 

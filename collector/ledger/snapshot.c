@@ -50,6 +50,7 @@ pack_globals(const struct ledger *l, struct pack *k)
 	pack_varint(k, l->n_deployments);
 	pack_varint(k, l->hosts_recent);
 	pack_varint(k, l->tick_minute);
+	blind_pack(&l->silence.blind, k);
 	pack_text(k, (struct text){ (const char *)&l->halt, sizeof(l->halt) });
 	pack_varint(k, l->n_blind);
 	for (uint32_t i = 0; i < l->n_blind; i++) {
@@ -119,7 +120,7 @@ unpack_globals(struct ledger *l, struct reader *r)
 	l->loading.deployments = unpack_u32(r);
 	l->hosts_recent = unpack_u32(r);
 	l->tick_minute = unpack_u32(r);
-	l->loading.globals = unpack_halt(l, r) && !reader_failed(r);
+	l->loading.globals = blind_unpack(&l->silence.blind, r) && unpack_halt(l, r) && !reader_failed(r);
 	return l->loading.globals;
 }
 
@@ -280,6 +281,8 @@ state_word(void *state, uint64_t id)
 	case CHUNK_ALARMS:
 	case CHUNK_OUTBREAKS:
 		return outbreaks_word(l, id);
+	case CHUNK_SILENCE:
+		return chunk_b(id) == 0 ? &l->silence.word : &l->boots.word;
 	default:
 		return deployment_word(l, id);
 	}
@@ -316,6 +319,12 @@ write_chunk(const struct ledger *l, uint64_t id, struct pack *out)
 	case CHUNK_ALARMS:
 	case CHUNK_OUTBREAKS:
 		return outbreaks_pack(l, id, out);
+	case CHUNK_SILENCE:
+		if (chunk_b(id) == 0)
+			silence_pack(l, out);
+		else
+			boots_pack(&l->boots, out);
+		return true;
 	default:
 		return deployment_pack(l, id, out);
 	}
@@ -367,7 +376,10 @@ load(struct ledger *l, uint64_t id, struct reader *r)
 	case CHUNK_STRATA:
 	case CHUNK_MOVED:
 	case CHUNK_MINUTES:
+	case CHUNK_DARK:
 		return deployment_unpack(l, id, r);
+	case CHUNK_SILENCE:
+		return chunk_b(id) == 0 ? silence_unpack(l, r) : boots_unpack(l, r);
 	default:
 		return false;
 	}
@@ -402,7 +414,9 @@ ledger_load_end(struct ledger *l)
 	     (l->keys.hand == 0 || l->keys.hand < l->keys.rows.n);
 	if (!ok || !hosts_loaded(&l->hosts))
 		return ERR_MALFORMED;
-	return keys_loaded(&l->keys) && deployments_loaded(l) && outbreaks_loaded(l) ? ERR_OK : ERR_MALFORMED;
+	return keys_loaded(&l->keys) && deployments_loaded(l) && silence_loaded(l) && outbreaks_loaded(l)
+		       ? ERR_OK
+		       : ERR_MALFORMED;
 }
 
 /* ---- every chunk, in order of ids ---- */
@@ -522,6 +536,10 @@ state_each(const struct ledger *l, void (*fn)(void *arg, uint64_t id), void *arg
 			each_of_deployment(l->deployments[i], (enum chunk_kind)kind, &e);
 	fn(arg, chunk_id(CHUNK_ALARMS, 0, 0));
 	each_of_table(&l->outbreaks.rows, &e);
+	fn(arg, chunk_id(CHUNK_SILENCE, 0, 0));
+	fn(arg, chunk_id(CHUNK_SILENCE, 0, 1));
+	for (uint32_t i = 0; i < l->n_deployments; i++)
+		fn(arg, chunk_id(CHUNK_DARK, i, 0));
 }
 
 struct digest {

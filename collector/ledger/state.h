@@ -2,6 +2,8 @@
 #ifndef COLLECTOR_LEDGER_STATE_H
 #define COLLECTOR_LEDGER_STATE_H
 
+#include "collector/ledger/boots.h"
+#include "collector/ledger/dark.h"
 #include "collector/ledger/deployments.h"
 #include "collector/ledger/halt_params.h"
 #include "collector/ledger/hosts.h"
@@ -13,6 +15,7 @@
 #include "collector/ledger/outbreak.h"
 #include "collector/ledger/recent.h"
 #include "collector/ledger/riskset.h"
+#include "collector/ledger/silence.h"
 #include "collector/ledger/snap.h"
 #include "collector/ledger/trials.h"
 
@@ -69,6 +72,8 @@ struct ledger {
 	uint32_t n_producers;
 	struct intern interns[INTERN_N];
 	struct hosts hosts;
+	struct silence silence;
+	struct boots boots;
 	struct recent recent[RECENT_N];
 	struct keys keys;
 	struct table reports; /* struct report_row, by position */

@@ -132,6 +132,8 @@ deployment_state(const struct ledger *l, const struct deployment *d, struct verd
 	memset(v, 0, offsetof(struct verdict_view, reason));
 	v->shadow = deployment_is_shadow(l, d);
 	v->served = d->served;
+	v->receipts = deployment_receipts(d);
+	v->silent = d->dark.silent;
 	v->eligible = d->eligible;
 	v->unserved = d->eligible - d->served_eligible;
 	v->resolved = closed ? d->final_resolved : d->resolved.n;

@@ -129,6 +129,8 @@ struct verdict_view {
 	uint64_t fresh_pos; /* everything before this position is in it */
 	int64_t fresh_us;   /* the ledger's clock there */
 	uint32_t served, withdrawn, resolved, bad, unserved, eligible;
+	const char *receipts;   /* how it is known who was served: "served", "inferred", "plan"; "none"; static */
+	uint32_t silent;        /* served hosts that are dark now */
 	uint32_t needed;        /* served hosts that must be resolved */
 	uint64_t next_ring_max; /* 0 unless proceed */
 	double hazard;          /* proceed: hazards from here up are excluded (beta); 1: none is */

@@ -196,19 +196,52 @@ presence(struct ledger *l, uint64_t hosts)
 }
 
 static void
-dark(struct ledger *l)
+tick(struct ledger *l)
 {
-	int64_t best = INT64_MAX;
-	uint64_t n = 0;
+	static uint8_t buf[64];
+	Faultline__Log__Tick t;
 
-	for (int i = 0; i < 5; i++) {
-		int64_t t = clock_cpu_us();
+	faultline__log__tick__init(&t);
+	now_us += 1000000;
+	t.wall_us = now_us;
+	t.boot_us = now_us;
+	add(l, RECORD_TICK, buf, faultline__log__tick__pack(&t, buf));
+	fold_cpu = 0;
+	fold(l);
+}
 
-		n = ledger_dark_hosts(l, 2, NULL, 0);
-		t = clock_cpu_us() - t;
-		best = t < best ? t : best;
+/* Ten minutes of ticks, in the last of which a hundredth of the fleet falls silent.  The presence
+ * scan is a part of each tick. */
+static void
+dark(struct ledger *l, uint64_t hosts)
+{
+	static uint8_t buf[RECORD_MAX_BYTES - RECORD_HEADER];
+	uint32_t *v = calloc(hosts / 60 + 1, sizeof(*v));
+	struct silence_view s;
+	int64_t longest = 0, total = 0;
+	unsigned ticks = 600;
+
+	if (v == NULL)
+		fail("memory");
+	for (unsigned i = 0; i < ticks; i++) {
+		size_t n = 0, used;
+
+		for (uint64_t h = i % 60; h < hosts; h += 60)
+			if (i < 240 || host_hash(h) % 100 != 0)
+				v[n++] = (uint32_t)h;
+		for (size_t at = 0; at < n; at += used)
+			add(l, RECORD_PRESENCE, buf,
+			    presence_encode(1, (uint64_t)now_us / 1000000, v + at, n - at, buf, sizeof(buf), &used));
+		fold(l);
+		tick(l);
+		longest = fold_cpu > longest ? fold_cpu : longest;
+		total += fold_cpu;
 	}
-	printf("dark scan                     %6.2f ms (%llu dark)\n", (double)best / 1000, (unsigned long long)n);
+	ledger_silence(l, &s);
+	printf("presence scan, a tick         %6.3f ms, longest %.2f ms (%llu of %llu dark)\n",
+	       (double)total / 1000 / ticks, (double)longest / 1000, (unsigned long long)s.dark,
+	       (unsigned long long)(s.dark + s.alive));
+	free(v);
 }
 
 /* ---- snapshots, to memory ---- */
@@ -309,7 +342,7 @@ main(int argc, char **argv)
 	ledger_stats(l, &s);
 	printf("memory of a host              %6.1f B\n", (double)s.bytes_hosts / (double)hosts);
 	presence(l, hosts);
-	dark(l);
+	dark(l, hosts);
 	crash(l, hosts, reports, 10000, "report");
 	crash(l, hosts, reports / 2, 1, "report, one signature");
 	deploy(l, hosts);

@@ -222,8 +222,57 @@ ledger_host(const struct ledger *l, uint16_t tenant, uint64_t hash, struct host_
 				   .last_seen_us = f->now_us - 5000000,
 				   .boots = 2,
 				   .interval_s = 60,
+				   .limit_s = 240,
+				   .missed = 2,
+				   .grace_s = 120,
+				   .deadline_us = f->now_us + 235000000,
 				   .site = TEXT("berlin") };
 	return true;
+}
+
+bool
+ledger_host_by_number(const struct ledger *l, uint32_t no, struct host_view *out)
+{
+	return ledger_host(l, 0, fold_of(l)->host_hash, out) && no == 3;
+}
+
+const char *
+host_state_name(enum host_state s)
+{
+	static const char *const names[HOST_STATES] = {
+		"active", "dark", "boot-looping", "goodbye", "quiet", "unheard"
+	};
+
+	return s < HOST_STATES ? names[s] : "unheard";
+}
+
+/* Host 3 is active; a deployment, if asked for, served it. */
+size_t
+ledger_hosts_in(const struct ledger *l, uint16_t tenant, enum host_state state, uint32_t deployment, uint32_t from,
+		uint32_t look, uint32_t *out, size_t cap, uint32_t *next_out)
+{
+	(void)deployment;
+	(void)look;
+	*next_out = UINT32_MAX;
+	if (!fold_of(l)->has_host || tenant != 0 || state != HOST_IS_ALIVE || from > 3 || cap == 0)
+		return 0;
+	out[0] = 3;
+	return 1;
+}
+
+void
+ledger_silence(const struct ledger *l, struct silence_view *out)
+{
+	(void)l;
+	*out = (struct silence_view){ .alive = 9, .dark = 2, .looping = 1 };
+}
+
+bool
+ledger_churn(const struct ledger *l, uint32_t stratum, struct churn_view *out)
+{
+	(void)l;
+	*out = (struct churn_view){ .product = TEXT("agent"), .alive = 9, .silences = 1, .host_hours = 100 };
+	return stratum == 0;
 }
 
 bool

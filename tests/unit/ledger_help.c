@@ -154,7 +154,8 @@ scribe_crash(struct scribe *s, const struct crash *c)
 }
 
 static uint64_t
-beat(struct scribe *s, uint64_t host, const char *site, const char *product, const char *boot, bool goodbye)
+beat(struct scribe *s, uint64_t host, const char *site, const char *product, const char *boot, bool goodbye,
+     struct report_pair content)
 {
 	static struct heartbeat h;
 	struct report_stamp stamp = { .host_hash = host };
@@ -171,7 +172,7 @@ beat(struct scribe *s, uint64_t host, const char *site, const char *product, con
 				.interval_s = 60,
 				.goodbye = goodbye,
 				.n_content = 1 };
-	h.content[0] = (struct report_pair){ TEXT("channel"), TEXT("291") };
+	h.content[0] = content;
 	len = heartbeat_encode(&h, raw, sizeof(raw));
 	need(heartbeat_decode(raw, len, &h, &diag) == DISCARD_none, "heartbeat");
 	stamp.site = site != NULL ? text_of(site) : text_of(scribe_site(host, buf));
@@ -182,13 +183,19 @@ beat(struct scribe *s, uint64_t host, const char *site, const char *product, con
 uint64_t
 scribe_heartbeat(struct scribe *s, uint64_t host, const char *site, const char *product, const char *boot)
 {
-	return beat(s, host, site, product, boot, false);
+	return beat(s, host, site, product, boot, false, (struct report_pair){ TEXT("channel"), TEXT("291") });
+}
+
+uint64_t
+scribe_content(struct scribe *s, uint64_t host, const char *name, const char *version)
+{
+	return beat(s, host, NULL, NULL, NULL, false, (struct report_pair){ text_of(name), text_of(version) });
 }
 
 uint64_t
 scribe_goodbye(struct scribe *s, uint64_t host, const char *site)
 {
-	return beat(s, host, site, NULL, NULL, true);
+	return beat(s, host, site, NULL, NULL, true, (struct report_pair){ TEXT("channel"), TEXT("291") });
 }
 
 uint64_t

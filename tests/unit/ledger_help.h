@@ -60,6 +60,8 @@ struct crash {
 uint64_t scribe_crash(struct scribe *s, const struct crash *c);
 
 uint64_t scribe_heartbeat(struct scribe *s, uint64_t host, const char *site, const char *product, const char *boot);
+/* The same host with other content. */
+uint64_t scribe_content(struct scribe *s, uint64_t host, const char *name, const char *version);
 uint64_t scribe_goodbye(struct scribe *s, uint64_t host, const char *site);
 uint64_t scribe_presence(struct scribe *s, const uint32_t *hosts, size_t n);
 uint64_t scribe_tick(struct scribe *s, int64_t forward_us); /* moves now_us, then ticks */

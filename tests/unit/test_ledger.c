@@ -374,7 +374,7 @@ test_hosts(void **state)
 {
 	struct scribe s;
 	struct host_view h;
-	uint32_t dark[4];
+	uint32_t dark[4], next;
 
 	(void)state;
 	start(&s);
@@ -387,15 +387,18 @@ test_hosts(void **state)
 	assert_true(text_equal(h.site, TEXT("berlin")));
 	assert_true(text_equal(h.product, TEXT("agent")));
 	assert_true(text_equal(h.content, TEXT("channel=291\n")));
-	s.now_us += 100 * 1000000;
-	scribe_presence(&s, (uint32_t[]){ 0 }, 1);
 	scribe_goodbye(&s, 2, "paris");
-	scribe_tick(&s, 50 * 1000000);
-	assert_int_equal(ledger_dark_hosts(s.l, 2, dark, 4), 1);
-	assert_int_equal(dark[0], 2);
-	scribe_tick(&s, 100 * 1000000);
-	assert_int_equal(ledger_dark_hosts(s.l, 2, dark, 4), 2); /* the one that said goodbye is not dark */
-	assert_int_equal(stats(s.l).hosts_recent, 3);
+	for (unsigned i = 0; i <= 240; i++) { /* twice the interval and two minutes */
+		assert_int_equal(ledger_hosts_in(s.l, 0, HOST_IS_DARK, UINT32_MAX, 0, 9, dark, 4, &next), 0);
+		scribe_tick(&s, 1000000);
+		if (i == 100)
+			scribe_presence(&s, (uint32_t[]){ 0 }, 1);
+	}
+	assert_int_equal(ledger_hosts_in(s.l, 0, HOST_IS_DARK, UINT32_MAX, 0, 9, dark, 4, &next), 1);
+	assert_int_equal(dark[0], 2); /* the one that said goodbye is not dark */
+	for (unsigned i = 0; i < 110; i++)
+		scribe_tick(&s, 1000000);
+	assert_int_equal(ledger_hosts_in(s.l, 0, HOST_IS_DARK, UINT32_MAX, 0, 9, dark, 4, &next), 2);
 	stop(&s);
 }
 

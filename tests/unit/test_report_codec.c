@@ -334,15 +334,15 @@ test_heartbeats(void **state)
 	faultline__heartbeat__free_unpacked(m, NULL);
 	n = heartbeat_record_size(&back, &stamp);
 	heartbeat_record_write(&back, &stamp, rec);
-	print = heartbeat_fingerprint(&back, stamp.site);
+	print = heartbeat_fingerprint(&back, stamp.site, 0);
 	assert_int_equal(heartbeat_decode(rec, n, &h, &diag), DISCARD_none);
 	assert_int_equal(h.host_hash, 7);
 	/* the ledger, from the record, must find the fingerprint that the gate found */
-	assert_int_equal(heartbeat_fingerprint(&h, h.site), print);
+	assert_int_equal(heartbeat_fingerprint(&h, h.site, 0), print);
 	h.uptime_s++;
-	assert_int_equal(heartbeat_fingerprint(&h, h.site), print);
+	assert_int_equal(heartbeat_fingerprint(&h, h.site, 0), print);
 	h.content[0].value = TEXT("292");
-	assert_int_not_equal(heartbeat_fingerprint(&h, h.site), print);
+	assert_int_not_equal(heartbeat_fingerprint(&h, h.site, 0), print);
 }
 
 static void

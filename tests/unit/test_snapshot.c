@@ -14,7 +14,7 @@
 
 /* Changes with every change of what is kept or how it is counted: look at the difference, then
  * put the new value here. */
-#define GOLDEN "022cc886659d3cf41265cad757617dfb1c324ce304bdf05305e7cc08b423c069"
+#define GOLDEN "0b72bbb08818034bf748283411e24236daebaa000ccf6b163c47dd738354b19b"
 
 /* A store of chunks in memory, as the file store keeps them. */
 struct chunk {
