@@ -586,8 +586,10 @@ unwind_arm64_step(struct unwind *u, const struct peimage *pe, uint64_t base, con
 			return run(&s, &p) ? finish(&s, f, caller) : unwind_damaged(u, DAMAGED);
 		}
 	}
-	if (missing)
-		return unwind_damaged(u, "the image's unwind data is not in the dump");
+	if (missing) { /* a symbol file may know */
+		unwind_damaged(u, "the image's unwind data is not in the dump");
+		return UNWIND_UNKNOWN;
+	}
 	if (!f->exact || !peimage_is_code(pe, rva) || !unwind_known(f, UNWIND_ARM64_LR))
 		return UNWIND_UNKNOWN;
 	s.f.pc = strip(f->r[UNWIND_ARM64_LR]);

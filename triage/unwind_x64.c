@@ -88,11 +88,12 @@ find_function(const struct peimage *pe, uint64_t rva, struct function *out, bool
 	if (*missing || rva >= out->end)
 		return false;
 	/* an odd address is that of another record, which this one shares */
-	for (unsigned i = 0; out->info & 1; i++)
-		if (i == CHAIN_MAX || !function_at(pe, out->info & ~1u, out)) {
+	for (unsigned i = 0; out->info & 1 && i <= CHAIN_MAX; i++)
+		if (!function_at(pe, out->info & ~1u, out)) {
 			*missing = true;
 			return false;
 		}
+	/* in a circle: its address, still odd, is none of a record */
 	return true;
 }
 
@@ -480,8 +481,10 @@ unwind_x64_step(struct unwind *u, const struct peimage *pe, uint64_t base, const
 		return UNWIND_UNKNOWN;
 	if (find_function(pe, f->exact ? rva : rva - 1, &fn, &missing))
 		return run_function(&s, fn, rva, f->exact) ? finish(&s, f, caller) : unwind_damaged(u, DAMAGED);
-	if (missing)
-		return unwind_damaged(u, "the image's unwind data is not in the dump");
+	if (missing) { /* a symbol file may know */
+		unwind_damaged(u, "the image's unwind data is not in the dump");
+		return UNWIND_UNKNOWN;
+	}
 	if (!f->exact || !peimage_is_code(pe, rva) || !unwind_uint(u, sp_of(&s), 8, &pc))
 		return UNWIND_UNKNOWN;
 	s.f.pc = pc;

@@ -425,6 +425,8 @@ static const char *const shelf[] = {
 	"breakpad/symbols/null_read_av/7B7D1968FF0D47AE4366E9C3A7E1B6750/null_read_av.sym",
 	"breakpad/symbols/test_app.pdb/5A9832E5287241C1838ED98914E9B7FF1/test_app.sym",
 	"breakpad/symbols/kernel32.pdb/BCE8785C57B44245A669896B6A19B9542/kernel32.sym",
+	"breakpad/symbols/microdump/breakpad_unittests/D6D1FEC9A15DE7F38A236898871A2E770/breakpad_unittests.sym",
+	"breakpad/symbols/microdump/breakpad_unittests/DA7778FB66018A4E9B4110ED06E730D00/breakpad_unittests.sym",
 	"breakpad/symbols/linux_inline/BBA6FA10B8AAB33D00000000000000000/linux_inline.new.sym",
 };
 
@@ -454,7 +456,7 @@ close_shelf(void *arg, struct image_file *f)
 	free(f->handle);
 }
 
-#define GOLDEN_FRAMES 8
+#define GOLDEN_FRAMES 9
 
 /* Real dumps with the symbol files that belong to them: the frames that the sources' own tests assert. */
 static const struct golden {
@@ -494,6 +496,26 @@ static const struct golden {
 	    { "overflow", "overflow(char const*)", 0x2523, TRIAGE_TRUST_CFI },
 	    { "overflow", "main", 0x22f5, TRIAGE_TRUST_CFI },
 	    { "libc-2.13.so", "__libc_start_main", 0x1eeac, TRIAGE_TRUST_CFI } } },
+	{ "breakpad/microdump-arm.dmp",
+	  { { "breakpad_unittests", "MicrodumpWriterTest_Setup_Test::TestBody", 0x1e307, TRIAGE_TRUST_CONTEXT },
+	    { "breakpad_unittests", "testing::Test::Run", 0x3d73f, TRIAGE_TRUST_CFI },
+	    { "breakpad_unittests", "testing::TestInfo::Run", 0x3d873, TRIAGE_TRUST_CFI },
+	    { "breakpad_unittests", "testing::TestCase::Run", 0x3d8fb, TRIAGE_TRUST_CFI },
+	    { "breakpad_unittests", "testing::internal::UnitTestImpl::RunAllTests", 0x3dafb, TRIAGE_TRUST_CFI },
+	    { "breakpad_unittests", "testing::UnitTest::Run", 0x3ca5f, TRIAGE_TRUST_CFI },
+	    { "breakpad_unittests", "main", 0x15c39, TRIAGE_TRUST_CFI },
+	    { "libc.so", "", 0x11e9d, TRIAGE_TRUST_CFI } } },
+	{ "breakpad/microdump-arm64.dmp",
+	  { { "breakpad_unittests", "MicrodumpWriterTest_Setup_Test::TestBody", 0x2ef6c, TRIAGE_TRUST_CONTEXT },
+	    { "breakpad_unittests", "testing::internal::HandleExceptionsInMethodIfSupported<testing::Test, void>",
+	      0x5b238, TRIAGE_TRUST_CFI },
+	    { "breakpad_unittests", "testing::Test::Run", 0x5c488, TRIAGE_TRUST_CFI },
+	    { "breakpad_unittests", "testing::TestInfo::Run", 0x5c5b4, TRIAGE_TRUST_CFI },
+	    { "breakpad_unittests", "testing::TestCase::Run", 0x5c670, TRIAGE_TRUST_CFI },
+	    { "breakpad_unittests", "testing::internal::UnitTestImpl::RunAllTests", 0x5c948, TRIAGE_TRUST_CFI },
+	    { "breakpad_unittests", "testing::UnitTest::Run", 0x5cb64, TRIAGE_TRUST_CFI },
+	    { "breakpad_unittests", "main", 0x23394, TRIAGE_TRUST_CFI },
+	    { "libc.so", "", 0x17388, TRIAGE_TRUST_CFI } } },
 	{ "breakpad/linux_stacksmash.dmp",
 	  { { "libgcc_s.so.1", "_Unwind_GetTextRelBase", 0xf730, TRIAGE_TRUST_CONTEXT },
 	    { "libgcc_s.so.1", "_Unwind_Backtrace", 0x103bb, TRIAGE_TRUST_CFI },
