@@ -431,7 +431,7 @@ apple_read(struct arena *a, struct text text, struct dump *out, struct diag *dia
 		out->os = TRIAGE_OS_MACOS;
 	codes_of(&p);
 	l = p.frames.at != NULL ? (struct lines){ p.frames.at, p.frames.at + p.frames.len } : (struct lines){ 0 };
-	while (p.frames.at != NULL && lines_next(&l, &line))
+	while (lines_next(&l, &line))
 		frame_line(&p, text_trim(line));
 	if (p.threads == 0)
 		dump_partial(out, "the report has no threads");

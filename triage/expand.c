@@ -92,8 +92,11 @@ expand_zstd(const void *image, size_t size, struct sink *s, struct diag *diag)
 		diag->at = in.pos;
 		if (ZSTD_isError(left)) {
 			diag->what = ZSTD_getErrorName(left);
-			e = ZSTD_getErrorCode(left) == ZSTD_error_frameParameter_windowTooLarge ? ERR_LIMIT
-												: ERR_MALFORMED;
+			e = ERR_MALFORMED;
+			if (ZSTD_getErrorCode(left) == ZSTD_error_frameParameter_windowTooLarge) {
+				diag->what = "it needs a window over 8 MiB";
+				e = ERR_LIMIT;
+			}
 			break;
 		}
 		if (in.pos == in.size && out.pos < out.size) {
@@ -183,8 +186,6 @@ expand_level(const void *image, size_t size, size_t limit, struct sink *s, struc
 	diag->code = e;
 	if (e == ERR_LIMIT && s->len > limit)
 		diag->what = "it expands beyond the limit";
-	else if (e == ERR_LIMIT && strcmp(diag->what, "the compressed data is damaged") == 0)
-		diag->what = "it needs a window over 8 MiB";
 	else if (e == ERR_TRUNCATED)
 		diag->what = "the compressed data ends early";
 	else if (e == ERR_NOMEM)
