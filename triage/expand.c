@@ -40,9 +40,7 @@ triage_container_of(const void *image, size_t size)
 bool
 expand_is_dump(const void *image, size_t size)
 {
-	static const char magics[][5] = { "MDMP", "PMDM", "PAGE",
-					  "\x7f"
-					  "ELF" };
+	static const char magics[][5] = { "MDMP", "PMDM", "PAGE", "\177ELF" };
 
 	for (size_t i = 0; size >= 4 && i < sizeof(magics) / sizeof(magics[0]); i++)
 		if (memcmp(image, magics[i], 4) == 0)

@@ -353,6 +353,8 @@ task_line(struct oops *o, struct text line)
 	taint = text_after(line, "Tainted: ");
 	if (comm.at != NULL) {
 		end = text_find(comm, taint.at != NULL ? " Tainted: " : " Not tainted");
+		if (text_find(comm, " Kdump: ") != NULL)
+			end = text_find(comm, " Kdump: ");
 		textdump_note(&o->t, "process",
 			      end != NULL ? text_upto(comm, (size_t)(end - comm.at)) : text_upto(comm, 16));
 	}

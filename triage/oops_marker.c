@@ -138,7 +138,7 @@ oops_marker(const struct oops_markers *known, struct text line, struct text *wha
 		p = m->begins ? (text_starts(line, m->words) ? line.at : NULL) : text_find(line, m->words);
 		if (p == NULL)
 			continue;
-		if (is_mention(line))
+		if (m->tier != OOPS_PANIC && is_mention(line))
 			return OOPS_NONE;
 		*what = text_from(line, (size_t)(p - line.at));
 		if (strcmp(m->words, "blocked for more than ") == 0 || strstr(m->words, "stall") != NULL)
@@ -157,7 +157,7 @@ oops_marker(const struct oops_markers *known, struct text line, struct text *wha
 static size_t
 variable_part(struct text t)
 {
-	static const char *const ends[] = { " [#", ", probably", ": 0000",        " on CPU#", " - CPU#",
+	static const char *const ends[] = { " [#", ", probably", ": 0000",        " on CPU#", " on cpu ", " - CPU#",
 					    "! [", " (Tainted",  " (Not tainted", "{",        " usage" };
 	size_t end = t.len;
 
@@ -200,11 +200,17 @@ without_leaders(struct text t)
 		"at", "address", "virtual", "for", "in", "exitcode", "of", "kernel address"
 	};
 
+	size_t n;
+
 	for (size_t before = t.len + 1; t.len < before;) {
 		before = t.len;
 		t = text_trim(t);
 		while (t.len > 0 && strchr(" ,:=-([", t.at[t.len - 1]) != NULL)
 			t.len--;
+		for (n = t.len; n > 0 && t.at[n - 1] >= '0' && t.at[n - 1] <= '9'; n--)
+			;
+		if (n > 2 && n < t.len && t.at[n - 1] == ' ' && t.at[n - 2] == ':') /* "undefined instruction: 0" */
+			t.len = n - 2;
 		for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 			t.len = without_word(t, words[i]);
 	}

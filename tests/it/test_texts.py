@@ -106,3 +106,29 @@ def test_upload_form_of_a_text(daemon, programs, tmp_path):
     a = daemon.ingest("POST", "/submit", body, headers={"Content-Type": "multipart/form-data; boundary=----WebKitFormBoundaryAbC123"})
     assert a.status == 200, a
     daemon.until(lambda: daemon.get(f"/v1/signatures/{want['signature']['id']}").status == 200, "signature of the tombstone")
+
+
+def test_event_and_kernel_dump_are_one_stop(programs, tmp_path):
+    """The bugcheck event of a stop that names no module has the signature of its dump."""
+    folder = os.path.join(programs.srcdir, "tests", "fuzz", "corpus", "kdump")
+    compared = 0
+    for name in sorted(os.listdir(folder)):
+        dump = triage_any(programs, seed(programs, f"kdump/{name}"), tmp_path)
+        if dump.get("error") or not dump.get("signature") or dump["signature"]["module"] is not None or not dump["os_version"]:
+            continue
+        code = int(dump["bugcheck"]["code"], 16)
+        params = ", ".join(f"0x{int(p['value'], 16):016x}" for p in dump["bugcheck"]["params"])
+        major, minor, build = dump["os_version"].split(".")[:3]
+        text = f"Microsoft (R) Windows (R) {major}.0{minor}. {build}  Multiprocessor Free.\r\n" \
+               f"The computer has rebooted from a bugcheck.  The bugcheck was: 0x{code:08x} ({params}). A dump was saved in: C:\\x.dmp.\r\n"
+        event = triage(programs, text.encode("utf-16"), tmp_path)
+        assert event["signature"]["id"] == dump["signature"]["id"], (name, event, dump)
+        compared += 1
+    assert compared > 0
+
+
+def triage_any(programs, data, tmp_path):
+    path = tmp_path / "any"
+    path.write_bytes(data)
+    p = subprocess.run([programs.faultline, "triage", "--json", str(path)], capture_output=True, text=True, timeout=60, check=False)
+    return json.loads(p.stdout.splitlines()[0])
