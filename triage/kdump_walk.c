@@ -19,8 +19,17 @@
 
 static const struct unwinder *const unwinders[] = { &unwinder_x64, &unwinder_arm64, &unwinder_sym };
 
+/* Pages that were looked up: going through the page tables costs as much as a step. */
+struct page_cache {
+	struct {
+		uint64_t page; /* its number and 1; 0: none */
+		const uint8_t *at;
+	} slots[256];
+};
+
 struct walk {
 	struct kd *k;
+	struct page_cache *pages;
 	struct unwind u;
 	struct walk_result *out;
 	size_t max;
@@ -33,14 +42,26 @@ struct walk {
 static const uint8_t *
 memory_at(const void *arg, uint64_t addr, uint64_t *len_out)
 {
-	const struct kd *k = arg;
-	const struct mem_region *s = &k->stack;
+	const struct walk *w = arg;
+	const struct mem_region *s = &w->k->stack;
+	uint64_t page = addr / KD_PAGE + 1;
+	size_t slot = page % (sizeof(w->pages->slots) / sizeof(w->pages->slots[0])), within = addr % KD_PAGE;
+	const uint8_t *p;
 
 	if (addr >= s->addr && addr - s->addr < s->size) {
 		*len_out = s->size - (addr - s->addr);
 		return s->data + (size_t)(addr - s->addr);
 	}
-	return kd_at(k, addr, len_out);
+	if (w->k->blocks.n > 0) /* no page tables */
+		return kd_at(w->k, addr, len_out);
+	if (w->pages->slots[slot].page != page) {
+		if ((p = kd_at(w->k, addr, len_out)) == NULL)
+			return NULL;
+		w->pages->slots[slot].page = page;
+		w->pages->slots[slot].at = p - within;
+	}
+	*len_out = KD_PAGE - within;
+	return w->pages->slots[slot].at + within;
 }
 
 static void
@@ -89,7 +110,7 @@ step_data(struct walk *w, const struct unwind_frame *f, struct unwind_frame *nex
 		return false;
 	}
 	/* upwards, unless a trap frame leads to another stack, which then is in the dump */
-	if (next->r[w->sp] <= f->r[w->sp] && !(next->exact && memory_at(w->k, next->r[w->sp], &len) != NULL) &&
+	if (next->r[w->sp] <= f->r[w->sp] && !(next->exact && memory_at(w, next->r[w->sp], &len) != NULL) &&
 	    !(next->r[w->sp] == f->r[w->sp] && f->exact))
 		return false;
 	next->trust = w->guessed ? TRIAGE_TRUST_SCAN : TRIAGE_TRUST_CFI;
@@ -198,21 +219,21 @@ enum err
 kdump_walk(struct kd *k, struct images *images, size_t max_frames, struct walk_result *out)
 {
 	const struct dump *d = k->d;
-	struct walk w = {
-		.k = k,
-		.u = { .arch = d->arch, .os = d->os, .mi = &k->modules, .images = images, .at = memory_at, .arg = k },
-		.out = out,
-		.max = max_frames,
-		.sp = unwind_sp(d->arch),
-		.fp = unwind_fp(d->arch, d->os)
-	};
+	struct walk w = { .k = k,
+			  .u = { .arch = d->arch, .os = d->os, .mi = &k->modules, .images = images, .at = memory_at },
+			  .out = out,
+			  .max = max_frames,
+			  .sp = unwind_sp(d->arch),
+			  .fp = unwind_fp(d->arch, d->os) };
 	struct unwind_frame f;
 
+	w.u.arg = &w;
+	w.pages = ARENA_NEW(k->arena, struct page_cache);
 	if (w.max == 0 || w.max > TRIAGE_MAX_FRAMES)
 		w.max = TRIAGE_MAX_FRAMES;
 	*out = (struct walk_result){ .frames = ARENA_ARRAY(k->arena, struct triage_frame, w.max),
 				     .end = "no registers" };
-	if (out->frames == NULL || unwind_init(&w.u, k->arena) != ERR_OK)
+	if (out->frames == NULL || w.pages == NULL || unwind_init(&w.u, k->arena) != ERR_OK)
 		return ERR_LIMIT;
 	if (d->regs.valid) {
 		f = frame_of(&w, &d->regs);

@@ -13,6 +13,7 @@
 
 #include "tests/synth/synth.h"
 #include "triage/bugcheck.h"
+#include "triage/images.h"
 #include "triage/triage.h"
 
 struct run {
@@ -21,6 +22,8 @@ struct run {
 	struct diag diag;
 	enum err err;
 };
+
+static struct images *images; /* at hand, NULL none */
 
 /* Triage a copy of exactly size bytes, so that a sanitizer sees reads beyond. */
 static void
@@ -31,7 +34,7 @@ run_bytes(struct run *x, const void *p, size_t size)
 	assert_non_null(copy);
 	memcpy(copy, p, size);
 	*x = (struct run){ .arena = arena_new(TRIAGE_ARENA_BYTES) };
-	x->err = triage_run(x->arena, copy, size, NULL, &x->r, &x->diag);
+	x->err = triage_run(x->arena, copy, size, &(struct triage_options){ .images = images }, &x->r, &x->diag);
 	free(copy);
 }
 
@@ -202,6 +205,90 @@ test_unwind_data(void **state)
 		}
 		run_end(&x);
 	}
+}
+
+/* csagent.sys as a file, from what a dump of the same outage has of it in memory. */
+struct driver_file {
+	uint8_t *bytes;
+	uint32_t size;
+};
+
+static bool
+open_driver(void *arg, const struct image_key *key, enum image_kind kind, struct image_file *out)
+{
+	const struct driver_file *f = arg;
+
+	if (kind != IMAGE_CODE || strcmp(key->code_id, "668d9a8f2ab000") != 0)
+		return false;
+	*out = (struct image_file){ f->bytes, f->size, NULL };
+	return true;
+}
+
+static void
+close_driver(void *arg, struct image_file *f)
+{
+	(void)arg, (void)f;
+}
+
+static struct driver_file
+make_driver(void)
+{
+	struct driver_file f = { calloc(1, 0x2ab000), 0x2ab000 };
+	struct synth_kdump c = example("july-unwind");
+	struct synth_kdump_places where;
+	struct synth s = { 0 };
+
+	assert_non_null(f.bytes);
+	synth_kdump(&s, &c, &where);
+	for (size_t i = 0; i < 7; i++) {
+		uint64_t va;
+		uint32_t at, size;
+
+		memcpy(&va, s.p + where.blocks + 16 * i, 8);
+		memcpy(&at, s.p + where.blocks + 16 * i + 8, 4);
+		memcpy(&size, s.p + where.blocks + 16 * i + 12, 4);
+		if (va >= SYNTH_KD_AGENT && va + size <= SYNTH_KD_AGENT + f.size)
+			memcpy(f.bytes + (va - SYNTH_KD_AGENT), s.p + at, size);
+	}
+	synth_free(&s);
+	f.bytes[0x9a121 - 5] = 0xe8; /* the other call that is on the stack; its page is in no dump */
+	for (uint8_t *section = f.bytes + 0x80 + 24 + 0xf0, *end = section + 3 * 40; section < end; section += 40) {
+		memcpy(section + 16, section + 8, 4); /* it lies in the file as in memory */
+		memcpy(section + 20, section + 12, 4);
+	}
+	return f;
+}
+
+/* The image comes from the store; another build of the driver is not its image. */
+static void
+test_images_of_the_store(void **state)
+{
+	static const uint64_t offsets[] = { 0xe14ed, 0xe1666, 0x9a120, 0x24a7b4 };
+	static const char *const names[] = { "july-triage", "july-bitmap" };
+	struct driver_file file = make_driver();
+	const struct image_opener opener = { open_driver, close_driver, &file };
+
+	(void)state;
+	for (size_t n = 0; n < 4; n++) {
+		struct synth_kdump c = example(names[n % 2]);
+		struct run x;
+
+		file.bytes[0x88] ^= n == 2; /* its time stamp */
+		images = images_new(&opener, NULL);
+		run_kdump(&x, &c);
+		assert_string_equal(x.r.title, "csagent.sys+0xe14ed");
+		assert_int_equal(x.r.n_frames, 4);
+		for (size_t i = 0; i < 4; i++) {
+			assert_int_equal(x.r.frames[i].offset, offsets[i]);
+			assert_int_equal(x.r.frames[i].trust, i == 0  ? TRIAGE_TRUST_CONTEXT
+							      : n < 2 ? TRIAGE_TRUST_CFI
+								      : TRIAGE_TRUST_SCAN);
+		}
+		run_end(&x);
+		images_free(images);
+		images = NULL;
+	}
+	free(file.bytes);
 }
 
 /* From the stop through the kernel's fault handler on to the code that was interrupted. */
@@ -739,6 +826,7 @@ main(void)
 		cmocka_unit_test(test_frames),
 		cmocka_unit_test(test_frame_records),
 		cmocka_unit_test(test_unwind_data),
+		cmocka_unit_test(test_images_of_the_store),
 		cmocka_unit_test(test_machine_frame),
 		cmocka_unit_test(test_facts),
 		cmocka_unit_test(test_exception_and_context_records),
