@@ -24,8 +24,9 @@ struct elf_segment {
 /* One frame description: [start, start + size) is unwound by the record at fde. */
 struct elf_fde {
 	uint64_t start, size;
-	uint64_t fde; /* address of the record in .eh_frame, as linked */
-	bool signal;  /* of a signal trampoline */
+	uint64_t fde;    /* address of the record in .eh_frame, as linked */
+	uint64_t length; /* bytes of the record */
+	bool signal;     /* of a signal trampoline */
 };
 
 struct elfimage; /* its tables are its own */

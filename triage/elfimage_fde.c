@@ -182,6 +182,7 @@ read_record(const struct elfimage *e, uint64_t at, uint64_t *next, uint64_t *cie
 	out->start = encoded(e, &r, cie->enc, at + r.pos);
 	out->size = encoded(e, &r, cie->enc & 0x0f, 0);
 	out->fde = at;
+	out->length = len;
 	out->signal = cie->signal;
 	return reader_failed(&r) || out->size == 0 ? RECORD_OTHER : RECORD_FDE;
 }

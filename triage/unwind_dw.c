@@ -355,16 +355,24 @@ step(struct unwind *u, const struct unwind_frame *f, int32_t module, struct unwi
 {
 	struct elfimage *image = unwind_elf(u, module);
 	struct eval e = { .u = u, .f = f };
+	struct elf_fde record;
 	Dwarf_Frame *frame = NULL;
 	enum unwind_outcome out;
 	Dwarf_Addr address;
 	struct cfi *c;
 
 	if (image == NULL || (!elfimage_has_unwind(image) && !elfimage_has_debug_frame(image)) ||
-	    (c = cfi_of(image)) == NULL || !unwind_work(u, 16))
+	    (c = cfi_of(image)) == NULL)
 		return UNWIND_UNKNOWN;
 	e.bias = u->mi->modules[module].base - elfimage_first(image);
 	address = unwind_lookup_pc(u->arch, f) - e.bias;
+	/* libdw runs through the whole record each time */
+	if (elfimage_fde(image, unwind_lookup_pc(u->arch, f) - u->mi->modules[module].base, &record)) {
+		if (!unwind_work(u, 16 + record.length))
+			return UNWIND_DAMAGED;
+	} else if (c->debug == NULL) {
+		return UNWIND_UNKNOWN;
+	}
 	if ((c->eh == NULL || dwarf_cfi_addrframe(c->eh, address, &frame) != 0) &&
 	    (c->debug == NULL || dwarf_cfi_addrframe(c->debug, address, &frame) != 0))
 		return UNWIND_UNKNOWN;
