@@ -44,7 +44,8 @@ enum record_type {
 	RECORD_TRIAGE_RESULT = 20,
 	RECORD_DEPLOYMENT = 32, /* create or change */
 	RECORD_RECEIPT = 33,
-	RECORD_DECISION = 34, /* halt, pause, resume, delete: the latch */
+	RECORD_DECISION = 34,  /* halt, pause, resume, delete: the latch */
+	RECORD_SAFEGUARD = 35, /* where a deployment must not be offered, by a person */
 };
 
 /* ---- writing ---- */

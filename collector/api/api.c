@@ -22,7 +22,7 @@ static const struct {
 	enum http_method method;
 	const char *pattern;
 	const struct http_ops *ops;
-	enum { OPEN, READ, ASK, WRITE } access; /* ASK: a question with a body */
+	enum { OPEN, READ, ASK, BULK, WRITE } access; /* ASK, BULK: questions with a body, of 64 KiB or more */
 	const char *params;
 } routes[] = {
 	{ HTTP_METHOD_GET, "/healthz", &healthz_ops, OPEN, NULL },
@@ -62,6 +62,11 @@ static const struct {
 	{ HTTP_METHOD_GET, "/v1/deployments/{}/evidence", &evidence_ops, READ, "key signature" },
 	{ HTTP_METHOD_GET, "/v1/deployments/{}/votes", &votes_ops, READ, "key signature from limit" },
 	{ HTTP_METHOD_GET, "/v1/deployments/{}/verdict", &verdict_ops, READ, "wait" },
+	{ HTTP_METHOD_GET, "/v1/deployments/{}/offer", &offer_ops, READ, "host up_to" },
+	{ HTTP_METHOD_POST, "/v1/deployments/{}/offer", &offer_record_ops, WRITE, "" },
+	{ HTTP_METHOD_GET, "/v1/deployments/{}/safeguard", &safeguard_list_ops, READ, "limit cursor" },
+	{ HTTP_METHOD_POST, "/v1/deployments/{}/safeguard", &safeguard_change_ops, WRITE, "" },
+	{ HTTP_METHOD_POST, "/v1/deployments/{}/safeguard/check", &safeguard_check_ops, BULK, "" },
 	{ HTTP_METHOD_GET, "/v1/symbols", &symbols_list_ops, READ, "limit cursor" },
 	{ HTTP_METHOD_PUT, "/v1/symbols/{}", &symbols_put_ops, WRITE, "" },
 	{ HTTP_METHOD_DELETE, "/v1/symbols/{}", &symbols_delete_ops, WRITE, "" },
@@ -106,7 +111,7 @@ make_server(struct api *a)
 		table[n].pattern = routes[i].pattern;
 		table[n].ops = routes[i].ops;
 		table[n].arg = a;
-		table[n].max_raw = table[n].max_body = routes[i].access == WRITE ? API_MAX_BODY : 0;
+		table[n].max_raw = table[n].max_body = routes[i].access >= BULK ? API_MAX_BODY : 0;
 		table[n].token = routes[i].access == WRITE || (routes[i].access != OPEN && !a->env.open_reads);
 		table[n++].params = routes[i].params;
 	}

@@ -643,3 +643,117 @@ body_decision(const void *data, size_t len, const char *id, Faultline__Log__Acti
 	json_decref(root);
 	return result;
 }
+
+/* ---- safeguards and offers ---- */
+
+static int
+remove_member(struct decode *d, json_t *root, Faultline__Log__Safeguard *out)
+{
+	const char *s = json_string_value(json_object_get(root, "remove"));
+	int end = 0;
+
+	if (s == NULL)
+		return refuse(d, DISCARD_invalid_json_value, "remove", "must be the id of a safeguard");
+	if (sscanf(s, "sg-%16" SCNx64 ".%4" SCNu32 "%n", &out->remove_pos, &out->remove_index, &end) != 2 ||
+	    s[end] != '\0' || out->remove_pos == 0)
+		return refuse(d, DISCARD_invalid_field, "remove",
+			      "is not the id of a safeguard: sg-... as GET tells it");
+	return 0;
+}
+
+static int
+add_member(struct decode *d, json_t *add, Faultline__Log__Safeguard *out)
+{
+	static const char *const known[] = { "hosts", "product", "os_build", "hw_class", NULL };
+
+	if (!json_is_object(add))
+		return refuse(d, DISCARD_invalid_json_value, "add", "must be an object");
+	strcpy(d->path, "add.");
+	if (only(d, add, known) != 0 ||
+	    hosts_member(d, add, "hosts", BODY_MAX_LISTED, &out->n_hosts, &out->hosts) != 0 ||
+	    text_member(d, add, "product", 0, TEXT_NAME_MAX, &out->product) != 0 ||
+	    text_member(d, add, "os_build", 0, TEXT_NAME_MAX, &out->os_build) != 0 ||
+	    text_member(d, add, "hw_class", 0, TEXT_NAME_MAX, &out->hw_class) != 0)
+		return -1;
+	if ((out->n_hosts > 0) == (out->product[0] != '\0' || out->os_build[0] != '\0' || out->hw_class[0] != '\0'))
+		return refuse(d, DISCARD_invalid_field, "hosts",
+			      "name hosts, or at least one of product, os_build and hw_class, not both");
+	d->path[0] = '\0';
+	return 0;
+}
+
+static int
+safeguard_object(struct decode *d, json_t *root, Faultline__Log__Safeguard *out)
+{
+	static const char *const known[] = { "add", "remove", "reason", "actor", NULL };
+	json_t *added = json_object_get(root, "add");
+
+	if (only(d, root, known) != 0)
+		return -1;
+	if ((added != NULL) == (json_object_get(root, "remove") != NULL))
+		return refuse(d, DISCARD_invalid_field, "add", "give add or remove, one of them");
+	return (added != NULL ? add_member(d, added, out) : remove_member(d, root, out)) != 0 ||
+			       text_member(d, root, "reason", 1, BODY_REASON_MAX, &out->reason) != 0 ||
+			       text_member(d, root, "actor", 0, TEXT_NAME_MAX, &out->actor) != 0
+		       ? -1
+		       : 0;
+}
+
+int
+body_safeguard(const void *data, size_t len, const char *id, const struct body_hosts *hosts, struct arena *a,
+	       Faultline__Log__Safeguard *out, struct body_error *err)
+{
+	struct decode d = { .arena = a, .hosts = hosts, .err = err };
+	json_t *root = parse(&d, data, len);
+	int result;
+
+	if (root == NULL)
+		return -1;
+	faultline__log__safeguard__init(out);
+	result = copy_text(&d, id, &out->deployment) != 0 ? -1 : safeguard_object(&d, root, out);
+	json_decref(root);
+	return result;
+}
+
+int
+body_hosts_list(const void *data, size_t len, const struct body_hosts *hosts, struct arena *a, size_t *n_out,
+		uint64_t **out, struct body_error *err)
+{
+	static const char *const known[] = { "hosts", NULL };
+	struct decode d = { .arena = a, .hosts = hosts, .err = err };
+	json_t *root = parse(&d, data, len);
+	int result;
+
+	if (root == NULL)
+		return -1;
+	*n_out = 0;
+	result = only(&d, root, known) != 0 ? -1 : hosts_member(&d, root, "hosts", BODY_MAX_HOSTS, n_out, out);
+	if (result == 0 && *n_out == 0)
+		result = refuse(&d, DISCARD_invalid_field, "hosts", "name at least one host");
+	json_decref(root);
+	return result;
+}
+
+int
+body_offer(const void *data, size_t len, const struct body_hosts *hosts, struct arena *a, uint64_t *host_out,
+	   char **up_to_out, char **actor_out, struct body_error *err)
+{
+	static const char *const known[] = { "host", "up_to", "actor", NULL };
+	struct decode d = { .arena = a, .hosts = hosts, .err = err };
+	json_t *root = parse(&d, data, len);
+	char *host = NULL;
+	int result;
+
+	if (root == NULL)
+		return -1;
+	*up_to_out = *actor_out = NULL;
+	result = only(&d, root, known) != 0 || text_member(&d, root, "host", 1, HOST_ID_MAX, &host) != 0 ||
+				 text_member(&d, root, "up_to", 0, TEXT_NAME_MAX, up_to_out) != 0 ||
+				 text_member(&d, root, "actor", 0, TEXT_NAME_MAX, actor_out) != 0
+			 ? -1
+			 : 0;
+	if (result == 0)
+		*host_out = hosts->hash(hosts->arg, text_of(host));
+	json_decref(root);
+	return result;
+}

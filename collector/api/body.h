@@ -49,4 +49,14 @@ int body_receipt(const void *data, size_t len, const char *id, int64_t now_us, c
 int body_decision(const void *data, size_t len, const char *id, Faultline__Log__Action action, int64_t now_us,
 		  struct arena *a, Faultline__Log__Decision *out, struct body_error *err);
 
+/* {"add": {"product"?, "os_build"?, "hw_class"?} or {"hosts"}} or {"remove": "sg-..."}, and "reason", "actor"?. */
+int body_safeguard(const void *data, size_t len, const char *id, const struct body_hosts *hosts, struct arena *a,
+		   Faultline__Log__Safeguard *out, struct body_error *err);
+/* {"hosts": [...]} with 1 to BODY_MAX_HOSTS of them. */
+int body_hosts_list(const void *data, size_t len, const struct body_hosts *hosts, struct arena *a, size_t *n_out,
+		    uint64_t **out, struct body_error *err);
+/* {"host", "up_to"?, "actor"?} of an offer; *up_to_out may come out NULL. */
+int body_offer(const void *data, size_t len, const struct body_hosts *hosts, struct arena *a, uint64_t *host_out,
+	       char **up_to_out, char **actor_out, struct body_error *err);
+
 #endif

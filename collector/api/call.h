@@ -141,12 +141,14 @@ extern const struct http_ops signature_reports_ops, host_reports_ops; /* history
 extern const struct http_ops host_ops;                                /* hosts.c */
 extern const struct http_ops hosts_list_ops, silence_ops;
 extern const struct http_ops deployments_list_ops, deployment_ops, deployment_put_ops, deployment_delete_ops;
-extern const struct http_ops receipts_ops, halt_ops, resume_ops, pause_ops, mute_ops, accept_ops, release_ops,
-	offer_ops;                        /* deployments.c, decisions.c */
+extern const struct http_ops receipts_ops, halt_ops, resume_ops, pause_ops, mute_ops, accept_ops,
+	release_ops;                      /* deployments.c, decisions.c */
 extern const struct http_ops verdict_ops; /* verdict.c */
 extern const struct http_ops query_ops;   /* query.c */
 /* flagger.c */
 extern const struct http_ops flagger_confirm_ops, flagger_check_ops, flagger_rollback_ops, flagger_event_ops;
+extern const struct http_ops offer_ops, offer_record_ops;                                             /* offer.c */
+extern const struct http_ops safeguard_list_ops, safeguard_change_ops, safeguard_check_ops;           /* safeguard.c */
 extern const struct http_ops webhooks_list_ops, webhook_ops, webhook_redeliver_ops, webhook_ping_ops; /* webhooks.c */
 extern const struct http_ops symbols_put_ops, symbols_list_ops, symbols_delete_ops;                   /* symbols.c */
 extern const struct http_ops now_ops;                                                                 /* now.c */

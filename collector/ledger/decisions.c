@@ -166,6 +166,7 @@ apply(struct ledger *l, struct deployment *d, const Faultline__Log__Decision *m,
 		halt_by_record(l, d, m, pos);
 		break;
 	case FAULTLINE__LOG__ACTION__ACTION_RESUME:
+		safeguards_keep(l, d, pos); /* of the halt that is about to be forgotten */
 		judge_resume(l, d);
 		d->resumed_pos = pos;
 		break;
@@ -180,6 +181,7 @@ apply(struct ledger *l, struct deployment *d, const Faultline__Log__Decision *m,
 		d->paused = true;
 		break;
 	case FAULTLINE__LOG__ACTION__ACTION_DELETE:
+		safeguards_drop(l, d);
 		deployment_close(l, d, DEPLOYMENT_DELETED);
 		break;
 	case FAULTLINE__LOG__ACTION__ACTION_CLOSE:

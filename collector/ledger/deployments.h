@@ -121,6 +121,8 @@ struct candidate {
 
 struct ledger;
 
+/* Place of a host in the plan: rings take the lowest ranks first. */
+uint64_t deployment_rank(const struct ledger *l, const struct deployment *d, const struct candidate *c);
 struct candidate host_candidate(const struct ledger *l, uint32_t host_no);
 uint16_t host_tenant(const struct ledger *l, uint32_t host_no);
 

@@ -83,6 +83,7 @@ ledger_free(struct ledger *l)
 	free(l->deployments);
 	free(l->open);
 	free(l->blind);
+	safeguards_fini(l);
 	table_fini(&l->reports);
 	outbreaks_fini(&l->outbreaks);
 	keys_fini(&l->keys);
@@ -349,7 +350,7 @@ static bool
 is_known(enum record_type t)
 {
 	return (t >= RECORD_SEED && t <= RECORD_LEADER) || (t >= RECORD_REPORT && t <= RECORD_TRIAGE_RESULT) ||
-	       (t >= RECORD_DEPLOYMENT && t <= RECORD_DECISION);
+	       (t >= RECORD_DEPLOYMENT && t <= RECORD_SAFEGUARD);
 }
 
 static void
@@ -382,6 +383,9 @@ fold_record(struct ledger *l, const struct record_view *rec, uint32_t epoch)
 		break;
 	case RECORD_DECISION:
 		fold_decision(l, rec);
+		break;
+	case RECORD_SAFEGUARD:
+		fold_safeguard(l, rec);
 		break;
 	case RECORD_GAP:
 		fold_gap(l, rec);

@@ -228,6 +228,56 @@ const char *ledger_refuses_deployment(const struct ledger *l, uint16_t tenant, c
 size_t ledger_alarms(const struct ledger *l, uint16_t tenant, struct alarm *out, size_t cap);
 /* What the tests behind them have learned of it. */
 void ledger_learned(const struct ledger *l, uint16_t tenant, struct fleet_learned *out);
+/* ---- where a deployment must not be offered ---- */
+
+struct safeguard_view {
+	uint64_t pos;   /* of the record that made it: with index its name */
+	uint32_t index; /* 0 but for those that a resume made */
+	uint32_t slot;  /* rises along ledger_safeguards(); for paging */
+	bool automatic; /* a stratum where the signature below harmed hosts */
+	bool halted;    /* automatic, and the halt still holds: it has no name yet */
+	uint64_t signature;
+	struct text product, os_build, hw_class; /* of a stratum; empty: any.  Borrowed until the next fold */
+	const uint64_t *hosts;                   /* sorted; else a stratum.  Borrowed likewise */
+	size_t n_hosts;
+	struct text reason, actor;
+	int64_t at_us;
+};
+
+#define SAFEGUARDS_MAX      4096u /* of all deployments */
+#define SAFEGUARD_HOSTS     20000u
+#define SAFEGUARD_FROM_HALT 256u /* strata of one halt */
+
+/* Up to cap of a deployment's, from this slot on; first, when from is 0, the strata of a halt that holds. */
+size_t ledger_safeguards(const struct ledger *l, uint32_t deployment, uint32_t from, struct safeguard_view *out,
+			 size_t cap);
+/* Is this host kept out?  By which (out may be NULL).  A host that is not known can only be listed. */
+struct safeguard_lookup {
+	uint32_t deployment;
+	uint16_t strata[SAFEGUARD_FROM_HALT]; /* of a halt that holds */
+	size_t n;
+	uint64_t signature;
+};
+void ledger_safeguard_lookup(const struct ledger *l, uint32_t deployment,
+			     struct safeguard_lookup *out); /* until the next fold */
+bool ledger_safeguarded(const struct ledger *l, const struct safeguard_lookup *look, uint64_t hash,
+			struct safeguard_view *out);
+/* NULL, or why the log should not take that record: "not_found", "too_many", "unknown" (nothing to remove). */
+const char *ledger_refuses_safeguard(const struct ledger *l, uint16_t tenant, const void *packed, size_t len);
+
+/* Where a host stands in the plan. */
+struct offer_view {
+	bool known;    /* heard of */
+	bool eligible; /* by what is known of it */
+	bool served, withdrawn;
+	bool listed;    /* hosts are assigned by list: there is no ring */
+	uint32_t ring;  /* number in the plan; UINT32_MAX: beyond the last ring, or there are none */
+	uint64_t place; /* among the eligible hosts, from 0, by its rank */
+	uint64_t first; /* of these the first ring has; UINT64_MAX: all */
+	bool safeguarded;
+	struct safeguard_view safeguard;
+};
+bool ledger_offer(const struct ledger *l, uint32_t deployment, uint64_t hash, struct offer_view *out);
 
 /* A report, for 7 days (of at most two million, the newest). */
 enum dump_stage { DUMP_NONE, DUMP_STORED, DUMP_TRIAGED, DUMP_UNREADABLE };

@@ -97,8 +97,8 @@ by_rank(const void *a, const void *b)
 }
 
 /* Place of a host in the plan: its own hash, or its site's, with the deployment's salt. */
-static uint64_t
-rank_of(const struct ledger *l, const struct deployment *d, const struct candidate *c)
+uint64_t
+deployment_rank(const struct ledger *l, const struct deployment *d, const struct candidate *c)
 {
 	struct text site;
 
@@ -119,7 +119,7 @@ serve_ranked(struct ledger *l, struct deployment *d, uint64_t from, uint64_t siz
 		struct candidate c = host_candidate(l, no);
 
 		if (host_tenant(l, no) == d->tenant && deployment_eligible(l, d, &c))
-			v[n++] = (struct ranked){ rank_of(l, d, &c), no };
+			v[n++] = (struct ranked){ deployment_rank(l, d, &c), no };
 	}
 	qsort(v, n, sizeof(*v), by_rank);
 	for (uint64_t i = from; i < n && i - from < size; i++)

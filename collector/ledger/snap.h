@@ -41,6 +41,7 @@ enum chunk_kind {
 	CHUNK_OUTBREAKS,   /* watched keys */
 	CHUNK_SILENCE,     /* what belongs to no host; b 1: boots */
 	CHUNK_DARK,        /* a: deployment */
+	CHUNK_SAFEGUARD,   /* a: slot */
 	CHUNK_N
 };
 

@@ -283,6 +283,8 @@ state_word(void *state, uint64_t id)
 		return outbreaks_word(l, id);
 	case CHUNK_SILENCE:
 		return chunk_b(id) == 0 ? &l->silence.word : &l->boots.word;
+	case CHUNK_SAFEGUARD:
+		return safeguard_word(l, id);
 	default:
 		return deployment_word(l, id);
 	}
@@ -325,6 +327,8 @@ write_chunk(const struct ledger *l, uint64_t id, struct pack *out)
 		else
 			boots_pack(&l->boots, out);
 		return true;
+	case CHUNK_SAFEGUARD:
+		return safeguard_pack(l, id, out);
 	default:
 		return deployment_pack(l, id, out);
 	}
@@ -366,6 +370,8 @@ load(struct ledger *l, uint64_t id, struct reader *r)
 	case CHUNK_ALARMS:
 	case CHUNK_OUTBREAKS:
 		return outbreaks_unpack(l, id, r);
+	case CHUNK_SAFEGUARD:
+		return safeguard_unpack(l, id, r);
 	case CHUNK_DEPLOYMENT:
 	case CHUNK_SERVED:
 	case CHUNK_RESOLVED:
@@ -540,6 +546,9 @@ state_each(const struct ledger *l, void (*fn)(void *arg, uint64_t id), void *arg
 	fn(arg, chunk_id(CHUNK_SILENCE, 0, 1));
 	for (uint32_t i = 0; i < l->n_deployments; i++)
 		fn(arg, chunk_id(CHUNK_DARK, i, 0));
+	for (uint32_t i = 0; i < l->n_safeguards; i++)
+		if (l->safeguards[i] != NULL)
+			fn(arg, chunk_id(CHUNK_SAFEGUARD, i, 0));
 }
 
 struct digest {

@@ -14,6 +14,7 @@
 #include "collector/ledger/numeric.h"
 #include "collector/ledger/outbreak.h"
 #include "collector/ledger/recent.h"
+#include "collector/ledger/safeguards.h"
 #include "collector/ledger/riskset.h"
 #include "collector/ledger/silence.h"
 #include "collector/ledger/snap.h"
@@ -76,7 +77,9 @@ struct ledger {
 	struct boots boots;
 	struct recent recent[RECENT_N];
 	struct keys keys;
-	struct table reports; /* struct report_row, by position */
+	struct table reports;          /* struct report_row, by position */
+	struct safeguard **safeguards; /* slots; NULL where none is */
+	uint32_t n_safeguards;
 	uint64_t reports_first;
 	struct deployment **deployments;
 	uint32_t n_deployments;

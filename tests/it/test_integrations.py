@@ -396,3 +396,24 @@ def test_promtool_accepts_metrics_rules_and_configuration(programs, daemon, tmp_
     with open(manifest(programs, "prometheus.yaml"), encoding="utf-8") as f:
         (tmp_path / "prometheus.yaml").write_text(f.read().replace("/etc/prometheus/faultline.token", str(token)))
     assert subprocess.run([promtool, "check", "config", str(tmp_path / "prometheus.yaml")], check=False).returncode == 0
+
+
+# ---- the brake at the fleet's side
+
+def test_answers_to_the_fleet_name_what_is_halted(daemon):
+    beat = [{"host": "h1", "boot_id": "b1"}]
+    assert "halted" not in daemon.ingest("POST", "/v1/heartbeats", beat).json
+    settle(daemon, "halt", "bad")
+    settle(daemon, "hold", "fine")
+    def named(ids, path, body):
+        daemon.until(lambda: daemon.ingest("POST", path, body).json.get("halted", []) == ids, f"{ids} in answers of {path}")
+    named(["bad"], "/v1/heartbeats", beat)
+    named(["bad"], "/v1/reports", [{"host": "h1", "module": "a.so", "offset": "0x1"}])
+    daemon.kill()
+    daemon.start()
+    named(["bad"], "/v1/heartbeats", beat)  # also after a crash
+    settle(daemon, "halt", "worse")
+    named(["bad", "worse"], "/v1/heartbeats", beat)
+    assert daemon.post("/v1/deployments/bad/resume", {"reason": "a false alarm"}).status == 200
+    assert daemon.delete("/v1/deployments/worse?force=1").status == 200
+    named([], "/v1/heartbeats", beat)

@@ -328,6 +328,55 @@ ledger_report(const struct ledger *l, uint64_t pos, struct report_view *out)
 	return fold_of(l)->has_report;
 }
 
+size_t
+ledger_safeguards(const struct ledger *l, uint32_t deployment, uint32_t from, struct safeguard_view *out, size_t cap)
+{
+	(void)l;
+	(void)deployment;
+	(void)from;
+	(void)out;
+	(void)cap;
+	return 0;
+}
+
+void
+ledger_safeguard_lookup(const struct ledger *l, uint32_t deployment, struct safeguard_lookup *out)
+{
+	(void)l;
+	*out = (struct safeguard_lookup){ .deployment = deployment };
+}
+
+bool
+ledger_safeguarded(const struct ledger *l, const struct safeguard_lookup *look, uint64_t hash,
+		   struct safeguard_view *out)
+{
+	(void)l;
+	(void)look;
+	(void)hash;
+	(void)out;
+	return false;
+}
+
+const char *
+ledger_refuses_safeguard(const struct ledger *l, uint16_t tenant, const void *packed, size_t len)
+{
+	(void)tenant;
+	(void)packed;
+	(void)len;
+	return fold_of(l)->refuse;
+}
+
+/* Every host is in the first of the rings, the only one of ten. */
+bool
+ledger_offer(const struct ledger *l, uint32_t deployment, uint64_t hash, struct offer_view *out)
+{
+	(void)l;
+	(void)deployment;
+	(void)hash;
+	*out = (struct offer_view){ .known = true, .eligible = true, .ring = UINT32_MAX, .first = UINT64_MAX };
+	return true;
+}
+
 const char *
 ledger_refuses_decision(const struct ledger *l, uint16_t tenant, struct text id, uint32_t action, bool forced,
 			struct text reason)

@@ -85,6 +85,26 @@ in_doubt_a_halt_is_all_that_is_told(void **state)
 }
 
 static void
+offers(void **state)
+{
+	struct world *w = *state;
+	struct client c;
+
+	world_deploy(w, VERDICT_PROCEED, STATE_CLEAN, "clean");
+	client_open(&c, w);
+	ask(w, &c, "GET", "/v1/deployments/d1/offer?host=a", "", "");
+	assert_string_equal(text(&c, "why"), "ring_open");
+	w->fold->caught_up = false;
+	ask(w, &c, "GET", "/v1/deployments/d1/offer?host=a", "", "");
+	assert_string_equal(text(&c, "why"), "not_fresh");
+	assert_true(json_is_false(json_object_get(c.body, "offer")));
+	assert_string_equal(text(&c, "verdict"), "hold");
+	ask(w, &c, "POST", "/v1/deployments/d1/offer", JSON_TYPE, "{\"host\":\"a\"}");
+	assert_true(json_is_false(json_object_get(c.body, "recorded")));
+	client_close(&c);
+}
+
+static void
 forms(void **state)
 {
 	struct world *w = *state;
@@ -107,6 +127,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(the_table, world_setup, world_teardown),
 		cmocka_unit_test_setup_teardown(doubt, world_setup, world_teardown),
 		cmocka_unit_test_setup_teardown(in_doubt_a_halt_is_all_that_is_told, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(offers, world_setup, world_teardown),
 		cmocka_unit_test_setup_teardown(forms, world_setup, world_teardown),
 	};
 
