@@ -188,8 +188,9 @@ report_dump(struct agent *a, const char *path, bool *ours)
 		r.reason_code = t.code;
 		r.os = triage_os_name(t.os);
 		r.arch = triage_arch_name(t.arch);
-		if (t.has_kernel) {
+		if (t.os_kernel || t.has_kernel)
 			r.kind = FAULTLINE_KIND_KERNEL;
+		if (t.has_kernel) {
 			r.params = t.kernel.params;
 			r.n_params = 4;
 			r.os_build = t.os_version;

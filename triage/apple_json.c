@@ -195,9 +195,7 @@ applejson_read(struct arena *a, struct text text, struct dump *out, struct diag 
 	read_exception(&p);
 	read_threads(&p);
 	read_information(&p);
-	if (!out->has_exception && out->n_frames == 0) {
-		*diag = (struct diag){ ERR_UNSUPPORTED, "a report of Apple's that is about no crash", 0 };
-		return diag->code;
-	}
+	if (!out->has_exception && out->n_frames == 0)
+		return textdump_fail(&p.t, ERR_UNSUPPORTED, "a report of Apple's that is about no crash", diag);
 	return textdump_end(&p.t, diag);
 }

@@ -322,10 +322,8 @@ applepanic_read(struct arena *a, struct text text, struct dump *out, struct diag
 	while (lines_next(&l, &line))
 		if (!line_of(&p, text_trim(line)))
 			break;
-	if (p.message.len == 0) {
-		*diag = (struct diag){ ERR_MALFORMED, "a panic without its message", 0 };
-		return diag->code;
-	}
+	if (p.message.len == 0)
+		return textdump_fail(&p.t, ERR_MALFORMED, "a panic without its message", diag);
 	out->os = text_find(text, "iPhone OS") != NULL ? TRIAGE_OS_IOS : TRIAGE_OS_MACOS;
 	if (out->arch == TRIAGE_ARCH_UNKNOWN)
 		out->arch = text_find(text, "CR2:") != NULL || text_find(text, "RIP:") != NULL ? TRIAGE_ARCH_X64

@@ -279,10 +279,8 @@ microdump_read(struct arena *a, struct text text, struct dump *out, struct diag 
 		dump_partial(out, "the microdump is cut short");
 	if (m.broken)
 		dump_partial(out, "lines of the stack are missing");
-	if (out->n_modules == 0 && !out->regs.valid) {
-		*diag = (struct diag){ ERR_TRUNCATED, "a microdump without registers and modules", 0 };
-		return diag->code;
-	}
+	if (out->n_modules == 0 && !out->regs.valid)
+		return textdump_fail(&m.t, ERR_TRUNCATED, "a microdump without registers and modules", diag);
 	finish(&m);
 	return textdump_end(&m.t, diag);
 }

@@ -238,9 +238,12 @@ oops_reason(struct textdump *t, struct text what)
 
 	if (text_find(what, "blocked for more than ") != NULL && text_find(what, "task ") != NULL)
 		return "hung task";
-	if (is_slab_bug(what) && text_find(what, "): ") != NULL)
-		return utf_printf(t->arena, "%s: %s", textdump_copy(t, text_upto(what, variable_part(what)), 60),
-				  textdump_copy(t, text_after(what, "): "), 60));
+	if (is_slab_bug(what) && text_find(what, "): ") != NULL) {
+		s = utf_printf(t->arena, "%s: %s", textdump_copy(t, text_upto(what, variable_part(what)), 60),
+			       textdump_copy(t, text_after(what, "): "), 60));
+		t->full |= s == NULL;
+		return s != NULL ? s : "";
+	}
 	if (text_starts(what, "WARNING: ") && text_find(what, "possible ") == NULL &&
 	    text_find(what, "suspicious ") == NULL && (s = warning_reason(t, what)) != NULL)
 		return s;

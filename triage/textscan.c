@@ -255,12 +255,21 @@ textdump_note(struct textdump *t, const char *key, struct text value)
 }
 
 enum err
-textdump_end(struct textdump *t, struct diag *diag)
+textdump_end(const struct textdump *t, struct diag *diag)
 {
 	if (!t->full)
 		return ERR_OK;
 	*diag = (struct diag){ ERR_LIMIT, "the text needs more memory than it is given", 0 };
 	return ERR_LIMIT;
+}
+
+enum err
+textdump_fail(const struct textdump *t, enum err code, const char *what, struct diag *diag)
+{
+	if (t->full)
+		return textdump_end(t, diag);
+	*diag = (struct diag){ code, what, 0 };
+	return code;
 }
 
 unsigned

@@ -57,7 +57,10 @@ struct triage_frame *textdump_frame(struct textdump *t);
 void textdump_note(struct textdump *t, const char *key, struct text value);
 
 /* ERR_OK, or ERR_LIMIT and *diag when the arena was exhausted. */
-enum err textdump_end(struct textdump *t, struct diag *diag);
+enum err textdump_end(const struct textdump *t, struct diag *diag);
+
+/* The text is not what it seemed: code and what in *diag, unless that came of an exhausted arena. */
+enum err textdump_fail(const struct textdump *t, enum err code, const char *what, struct diag *diag);
 
 /* Bytes a call leaves between itself and its return address, as signatures count them. */
 unsigned text_call_size(enum triage_arch arch);

@@ -316,10 +316,8 @@ tombstone_read(struct arena *a, struct text text, struct dump *out, struct diag 
 		if (!ts.trace_done && !frame_line(&ts, line) && ts.t.d->n_frames > 0 && text_starts(line, "stack:"))
 			ts.trace_done = true;
 	}
-	if (!ts.has_pid || !out->has_exception) {
-		*diag = (struct diag){ ERR_MALFORMED, "a tombstone without a process or a signal", 0 };
-		return diag->code;
-	}
+	if (!ts.has_pid || !out->has_exception)
+		return textdump_fail(&ts.t, ERR_MALFORMED, "a tombstone without a process or a signal", diag);
 	tombstone_thread(&ts.t, 0, threads > 0 ? threads : 1);
 	if (out->n_threads > 0)
 		out->threads[0].tid = out->crashing_tid;

@@ -296,10 +296,8 @@ tombstonepb_read(struct arena *a, const void *image, size_t size, struct dump *o
 	}
 	if (reader_failed(&r))
 		dump_partial(out, "the tombstone is cut short");
-	if (!out->has_exception && out->n_frames == 0) {
-		*diag = (struct diag){ ERR_MALFORMED, "a tombstone without a signal", 0 };
-		return diag->code;
-	}
+	if (!out->has_exception && out->n_frames == 0)
+		return textdump_fail(&t, ERR_MALFORMED, "a tombstone without a signal", diag);
 	tombstone_thread(&t, crashed, threads > 0 ? threads : 1);
 	if (crashed < out->n_threads)
 		out->threads[crashed].tid = out->crashing_tid;

@@ -446,9 +446,7 @@ winevent_read(struct arena *a, struct text text, struct dump *out, struct diag *
 		application_text(&e, l);
 	if (!e.told)
 		bugcheck_text(&e, text);
-	if (!e.told) {
-		*diag = (struct diag){ ERR_UNSUPPORTED, "a text without a crash that we know", 0 };
-		return diag->code;
-	}
+	if (!e.told)
+		return textdump_fail(&e.t, ERR_UNSUPPORTED, "a text without a crash that we know", diag);
 	return textdump_end(&e.t, diag);
 }

@@ -70,6 +70,8 @@ static const struct expected oopses[] = {
 	{ "oops/panic-oom", TRIAGE_ARCH_UNKNOWN,
 	  "Kernel panic - not syncing: Out of memory: compulsory panic_on_oom is enabled",
 	  "vmlinux!out_of_memory.cold+0x62", "messenger: panic*", REASON_ABORT, 3, NULL },
+	{ "oops/slab", TRIAGE_ARCH_X64, "BUG kmalloc-64: Redzone overwritten", "slabdrv!slabdrv_free+0x21",
+	  "messenger: kfree", REASON_OTHER, 5, "tainted=GB" },
 	{ "oops/rcu-stall", TRIAGE_ARCH_X64, "rcu: INFO: rcu_sched self-detected stall on CPU",
 	  "loopmod!loop_forever+0x5", "interrupted", REASON_WATCHDOG, 9, NULL },
 };
@@ -434,6 +436,44 @@ test_utf16(void **state)
 	free(p);
 }
 
+/* Every text in every arena that is too small: refused or read, never worse. */
+static void
+test_small_arenas(void **state)
+{
+	static const struct {
+		const struct expected *list;
+		size_t n;
+	} all[] = {
+		{ oopses, sizeof(oopses) / sizeof(oopses[0]) },
+		{ tombstones, sizeof(tombstones) / sizeof(tombstones[0]) },
+		{ microdumps, sizeof(microdumps) / sizeof(microdumps[0]) },
+		{ apples, sizeof(apples) / sizeof(apples[0]) },
+		{ panics, sizeof(panics) / sizeof(panics[0]) },
+		{ events, sizeof(events) / sizeof(events[0]) },
+	};
+
+	(void)state;
+	for (size_t k = 0; k < sizeof(all) / sizeof(all[0]); k++)
+		for (size_t i = 0; i < all[k].n; i++) {
+			size_t size, refused = 0;
+			char *p = slurp(all[k].list[i].file, &size);
+
+			for (size_t limit = 256; limit < 4 << 20; limit += limit / 7 + 16) {
+				struct arena *a = arena_new(limit);
+				struct triage_result r;
+				struct diag diag;
+				enum err e = triage_run(a, p, size, NULL, &r, &diag);
+
+				assert_true(e == ERR_OK || e == ERR_LIMIT || e == ERR_NOMEM);
+				refused += e != ERR_OK;
+				assert_true(arena_used(a) <= limit);
+				arena_free(a);
+			}
+			assert_true(refused > 0);
+			free(p);
+		}
+}
+
 /* What a worker tells of a text is what the server signs. */
 static void
 test_wire(void **state)
@@ -468,7 +508,7 @@ main(void)
 		cmocka_unit_test(test_ips),        cmocka_unit_test(test_events),
 		cmocka_unit_test(test_oops_trust), cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_utf16),      cmocka_unit_test(test_million_frames),
-		cmocka_unit_test(test_wire),
+		cmocka_unit_test(test_wire),       cmocka_unit_test(test_small_arenas),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
