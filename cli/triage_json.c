@@ -148,6 +148,7 @@ kernel_json(const struct triage_kernel *k)
 	json_t *o = json_object();
 
 	json_object_set_new(o, "kind", json_string(k->kind));
+	json_object_set_new(o, "live", json_boolean(k->live));
 	json_object_set_new(o, "registers_from", text_or_null(k->how));
 	json_object_set_new(o, "build", text_or_null(k->build));
 	json_object_set_new(o, "process", text_or_null(k->process));

@@ -16,6 +16,8 @@
 
 /* Not a crash: somebody asked for a dump of a machine that runs on. */
 #define STOP_LIVE_DUMP 0x161
+#define LIVE_DUMP      0x10u /* attributes of the header */
+#define ENCRYPTED      0x100u
 #define STOP_ACQUIRED  0x5454414d /* "MATT": a tool that reads out memory */
 
 /* Where the header's fields are: 64-bit and 32-bit. */
@@ -159,9 +161,21 @@ make_thread(struct kd *k)
 	return ERR_OK;
 }
 
+/* Whether the machine runs on: the header says so, or the code is one that exists for such dumps. */
+static bool
+is_live(const struct kd *k, uint64_t attributes)
+{
+	const char *name = bugcheck_name(k->bugcheck);
+	size_t len = name != NULL ? strlen(name) : 0;
+
+	return k->bugcheck == STOP_LIVE_DUMP || (attributes & LIVE_DUMP) ||
+	       (len > 9 && (strcmp(name + len - 8, "LIVEDUMP") == 0 || strcmp(name + len - 9, "LIVE_DUMP") == 0));
+}
+
 enum err
 kdump_read(struct arena *a, const void *image, size_t size, struct dump *out, struct diag *diag)
 {
+	uint64_t attributes;
 	struct kd *k = ARENA_NEW(a, struct kd);
 	enum err e = ERR_LIMIT;
 
@@ -190,7 +204,11 @@ kdump_read(struct arena *a, const void *image, size_t size, struct dump *out, st
 		return diag->code;
 	}
 	out->kernel = k;
-	out->has_exception = k->bugcheck != 0 && k->bugcheck != STOP_LIVE_DUMP && k->bugcheck != STOP_ACQUIRED;
+	attributes = k->is64 ? field(k, 0x1050, 4) : 0; /* not written by older systems */
+	k->live = is_live(k, attributes);
+	if (attributes & ENCRYPTED)
+		dump_partial(out, "the memory in the dump is encrypted");
+	out->has_exception = k->bugcheck != 0 && !k->live && k->bugcheck != STOP_ACQUIRED;
 	out->code = k->bugcheck;
 	if ((e = read_memory_and_modules(k)) != ERR_OK || (e = make_thread(k)) != ERR_OK)
 		goto failed;
@@ -208,6 +226,7 @@ kdump_facts(const struct kd *k, struct triage_kernel *out)
 {
 	*out = (struct triage_kernel){
 		.bugcheck = k->bugcheck,
+		.live = k->live,
 		.kind = k->kind,
 		.how = k->how,
 		.build = k->build_lab,

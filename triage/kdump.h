@@ -57,6 +57,7 @@ struct kd {
 	uint64_t params[4];
 	uint64_t dtb, module_list, debugger_at;
 	uint64_t uptime;
+	bool live; /* no crash: the machine runs on */
 	size_t runs_at, context_at, context_size, exception_at;
 
 	const char *kind;

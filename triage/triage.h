@@ -118,6 +118,7 @@ struct triage_unloaded {
 struct triage_kernel {
 	uint32_t bugcheck; /* stop code as written; its name: bugcheck_name() */
 	uint64_t params[4];
+	bool live;           /* a live dump: no crash, the machine runs on; not sent between processes */
 	const char *kind;    /* "triage", "full", "bitmap", "ranges", "header" */
 	const char *how;     /* where the registers of frames[0] come from; "" there are none */
 	const char *build;   /* "19041.1.amd64fre.vb_release.191206-1406"; "" unknown */

@@ -572,19 +572,34 @@ test_driver_calls_bugcheck(void **state)
 	run_end(&x);
 }
 
+/* By its code, or by what the header says of a code that stops machines as well. */
 static void
 test_live_dump_is_no_crash(void **state)
 {
-	struct synth_kdump c = { .kind = SYNTH_KDUMP_BITMAP, .bugcheck = 0x161 };
-	struct run x;
+	static const struct {
+		uint32_t code, attributes;
+		bool live;
+	} all[] = { { 0x161, 0, true },    { 0x193, 0, true },    { 0x15e, 0, true },
+		    { 0x141, 0x10, true }, { 0x141, 0x1, false }, { 0x141, 0x45474150, false } };
 
 	(void)state;
-	run_kdump(&x, &c);
-	assert_int_equal(x.err, ERR_OK);
-	assert_false(x.r.has_signature);
-	assert_string_equal(x.r.reason, "");
-	assert_int_equal(x.r.module_count, 3);
-	run_end(&x);
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		struct synth_kdump c = { .kind = SYNTH_KDUMP_BITMAP, .bugcheck = all[i].code };
+		struct synth s = { 0 };
+		struct run x;
+
+		synth_kdump(&s, &c, NULL);
+		synth_patch(&s, 0x1050, all[i].attributes, 4);
+		run_bytes(&x, s.p, s.len);
+		assert_int_equal(x.err, ERR_OK);
+		assert_int_equal(x.r.kernel.live, all[i].live);
+		assert_int_equal(x.r.has_signature, !all[i].live);
+		if (all[i].live)
+			assert_string_equal(x.r.reason, "");
+		assert_int_equal(x.r.module_count, 3);
+		run_end(&x);
+		synth_free(&s);
+	}
 }
 
 /* ---- between processes ---- */
