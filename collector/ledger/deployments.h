@@ -44,6 +44,10 @@ struct served_block {
  * content; or the plan only, whose ring was said to be open (intention to treat). */
 enum receipt_source { RECEIPT_SERVED, RECEIPT_INFERRED, RECEIPT_PLAN, RECEIPT_N };
 
+struct trial_slot {
+	uint32_t key_no, trial; /* + 1; 0: empty */
+};
+
 enum deployment_life { DEPLOYMENT_OPEN, DEPLOYMENT_CLOSED, DEPLOYMENT_DELETED };
 
 struct deployment {
@@ -98,7 +102,7 @@ struct deployment {
 	uint64_t version, since_pos;
 	int64_t since_us;
 	/* derived */
-	uint32_t *slots; /* trial + 1 by key */
+	struct trial_slot *slots; /* by key */
 	uint32_t n_slots;
 	uint8_t *may_strata, *may_sites; /* eligibility by number: 0 not computed, 1 yes, 2 no */
 	uint32_t n_may_strata, n_may_sites;

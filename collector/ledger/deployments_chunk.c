@@ -554,6 +554,7 @@ pack_strata(const struct deployment *d, uint64_t id, struct pack *k)
 		pack_u32(k, row->key);
 		pack_varint(k, row->minute);
 		pack_share(row->now, k);
+		pack_u64(k, row->pos);
 		for (unsigned i = 0; i < SHARE_LEVELS; i++) {
 			pack_share(row->running[i], k);
 			pack_share(row->before[i], k);
@@ -575,6 +576,7 @@ unpack_strata(struct deployment *d, uint64_t id, struct reader *r)
 		row->key = reader_u32(r);
 		row->minute = unpack_u32(r);
 		row->now = unpack_share(r);
+		row->pos = reader_u64(r);
 		for (unsigned i = 0; i < SHARE_LEVELS; i++) {
 			row->running[i] = unpack_share(r);
 			row->before[i] = unpack_share(r);

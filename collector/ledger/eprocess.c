@@ -84,18 +84,26 @@ eprocess_log(const struct eprocess *e)
 	return num_logsumexp(a, g->n);
 }
 
+void
+eprocess_add(struct eprocess *e, uint32_t served, uint32_t unserved, const struct grid_cost *cost)
+{
+	const struct grid *g = eprocess_grid(e->grid);
+	double all = (double)served + unserved;
+
+	if (all == 0 || !eprocess_counts(cost->q) || cost->grid != e->grid)
+		return;
+	for (uint32_t i = 0; i < g->n; i++)
+		e->log_factor[i] += served * g->log_ratio[i] + all * cost->log_cost[i];
+	e->served += served;
+	e->unserved += unserved;
+}
+
 double
 eprocess_apply(struct eprocess *e, uint32_t served, uint32_t unserved, const struct grid_cost *cost)
 {
-	const struct grid *g = eprocess_grid(e->grid);
-	double all = (double)served + unserved, log_e;
+	double log_e;
 
-	if (all > 0 && eprocess_counts(cost->q) && cost->grid == e->grid) {
-		for (uint32_t i = 0; i < g->n; i++)
-			e->log_factor[i] += served * g->log_ratio[i] + all * cost->log_cost[i];
-		e->served += served;
-		e->unserved += unserved;
-	}
+	eprocess_add(e, served, unserved, cost);
 	log_e = eprocess_log(e);
 	if (log_e > e->peak)
 		e->peak = log_e;

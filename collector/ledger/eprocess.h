@@ -64,6 +64,8 @@ void eprocess_cost(enum ratio_grid g, double q, struct grid_cost *out);
 /* One vote (or a bin of simultaneous ones: served, unserved) at chance q.  Returns log E. */
 double eprocess_vote(struct eprocess *e, bool served, double q);
 double eprocess_bin(struct eprocess *e, uint32_t served, uint32_t unserved, double q);
+/* Without log E, which takes longer than all the rest: enough for unserved votes, after which it is less. */
+void eprocess_add(struct eprocess *e, uint32_t served, uint32_t unserved, const struct grid_cost *cost);
 double eprocess_apply(struct eprocess *e, uint32_t served, uint32_t unserved, const struct grid_cost *cost);
 
 double eprocess_log(const struct eprocess *e); /* log E now */

@@ -40,9 +40,7 @@ trial_severity(const struct ledger *l, const struct trial_row *row)
 bool
 trial_may_halt(const struct ledger *l, const struct deployment *d, const struct trial_row *row)
 {
-	const struct key *key = trial_key(l, row);
-
-	return severity_of(l, row) != SEVERITY_USER || d->msg->n_modules == 0 || (key != NULL && key->rung == RUNG_ANY);
+	return severity_of(l, row) != SEVERITY_USER || d->msg->n_modules == 0;
 }
 
 double
@@ -499,7 +497,6 @@ deployment_dark_bin(struct ledger *l, struct deployment *d, const struct dark_bi
 	eprocess_cost(GRID_DARK, eprocess_chance(d->params.rho_dark, bin->y1, bin->y0), &cost);
 	for (size_t i = 0; i < bin->n; i++) {
 		const struct dark_host *h = &bin->hosts[i];
-		const struct trial_row *row = trial_at(d, trial);
 		struct cast c = { .host_no = h->host_no,
 				  .site = host_chunk(&l->hosts, h->host_no)->site[HOST_AT(h->host_no)],
 				  .stratum = bin->stratum,
@@ -513,8 +510,6 @@ deployment_dark_bin(struct ledger *l, struct deployment *d, const struct dark_bi
 
 		if (h->exposed)
 			deployment_minute(l, d)->dark++;
-		if (hostset_has(&row->served, h->host_no) || hostset_has(&row->unserved, h->host_no))
-			continue;
 		trial_cast(l, d, trial, &c, &cost);
 	}
 }

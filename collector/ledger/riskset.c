@@ -141,7 +141,7 @@ static void
 shift(struct ledger *l, struct deployment *d, uint16_t stratum, int served, int unserved)
 {
 	snap_touch(&l->snap, &d->word, chunk_id(CHUNK_DEPLOYMENT, d->no, 0));
-	strata_shift(&d->strata, &l->snap, stratum, deployment_minute_now(l, d), served, unserved);
+	strata_shift(&d->strata, &l->snap, stratum, l->birth.pos, deployment_minute_now(l, d), served, unserved);
 }
 
 static void

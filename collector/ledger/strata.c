@@ -88,10 +88,18 @@ share_exceeds(struct share a, struct share b)
 	return (uint64_t)a.y1 * b.y0 > (uint64_t)b.y1 * a.y0 || (a.y1 > 0 && b.y1 == 0);
 }
 
+static void
+note(struct stratum_row *row)
+{
+	for (unsigned i = 0; i < SHARE_LEVELS && share_exceeds(row->now, row->running[i]); i++)
+		row->running[i] = row->now;
+}
+
 /* Begin the blocks that the minute is in. */
 static void
 roll(struct stratum_row *row, uint32_t minute)
 {
+	note(row);
 	for (unsigned i = 0; i < SHARE_LEVELS; i++) {
 		uint32_t old = row->minute >> i, new = minute >> i;
 
@@ -114,25 +122,28 @@ edit(struct strata *s, struct snap *snap, uint16_t stratum, uint32_t minute)
 }
 
 void
-strata_shift(struct strata *s, struct snap *snap, uint16_t stratum, uint32_t minute, int served, int unserved)
+strata_shift(struct strata *s, struct snap *snap, uint16_t stratum, uint64_t pos, uint32_t minute, int served,
+	     int unserved)
 {
 	struct stratum_row *row = edit(s, snap, stratum, minute);
 
+	if (row->pos != pos)
+		note(row);
+	row->pos = pos;
 	row->now.y1 += (uint32_t)served;
 	row->now.y0 += (uint32_t)unserved;
 	s->at_risk1 += (uint32_t)served;
 	s->at_risk0 += (uint32_t)unserved;
-	for (unsigned i = 0; i < SHARE_LEVELS && share_exceeds(row->now, row->running[i]); i++)
-		row->running[i] = row->now;
 }
 
 struct share
 strata_greatest(struct strata *s, struct snap *snap, uint16_t stratum, uint32_t from, uint32_t now)
 {
-	const struct stratum_row *row = edit(s, snap, stratum, now);
+	struct stratum_row *row = edit(s, snap, stratum, now);
 	uint32_t age = now > from ? now - from : 0;
 	unsigned i = 0;
 
+	note(row);
 	while (i + 1 < SHARE_LEVELS && 1u << i < age)
 		i++;
 	return share_exceeds(row->before[i], row->running[i]) ? row->before[i] : row->running[i];

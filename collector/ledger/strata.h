@@ -26,6 +26,7 @@ struct stratum_row {
 	uint32_t key; /* interned stratum | size class + 1 << 16 | ring + 1 << 24 */
 	uint32_t minute;
 	struct share now;
+	uint64_t pos; /* of the record that changed it last; what one record does on the way is no moment */
 	/* greatest share of served hosts within the running block of 2^i minutes, and the block before */
 	struct share running[SHARE_LEVELS], before[SHARE_LEVELS];
 };
@@ -55,8 +56,9 @@ uint16_t strata_obtain(struct strata *s, struct snap *snap, uint32_t key);
 uint16_t strata_find(const struct strata *s, uint32_t key);
 void strata_index(struct strata *s); /* after loading */
 
-/* by hosts more or less at risk from now on */
-void strata_shift(struct strata *s, struct snap *snap, uint16_t stratum, uint32_t minute, int served, int unserved);
+/* So many hosts more or less are at risk from the record at pos on. */
+void strata_shift(struct strata *s, struct snap *snap, uint16_t stratum, uint64_t pos, uint32_t minute, int served,
+		  int unserved);
 /* The greatest share of served hosts of any moment from minute `from` to `now`. */
 struct share strata_greatest(struct strata *s, struct snap *snap, uint16_t stratum, uint32_t from, uint32_t now);
 bool share_exceeds(struct share a, struct share b);

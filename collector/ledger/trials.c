@@ -34,9 +34,9 @@ trial_number(const struct deployment *d, uint32_t key_no)
 {
 	if (d->n_slots == 0)
 		return UINT32_MAX;
-	for (uint32_t i = home(d, key_no); d->slots[i] != 0; i = (i + 1) & (d->n_slots - 1))
-		if (trial_at(d, d->slots[i] - 1u)->key_no == key_no)
-			return d->slots[i] - 1;
+	for (uint32_t i = home(d, key_no); d->slots[i].trial != 0; i = (i + 1) & (d->n_slots - 1))
+		if (d->slots[i].key_no == key_no)
+			return d->slots[i].trial - 1;
 	return UINT32_MAX;
 }
 
@@ -59,11 +59,11 @@ trial_key(const struct ledger *l, const struct trial_row *row)
 static void
 place(struct deployment *d, uint32_t trial)
 {
-	uint32_t i = home(d, trial_at(d, trial)->key_no);
+	uint32_t key_no = trial_at(d, trial)->key_no, i = home(d, key_no);
 
-	while (d->slots[i] != 0)
+	while (d->slots[i].trial != 0)
 		i = (i + 1) & (d->n_slots - 1);
-	d->slots[i] = trial + 1;
+	d->slots[i] = (struct trial_slot){ key_no, trial + 1 };
 }
 
 static void
@@ -299,7 +299,7 @@ trial_obtain(struct ledger *l, struct deployment *d, uint32_t key_no, const stru
 /* ---- one vote ---- */
 
 static void
-keep(struct ledger *l, struct deployment *d, uint32_t trial, struct trial_row *row, const struct cast *c)
+keep(struct ledger *l, struct deployment *d, uint32_t trial, struct trial_row *row, const struct cast *c, bool spent)
 {
 	struct vote_row *v;
 	uint64_t no;
@@ -319,17 +319,18 @@ keep(struct ledger *l, struct deployment *d, uint32_t trial, struct trial_row *r
 				.site = c->site,
 				.stratum = c->stratum,
 				.served = c->served,
-				.flags = (uint8_t)((c->exposed ? VOTE_EXPOSED : 0) | (c->spent ? VOTE_SPENT : 0)) };
+				.flags = (uint8_t)((c->exposed ? VOTE_EXPOSED : 0) | (spent ? VOTE_SPENT : 0)) };
 	row->last_vote = (uint32_t)no + 1;
 	row->n_kept++;
 }
 
-/* Counts of the exposed arm. */
-static void
+/* Counts of the exposed arm; false if the host was in it. */
+static bool
 expose(struct ledger *l, struct deployment *d, uint32_t trial, struct trial_row *row, uint32_t host_no, uint16_t site,
        uint64_t pos)
 {
-	hostset_add(&row->served, host_no, &l->snap, trial_base(d, trial, SET_SERVED));
+	if (!hostset_add(&row->served, host_no, &l->snap, trial_base(d, trial, SET_SERVED)))
+		return false;
 	hostset_add(&row->sites1, site, &l->snap, trial_sites_base(d, trial, false));
 	if (row->first_pos == 0) {
 		row->first_pos = pos;
@@ -337,6 +338,7 @@ expose(struct ledger *l, struct deployment *d, uint32_t trial, struct trial_row 
 	}
 	row->last_pos = pos;
 	row->last_us = l->now_us;
+	return true;
 }
 
 static bool
@@ -363,24 +365,31 @@ void
 trial_cast(struct ledger *l, struct deployment *d, uint32_t trial, const struct cast *c, const struct grid_cost *cost)
 {
 	struct trial_row *row = table_edit(&d->trials, &l->snap, trial);
-	struct cast kept = *c;
+	bool tracked = row->key_no == d->co_key || d->halt_trial == trial;
 	double before = 0, after;
+	bool spent = c->spent;
 
-	if (c->exposed)
-		expose(l, d, trial, row, c->host_no, c->site, c->pos);
-	else
-		hostset_add(&row->unserved, c->host_no, &l->snap, trial_base(d, trial, SET_UNSERVED));
+	if (hostset_has(c->exposed ? &row->unserved : &row->served, c->host_no))
+		return;
+	if (!c->exposed && !hostset_add(&row->unserved, c->host_no, &l->snap, trial_base(d, trial, SET_UNSERVED)))
+		return;
+	if (c->exposed && !expose(l, d, trial, row, c->host_no, c->site, c->pos))
+		return;
 	/* a vote that says nothing (q is 0 before anybody was served) costs the site nothing */
 	if (!d->randomised && row->key_no != KEY_DARK && eprocess_counts(cost->q) &&
 	    !hostset_add(&row->spent, c->site, &l->snap, trial_sites_base(d, trial, true)))
-		kept.spent = true;
-	keep(l, d, trial, row, &kept);
-	if (kept.spent || !is_tested(row))
+		spent = true;
+	keep(l, d, trial, row, c, spent);
+	if (spent || !is_tested(row))
 		return;
-	if (row->key_no == d->co_key || d->halt_trial == trial)
+	if (!c->exposed && !tracked && trial != d->suspect) { /* the usual case: it only stands lower now */
+		eprocess_add(&row->e, 0, 1, cost);
+		return;
+	}
+	if (tracked)
 		before = eprocess_log(&row->e);
 	after = eprocess_apply(&row->e, c->exposed, !c->exposed, cost);
-	if (row->key_no == d->co_key || d->halt_trial == trial)
+	if (tracked)
 		d->ballot_odds += after - before;
 	note_standing(d, trial, after);
 }
@@ -476,7 +485,7 @@ cast_all(struct ledger *l, struct deployment *d, const struct ballot *b, struct 
 		if (trial == UINT32_MAX)
 			continue;
 		row = trial_at(d, trial);
-		if (hostset_has(&row->served, b->host_no) || hostset_has(&row->unserved, b->host_no))
+		if (!votes && (hostset_has(&row->served, b->host_no) || hostset_has(&row->unserved, b->host_no)))
 			continue;
 		if (!votes) {
 			row = table_edit(&d->trials, &l->snap, trial);
@@ -515,9 +524,9 @@ vote_in(struct ledger *l, struct deployment *d, const struct ballot *b)
 		d->late_votes++;
 		return;
 	}
+	d->ballot_exposed = c.exposed;
 	if (muted(l, d, b) || (l->n_halted > 0 && explained(l, d, b)))
 		return;
-	d->ballot_exposed = c.exposed;
 	if (c.exposed)
 		deployment_bad(l, d, b->host_no);
 	c.stratum = deployment_stratum(l, d, b->host_no);

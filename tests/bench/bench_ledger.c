@@ -58,6 +58,9 @@ add(struct ledger *l, enum record_type type, const uint8_t *payload, size_t len)
 	memcpy(p, payload, len);
 }
 
+#define DEPLOYMENTS   8u
+#define KEYS_A_REPORT 4u /* signature, module, any kernel crash, any crash */
+
 static uint64_t
 host_hash(uint64_t i)
 {
@@ -96,7 +99,8 @@ enrol(struct ledger *l, uint64_t hosts)
 	printf("heartbeat of a new host       %6.0f ns\n", (double)fold_cpu * 1000 / (double)hosts);
 }
 
-static void
+/* Nanoseconds a report. */
+static double
 crash(struct ledger *l, uint64_t hosts, uint64_t reports, uint64_t signatures, const char *what)
 {
 	static struct report r, proto;
@@ -135,12 +139,13 @@ crash(struct ledger *l, uint64_t hosts, uint64_t reports, uint64_t signatures, c
 	}
 	fold(l);
 	printf("%-29s %6.0f ns\n", what, (double)fold_cpu * 1000 / (double)reports);
+	return (double)fold_cpu * 1000 / (double)reports;
 }
 
 static void
-deploy(struct ledger *l, uint64_t hosts)
+deploy(struct ledger *l, uint64_t hosts, unsigned no)
 {
-	static char id[] = "bench", mode[] = "armed";
+	static char id[16], mode[] = "armed", assignment[] = "hash";
 	Faultline__Log__Deployment d;
 	Faultline__Log__Receipt r;
 	static uint8_t buf[RECORD_MAX_BYTES];
@@ -149,12 +154,15 @@ deploy(struct ledger *l, uint64_t hosts)
 	if (v == NULL)
 		fail("memory");
 	faultline__log__deployment__init(&d);
+	snprintf(id, sizeof(id), "bench%u", no);
 	d.id = id;
 	d.mode = mode;
+	d.assignment = assignment;
 	fold_cpu = 0;
 	add(l, RECORD_DEPLOYMENT, buf, faultline__log__deployment__pack(&d, buf));
 	fold(l);
-	printf("a deployment begins           %6.1f ms\n", (double)fold_cpu / 1000);
+	if (no == 0)
+		printf("a deployment begins           %6.1f ms\n", (double)fold_cpu / 1000);
 	faultline__log__receipt__init(&r);
 	r.deployment = id;
 	r.hosts = v;
@@ -162,11 +170,12 @@ deploy(struct ledger *l, uint64_t hosts)
 	for (uint64_t done = 0; done < hosts / 100; done += r.n_hosts) {
 		r.n_hosts = hosts / 100 - done < 20000 ? hosts / 100 - done : 20000;
 		for (uint64_t i = 0; i < r.n_hosts; i++)
-			v[i] = host_hash((done + i) * 7);
+			v[i] = host_hash((done + i) * 7 + no);
 		add(l, RECORD_RECEIPT, buf, faultline__log__receipt__pack(&r, buf));
 	}
 	fold(l);
-	printf("a host served                 %6.0f ns\n", (double)fold_cpu * 1000 / ((double)hosts / 100));
+	if (no == 0)
+		printf("a host served                 %6.0f ns\n", (double)fold_cpu * 1000 / ((double)hosts / 100));
 	free(v);
 }
 
@@ -333,6 +342,7 @@ main(int argc, char **argv)
 	uint64_t reports = argc > 2 ? strtoull(argv[2], NULL, 10) : 2000000;
 	struct ledger *l = ledger_new(NULL);
 	struct ledger_stats s;
+	double alone, crowd;
 
 	if (hosts < 1000 || reports < 1 || batch_writer_init(&w) != 0)
 		fail("usage: bench_ledger [hosts >= 1000] [reports]");
@@ -345,8 +355,13 @@ main(int argc, char **argv)
 	dark(l, hosts);
 	crash(l, hosts, reports, 10000, "report");
 	crash(l, hosts, reports / 2, 1, "report, one signature");
-	deploy(l, hosts);
-	crash(l, hosts, reports / 2, 10000, "report, one deployment open");
+	now_us += 3700 * 1000000ll; /* hosts vote that are known for an hour, and there */
+	presence(l, hosts);
+	alone = crash(l, hosts, reports / 4, 10000, "report, no deployment open");
+	for (unsigned i = 0; i < DEPLOYMENTS; i++)
+		deploy(l, hosts, i);
+	crowd = crash(l, hosts, reports / 4, 10000, "report, 8 deployments open");
+	printf("a vote in a deployment's key  %6.0f ns\n", (crowd - alone) / (DEPLOYMENTS * KEYS_A_REPORT));
 	ledger_stats(l, &s);
 	printf("keys                          %6.1f MB (%llu keys)\n", (double)ledger_key_bytes(l) / 1e6,
 	       (unsigned long long)s.keys);

@@ -137,6 +137,7 @@ scribe_crash(struct scribe *s, const struct crash *c)
 			     .offset = c->offset,
 			     .reason = text_or(c->reason, "SIGSEGV"),
 			     .reason_code = c->code,
+			     .occurred_us = c->occurred_us,
 			     .product = TEXT("agent"),
 			     .version = TEXT("1.0"),
 			     .os_build = TEXT("19045"),
@@ -295,6 +296,24 @@ scribe_deploy(struct scribe *s, const char *id, uint64_t ring, uint64_t bake_ms,
 	return pos;
 }
 
+uint64_t
+scribe_setting(struct scribe *s, const char *name, const char *value)
+{
+	Faultline__Log__Setting one = FAULTLINE__LOG__SETTING__INIT, *all[1] = { &one };
+	Faultline__Log__Settings m = FAULTLINE__LOG__SETTINGS__INIT;
+	uint64_t pos;
+
+	one.name = strdup(name);
+	one.value = strdup(value);
+	need(one.name != NULL && one.value != NULL, "memory");
+	m.n_settings = 1;
+	m.settings = all;
+	pos = scribe_message(s, RECORD_SETTINGS, &m);
+	free(one.name);
+	free(one.value);
+	return pos;
+}
+
 void
 scribe_fleet(struct scribe *s, uint64_t first, uint32_t n)
 {
@@ -339,6 +358,8 @@ random_crash(struct scribe *s, uint64_t *rng)
 	if (roll(rng, 30) == 0)
 		c.sha256 = sha;
 	c.guid = roll(rng, 3);
+	if (roll(rng, 3) == 0)
+		c.occurred_us = s->now_us - (int64_t)roll(rng, 100) * 1000000 * (roll(rng, 8) == 0 ? 3600 : 1);
 	c.has_dump = roll(rng, 2) == 0;
 	scribe_crash(s, &c);
 }
@@ -362,6 +383,48 @@ random_triage(struct scribe *s, uint64_t *rng)
 }
 
 static void
+random_mute(struct scribe *s, uint64_t *rng, const char *id)
+{
+	static char reason[] = "known";
+	Faultline__Log__Decision m = FAULTLINE__LOG__DECISION__INIT;
+	char *copy = strdup(id);
+
+	need(copy != NULL, "memory");
+	m.deployment = copy;
+	m.reason = reason;
+	m.action = (Faultline__Log__Action)(FAULTLINE__LOG__ACTION__ACTION_MUTE + roll(rng, 3));
+	m.signature = roll(rng, 4);
+	m.until_us = roll(rng, 2) == 0 ? 0 : s->now_us + 60000000;
+	scribe_message(s, RECORD_DECISION, &m);
+	free(copy);
+}
+
+/* One that is served site by site, with a manifest and a hand-picked ring. */
+static void
+random_site_rollout(struct scribe *s, uint64_t *rng, uint64_t *hosts, size_t n)
+{
+	static char id[] = "by-site", assignment[] = "site", module[] = "csagent.sys", name[] = "lab";
+	char *modules[1] = { module };
+	Faultline__Log__Deployment m = FAULTLINE__LOG__DEPLOYMENT__INIT;
+	Faultline__Log__Ring r = FAULTLINE__LOG__RING__INIT, *rings[1] = { &r };
+
+	for (size_t i = 0; i < n; i++)
+		hosts[i] = 1 + roll(rng, 420);
+	m.id = id;
+	m.assignment = assignment;
+	m.modules = modules;
+	m.n_modules = 1;
+	r.name = name;
+	r.hosts = hosts;
+	r.n_hosts = n;
+	r.hold_back = 30;
+	m.rings = rings;
+	m.n_rings = 1;
+	scribe_message(s, RECORD_DEPLOYMENT, &m);
+	scribe_serve_at(s, id, hosts, n / 2, 0);
+}
+
+static void
 random_deployment(struct scribe *s, uint64_t *rng)
 {
 	static const char *const ids[] = { "content-291", "agent-7.16", "shadowed" };
@@ -376,6 +439,12 @@ random_deployment(struct scribe *s, uint64_t *rng)
 	case 1:
 		scribe_decide(s, id, (Faultline__Log__Action)a, b == 0, "because", s->last_pos, c == 0);
 		break;
+	case 2:
+		random_mute(s, rng, id);
+		break;
+	case 3:
+		random_site_rollout(s, rng, hosts, n);
+		break;
 	default:
 		for (size_t i = 0; i < n; i++)
 			hosts[i] = 1 + roll(rng, 420);
@@ -389,6 +458,7 @@ scribe_random(struct scribe *s, uint64_t seed, unsigned records)
 	uint64_t rng = seed, host, a, b;
 	uint32_t numbers[64];
 
+	scribe_setting(s, "halt-host-age", "0s"); /* its hosts are known for seconds */
 	for (unsigned i = 0; i < records; i++)
 		switch (roll(&rng, 16)) {
 		case 0:

@@ -53,6 +53,7 @@ struct crash {
 	enum report_kind kind;
 	uint64_t epoch, seq;
 	uint32_t code;
+	int64_t occurred_us; /* 0: not said */
 	uint64_t idempotency, guid;
 	const uint8_t *sha256;
 	bool has_dump;
@@ -72,6 +73,9 @@ uint64_t scribe_decide(struct scribe *s, const char *deployment, Faultline__Log_
 
 /* A deployment "armed" with one ring of that size (0: none) and bake time. */
 uint64_t scribe_deploy(struct scribe *s, const char *id, uint64_t ring, uint64_t bake_ms, const char *mode);
+
+/* A setting of the log from here on. */
+uint64_t scribe_setting(struct scribe *s, const char *name, const char *value);
 
 /* n hosts numbered from `first`, ten to a site, heard once. */
 void scribe_fleet(struct scribe *s, uint64_t first, uint32_t n);
