@@ -434,7 +434,8 @@ test_silent_hosts(void **state)
 	serve(&s, "d", 1, 20);
 	assert_int_equal(verdict(&s, "d").assumed.at_risk1, 20);
 	assert_int_equal(verdict(&s, "d").assumed.at_risk0, 1980);
-	scribe_tick(&s, 20 * MINUTE);
+	for (int i = 0; i < 300; i++) /* a clock that jumps is the server's gap, not the hosts' silence */
+		scribe_tick(&s, 4000000);
 	assert_int_equal(verdict(&s, "d").assumed.at_risk0, 0);
 	for (uint64_t h = 1; h < 20; h++)
 		crash(&s, h, "new.sys");

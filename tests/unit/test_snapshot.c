@@ -14,7 +14,7 @@
 
 /* Changes with every change of what is kept or how it is counted: look at the difference, then
  * put the new value here. */
-#define GOLDEN "0b72bbb08818034bf748283411e24236daebaa000ccf6b163c47dd738354b19b"
+#define GOLDEN "acc2bed6c847403aa85d831f368ea10ee21c717c37f1bb460ed488d7ca2689e5"
 
 /* A store of chunks in memory, as the file store keeps them. */
 struct chunk {
