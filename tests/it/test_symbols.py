@@ -121,6 +121,26 @@ def test_stack_is_that_of_gdb(programs, crash):
     assert same_stack(addresses(triage(programs, "--symbols", folder / "images", core)), theirs), out
 
 
+CORPUS = os.environ.get("FAULTLINE_CORPUS", os.path.join(os.environ.get("srcdir") or os.path.join(os.path.dirname(
+    os.path.abspath(__file__)), "..", ".."), "..", "shared", "corpus"))
+
+
+@pytest.mark.parametrize("core,frames", [
+    ("crashme.core", ["c", "b", "a", "crashme", "main"]),
+    ("crashme_pie.core", ["c", "b", "a", "crashme", "main"]),
+    ("crashme_static.core", ["c", "b", "a", "crashme", "main", "libc_start_main_stage2", "_start"]),
+    ("crashme_static_pie.core", ["c", "b", "a", "crashme", "main", "libc_start_main_stage2", "_start"]),
+])
+def test_cores_of_the_corpus(programs, core, frames):
+    """Cores of another machine, whose executables are there and whose libc is not."""
+    folder = os.path.join(CORPUS, "drgn", "resources")
+    if not os.path.exists(os.path.join(folder, core)):
+        pytest.skip(f"GOLDEN CORPUS NOT CHECKED: no {folder}; set FAULTLINE_CORPUS")
+    got = triage(programs, "--symbols", folder, os.path.join(folder, core))["frames"][:len(frames)]
+    assert [(f.get("function"), f["trust"]) for f in got] == [
+        (name, "cfi" if i else "context") for i, name in enumerate(frames)]
+
+
 def test_another_build_is_not_used(programs, crash, tmp_path):
     """The same source, another build id: never believed, whatever its name."""
     folder, core = crash
