@@ -125,7 +125,7 @@ step_record(struct walk *w, const struct unwind_frame *f, struct unwind_frame *n
 	uint64_t fp = f->r[w->fp], caller_fp, pc;
 
 	if ((w->u.arch != TRIAGE_ARCH_ARM64 && w->u.arch != TRIAGE_ARCH_X86) || !unwind_known(f, w->fp) ||
-	    fp < f->r[w->sp] || fp % (2 * width) % (w->u.arch == TRIAGE_ARCH_X86 ? 4 : 16) != 0 ||
+	    fp < f->r[w->sp] || fp - f->r[w->sp] > KD_STACK_MAX || fp % (w->u.arch == TRIAGE_ARCH_X86 ? 4 : 16) != 0 ||
 	    !unwind_pointer(&w->u, fp, &caller_fp) || !unwind_pointer(&w->u, fp + width, &pc) ||
 	    !unwind_is_return(&w->u, kd_strip(w->k, pc)))
 		return false;
