@@ -47,6 +47,25 @@ ask_learned(struct call *c, const struct ledger *l)
 	jsonout_open(j, NULL, '{');
 	call_freshness(j, c->api->env.fold, ledger_position(l), ledger_now_us(l));
 	jsonout_u64(j, "active_hosts", f.active);
+	jsonout_open(j, "deployments", '{');
+	jsonout_u64(j, "harmless", f.deployments);
+	jsonout_double(j, "new_kernel_signatures", f.births_kernel, 2);
+	jsonout_double(j, "new_user_signatures", f.births_user, 2);
+	jsonout_double(j, "modules", f.births_totals, 2);
+	jsonout_close(j, '}');
+	jsonout_open(j, "rings", '[');
+	for (uint32_t i = 0; i < f.n_rings; i++) {
+		jsonout_open(j, NULL, '{');
+		jsonout_string(j, "ring", f.rings[i].name);
+		jsonout_u64(j, "deployments", f.rings[i].n);
+		jsonout_double(j, "last_ratio", f.rings[i].last, 3);
+		if (f.rings[i].rho > 0)
+			jsonout_double(j, "rho", f.rings[i].rho, 3);
+		else
+			jsonout_null(j, "rho");
+		jsonout_close(j, '}');
+	}
+	jsonout_close(j, ']');
 	jsonout_open(j, "known_signatures", '{');
 	jsonout_u64(j, "watched", f.watched);
 	jsonout_u64(j, "without_room", f.over);

@@ -97,6 +97,27 @@ ledger_alarms(const struct ledger *l, uint16_t tenant, struct alarm *out, size_t
 	return n;
 }
 
+static void
+rings(const struct learned *s, uint16_t tenant, struct fleet_learned *out)
+{
+	out->deployments = s->deployments;
+	out->births_kernel = s->births[BORN_KERNEL];
+	out->births_user = s->births[BORN_USER];
+	out->births_totals = s->births[BORN_TOTALS];
+	for (uint32_t i = 0; i < s->n_rings && out->n_rings < LEARNED_SHOWN; i++) {
+		const struct ring_ratios *g = &s->rings[i];
+		struct learned_ring *r = &out->rings[out->n_rings];
+
+		if (g->tenant != tenant || g->n == 0)
+			continue;
+		strcpy(r->name, g->name);
+		r->n = g->n;
+		r->last = g->ratio[(g->n - 1) % LEARNED_RATIOS];
+		r->rho = learned_rho(g);
+		out->n_rings++;
+	}
+}
+
 void
 ledger_learned(const struct ledger *l, uint16_t tenant, struct fleet_learned *out)
 {
@@ -117,6 +138,7 @@ ledger_learned(const struct ledger *l, uint16_t tenant, struct fleet_learned *ou
 	out->watched = o->n_rows;
 	out->over = o->over;
 	out->active = f != NULL ? f->active : 0;
+	rings(&l->learned, tenant, out);
 	for (uint32_t m = 0; m < BIRTH_RATES; m++) {
 		out->birth_rates[m] = births_rate(m);
 		out->birth_shares[m] = (f != NULL ? &f->prior : &cold)->pi[m];

@@ -41,18 +41,28 @@ struct alarm {
 /* The last ALARMS_KEPT are kept, open ones longest. */
 #define ALARMS_KEPT 128u
 
-/* What the tests without a deployment have learned (HALT 6.3, 4.4). */
+/* What the tests have learned (HALT 6.3, 4.4). */
+#define LEARNED_SHOWN 64u
 struct fleet_learned {
-	double kappa;           /* frailty of known signatures */
-	uint32_t kappa_keys;    /* from so many; below FRAILTY_KEYS_MIN it is the setting */
-	uint64_t births;        /* new kernel signatures watched for a day */
-	bool births_learned;    /* enough of them */
-	double birth_rates[8];  /* votes per million host hours ... */
-	double birth_shares[8]; /* ... and the share of benign births of each */
-	double evidence_most;   /* what an outbreak's log E can reach at most */
-	uint32_t active;        /* hosts heard of lately */
-	uint32_t watched;       /* keys with a history */
-	uint64_t over;          /* votes of keys that had no room for one */
+	double kappa;                                     /* frailty of known signatures */
+	uint32_t kappa_keys;                              /* from so many; below FRAILTY_KEYS_MIN it is the setting */
+	uint64_t births;                                  /* new kernel signatures watched for a day */
+	bool births_learned;                              /* enough of them */
+	double birth_rates[8];                            /* votes per million host hours ... */
+	double birth_shares[8];                           /* ... and the share of benign births of each */
+	double evidence_most;                             /* what an outbreak's log E can reach at most */
+	uint32_t deployments;                             /* harmless ones, closed */
+	double births_kernel, births_user, births_totals; /* keys born in one, on the average */
+	uint32_t n_rings;
+	struct learned_ring {
+		char name[80]; /* assignment and first ring: "listed/canary" */
+		uint32_t n;    /* deployments with enough crashes to compare */
+		double last;   /* hazard ratio of the last one */
+		double rho;    /* learned from them; 0: too few */
+	} rings[LEARNED_SHOWN];
+	uint32_t active;  /* hosts heard of lately */
+	uint32_t watched; /* keys with a history */
+	uint64_t over;    /* votes of keys that had no room for one */
 };
 
 #endif

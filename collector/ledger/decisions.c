@@ -74,6 +74,8 @@ deployment_close(struct ledger *l, struct deployment *d, enum deployment_life li
 {
 	bool was_open = d->life == DEPLOYMENT_OPEN;
 
+	if (was_open && life == DEPLOYMENT_CLOSED)
+		learned_closed(l, d);
 	d->life = (uint8_t)life;
 	if (!was_open)
 		return;

@@ -390,8 +390,11 @@ fold_deployment(struct ledger *l, const struct record_view *rec)
 	if (!deployment_read(d, rec->payload, rec->payload_len))
 		abort(); /* it was just parsed */
 	if (!d->frozen) {
+		const struct halt_params before = d->params;
+
 		d->randomised = halt_randomised(d->msg->assignment);
 		halt_params_of(&d->params, &l->halt, d->msg);
+		learned_apply(l, d, &before, &d->params);
 	}
 	if (d->trials.n == 0)
 		trials_begin(l, d);

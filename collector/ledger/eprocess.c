@@ -242,6 +242,15 @@ key_pool_births(enum key_pool p)
 	return p < POOL_N ? POOLS[p].births : 0;
 }
 
+double
+key_births(const struct halt_params *p, enum key_pool pool)
+{
+	return pool == POOL_NEW_KERNEL ? p->births_kernel
+	       : pool == POOL_NEW_USER ? p->births_user
+	       : pool == POOL_TOTALS   ? p->births_totals
+				       : key_pool_births(pool);
+}
+
 enum ratio_grid
 key_pool_grid(enum key_pool p)
 {

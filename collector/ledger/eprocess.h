@@ -94,6 +94,7 @@ enum key_pool { POOL_OWN, POOL_NEW_KERNEL, POOL_NEW_USER, POOL_OLD, POOL_TOTALS,
 const char *key_pool_name(enum key_pool p);
 double key_pool_share(enum key_pool p);
 double key_pool_births(enum key_pool p); /* J, until it is learned */
+double key_births(const struct halt_params *p, enum key_pool pool);
 enum ratio_grid key_pool_grid(enum key_pool p);
 
 /* log(share * v(j)), v(j) = J / ((j + J - 1)(j + J)), for the j-th key (from 1) born in either

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/settings.h"
+#include "collector/ledger/eprocess.h"
 #include "collector/ledger/halt_params.h"
 
 enum kind { REAL, COUNT, TIME, FLAG };
@@ -98,10 +99,20 @@ store(struct halt_params *p, size_t row, const void *value)
 	memcpy(slot, &narrow, sizeof(narrow));
 }
 
+/* Until they are learned. */
+static void
+births(struct halt_params *p)
+{
+	p->births_kernel = key_pool_births(POOL_NEW_KERNEL);
+	p->births_user = key_pool_births(POOL_NEW_USER);
+	p->births_totals = key_pool_births(POOL_TOTALS);
+}
+
 void
 halt_params_global(struct halt_params *p, const struct settings *s, bool randomised)
 {
 	memset(p, 0, sizeof(*p));
+	births(p);
 	for (size_t i = 0; i < N_TABLE; i++)
 		store(p, i, (const char *)s + (randomised ? TABLE[i].offset : TABLE[i].offset_unrandomised));
 }
@@ -115,6 +126,7 @@ halt_params_default(struct halt_params *p, bool randomised)
 	union setting_value v;
 
 	memset(p, 0, sizeof(*p));
+	births(p);
 	for (size_t i = 0; i < N_TABLE; i++) {
 		snprintf(name, sizeof(name), "%s", randomised ? TABLE[i].setting : TABLE[i].unrandomised);
 		for (char *c = name; *c != '\0'; c++)

@@ -38,6 +38,8 @@ struct halt_params {
 	double brake_percent; /* emergency brake: of the active fleet, within window, at sites */
 	uint32_t brake_window_s, brake_sites;
 	uint32_t watch_pause_s;
+	/* J of the pools: keys expected to be born; learned (learned.h) */
+	double births_kernel, births_user, births_totals;
 	bool auto_resume; /* a WATCH that did not become a HALT */
 	bool shadow;
 };

@@ -86,6 +86,7 @@ ledger_free(struct ledger *l)
 	safeguards_fini(l);
 	table_fini(&l->reports);
 	outbreaks_fini(&l->outbreaks);
+	learned_fini(&l->learned);
 	keys_fini(&l->keys);
 	for (int i = 0; i < RECENT_N; i++)
 		recent_fini(&l->recent[i]);

@@ -278,6 +278,7 @@ outbreaks_pack(const struct ledger *l, uint64_t id, struct pack *k)
 
 	if (chunk_kind(id) == CHUNK_ALARMS) {
 		pack_all(&l->outbreaks, k);
+		learned_pack(&l->learned, k);
 		return true;
 	}
 	table_span(&l->outbreaks.rows, id, &from, &to);
@@ -295,7 +296,7 @@ outbreaks_unpack(struct ledger *l, uint64_t id, struct reader *r)
 	uint32_t n;
 
 	if (chunk_kind(id) == CHUNK_ALARMS)
-		return unpack_all(o, r);
+		return unpack_all(o, r) && learned_unpack(&l->learned, r);
 	n = unpack_u32(r);
 	if (reader_failed(r) || !table_load(&o->rows, id, n, &from))
 		return false;

@@ -59,7 +59,7 @@ deployment_prospects(const struct deployment *d, uint32_t *possible_out, uint32_
 	struct eprocess fresh;
 
 	eprocess_init(&fresh, GRID_NEW,
-		      key_log_weight(pool, pool == POOL_OWN ? 1 : d->births[pool] + 1, key_pool_births(pool)));
+		      key_log_weight(pool, pool == POOL_OWN ? 1 : d->births[pool] + 1, key_births(&d->params, pool)));
 	*possible_out = votes_possible(d, NULL);
 	*needed_out = votes_needed(d, &fresh, d->params.alpha, key_floors(&d->params, SEVERITY_KERNEL), 0);
 }

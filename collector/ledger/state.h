@@ -10,6 +10,7 @@
 #include "collector/ledger/judge.h"
 #include "collector/ledger/intern.h"
 #include "collector/ledger/keys.h"
+#include "collector/ledger/learned.h"
 #include "collector/ledger/ledger.h"
 #include "collector/ledger/numeric.h"
 #include "collector/ledger/outbreak.h"
@@ -89,6 +90,7 @@ struct ledger {
 	struct blind_tenant *blind;
 	uint32_t n_blind;
 	struct outbreaks outbreaks;
+	struct learned learned;
 	uint32_t hosts_recent; /* at the last tick of a minute */
 	uint32_t tick_minute;
 	uint32_t word_globals, word_producers;

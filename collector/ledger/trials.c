@@ -191,7 +191,7 @@ add(struct ledger *l, struct deployment *d, uint32_t key_no, enum key_pool pool,
 static uint32_t
 add_in_order(struct ledger *l, struct deployment *d, uint32_t key_no, enum key_pool pool, uint8_t flags, uint32_t j)
 {
-	uint32_t no = add(l, d, key_no, pool, flags, key_log_weight(pool, j, key_pool_births(pool)));
+	uint32_t no = add(l, d, key_no, pool, flags, key_log_weight(pool, j, key_births(&d->params, pool)));
 
 	if (no != UINT32_MAX)
 		trial_at(d, no)->birth = j;

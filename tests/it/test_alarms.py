@@ -53,4 +53,5 @@ def test_what_is_learned(daemon):
     assert learned["known_signatures"]["kappa"] == 4 and not learned["new_kernel_signatures"]["learned"]
     benign = learned["new_kernel_signatures"]["benign"]
     assert abs(sum(b["share"] for b in benign) - 1) < 1e-9 and benign[-1]["hosts_per_million_host_hours"] == 1e6
+    assert learned["rings"] == [] and learned["deployments"]["harmless"] == 0
     assert daemon.get("/v1/learned?x=1").status == 400

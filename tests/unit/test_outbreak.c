@@ -288,6 +288,72 @@ our_own_absence_is_no_surge(void **state)
 	end(w);
 }
 
+/* ---- what deployments teach ---- */
+
+/* A listed ring of 600 hosts at 60 sites which crashes three times as often as the others, by itself. */
+static void
+lab_deployment(struct world *w, unsigned no)
+{
+	char id[16], name[] = "lab", assignment[] = "listed", mode[] = "armed", module[24];
+	Faultline__Log__Ring ring = FAULTLINE__LOG__RING__INIT, *rings[1] = { &ring };
+	Faultline__Log__Deployment m = FAULTLINE__LOG__DEPLOYMENT__INIT;
+	uint64_t hosts[600];
+	unsigned n = 0;
+
+	snprintf(id, sizeof(id), "d%u", no);
+	ring.name = name;
+	ring.size = 600;
+	m.id = id;
+	m.assignment = assignment;
+	m.mode = mode;
+	m.rings = rings;
+	m.n_rings = 1;
+	m.salt = 7;
+	m.close_ms = 3600000;
+	scribe_message(&w->s, RECORD_DEPLOYMENT, &m);
+	for (unsigned i = 0; i < 600; i++)
+		hosts[i] = 1 + i;
+	scribe_serve(&w->s, id, hosts, 600);
+	pass(w, 1);
+	/* one crash a site, at 39 of 60 sites served and at 30 of 140 others */
+	for (unsigned i = 0; i < 69; i++) {
+		unsigned at = i * 37 % 69; /* in no order */
+
+		snprintf(module, sizeof(module), "app%u-%u.exe", no, n++);
+		crash(w, 1 + 10 * (at < 39 ? at : 21 + at) + no % 10, module, 0x10, REPORT_USER);
+	}
+	pass(w, 62);
+}
+
+static void
+rho_and_births_are_learned(void **state)
+{
+	struct world *w = begin();
+	struct fleet_learned f;
+	struct verdict_view v;
+	uint32_t no;
+
+	(void)state;
+	pass(w, 70); /* the hosts are old enough to vote */
+	for (unsigned i = 0; i < 31; i++) {
+		lab_deployment(w, i);
+		ledger_learned(w->l, w->s.tenant, &f);
+		assert_int_equal(f.deployments, i + 1);
+		assert_int_equal(f.n_rings, 1);
+		assert_string_equal(f.rings[0].name, "listed/lab");
+		assert_true((f.rings[0].rho > 0) == (i + 1 >= 30));
+		assert_true(ledger_deployment_find(w->l, w->s.tenant, TEXT("d30"), &no) == (i == 30));
+	}
+	assert_true(f.rings[0].last > 2 && f.rings[0].last < 4.5);
+	assert_true(f.rings[0].rho >= f.rings[0].last);
+	assert_true(f.births_user > 60 && f.births_kernel == 0);
+	assert_true(ledger_verdict(w->l, no, &v));
+	assert_true(v.assumed.rho == f.rings[0].rho); /* the 31st was the first to profit */
+	assert_true(ledger_deployment_find(w->l, w->s.tenant, TEXT("d29"), &no) && ledger_verdict(w->l, no, &v));
+	assert_true(v.assumed.rho == 5);
+	end(w);
+}
+
 /* ---- state ---- */
 
 struct shelf {
@@ -388,6 +454,7 @@ main(void)
 		cmocka_unit_test(births_are_learned),
 		cmocka_unit_test(a_known_one_surges),
 		cmocka_unit_test(our_own_absence_is_no_surge),
+		cmocka_unit_test(rho_and_births_are_learned),
 		cmocka_unit_test(a_snapshot_changes_nothing),
 	};
 
