@@ -440,3 +440,56 @@ alarm_kind_name(enum alarm_kind k)
 	(void)k;
 	return "brake";
 }
+
+/* ---- standings: nothing is known of any key ---- */
+
+bool
+ledger_standing(const struct ledger *l, uint32_t deployment, uint32_t key_no, struct standing *out)
+{
+	(void)l, (void)deployment, (void)key_no;
+	memset(out, 0, sizeof(*out));
+	return false;
+}
+
+bool
+ledger_standing_special(const struct ledger *l, uint32_t deployment, unsigned which, struct standing *out)
+{
+	(void)l, (void)deployment, (void)which;
+	memset(out, 0, sizeof(*out));
+	return false;
+}
+
+size_t
+ledger_standings(const struct ledger *l, uint32_t deployment, uint32_t *keys_out, size_t cap)
+{
+	(void)l, (void)deployment, (void)keys_out, (void)cap;
+	return 0;
+}
+
+size_t
+ledger_votes(const struct ledger *l, uint32_t deployment, uint32_t key_no, uint64_t from, struct vote *out, size_t cap,
+	     uint64_t *total_out, uint64_t *kept_out)
+{
+	(void)l, (void)deployment, (void)key_no, (void)from, (void)out, (void)cap;
+	if (total_out != NULL)
+		*total_out = 0;
+	if (kept_out != NULL)
+		*kept_out = 0;
+	return 0;
+}
+
+size_t
+ledger_timeline(const struct ledger *l, uint32_t deployment, uint32_t from_minute, struct timeline_minute *out,
+		size_t cap)
+{
+	(void)l, (void)deployment, (void)from_minute, (void)out, (void)cap;
+	return 0;
+}
+
+bool
+ledger_stratum(const struct ledger *l, uint32_t deployment, uint16_t stratum, struct stratum_view *out)
+{
+	(void)l, (void)deployment, (void)stratum;
+	memset(out, 0, sizeof(*out));
+	return false;
+}

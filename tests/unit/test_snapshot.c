@@ -14,7 +14,7 @@
 
 /* Changes with every change of what is kept or how it is counted: look at the difference, then
  * put the new value here. */
-#define GOLDEN "acc2bed6c847403aa85d831f368ea10ee21c717c37f1bb460ed488d7ca2689e5"
+#define GOLDEN "ad9b885a057c073199a438334602bb7fb0818bbd308a7f70bc11db8eca870d3a"
 
 /* A store of chunks in memory, as the file store keeps them. */
 struct chunk {
