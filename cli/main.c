@@ -6,6 +6,7 @@
 
 #include "cli/agent.h"
 #include "cli/deploy.h"
+#include "cli/explain.h"
 #include "cli/gate.h"
 #include "cli/replay.h"
 #include "cli/scrub.h"
@@ -22,6 +23,7 @@ static const struct command {
 } commands[] = {
 	{ "agent", cmd_agent, "a small endpoint: heartbeats, crash records, dumps, a goodbye" },
 	{ "deploy", cmd_deploy, "tell the server what is rolled out, and halt or resume it" },
+	{ "explain", cmd_explain, "why a deployment was halted, or was not: votes, factors, time line" },
 	{ "gate", cmd_gate, "ask whether a deployment may go on; exit 0 proceed, 10 hold, 11 halt" },
 	{ "replay", cmd_replay, "fold a log again: why did it, or did it not, halt?" },
 	{ "scrub", cmd_scrub, "take environment, secrets and heap out of a dump before it is kept" },

@@ -70,3 +70,24 @@ def test_why_it_did_not_halt(daemon):
     assert daemon.get("/v1/deployments/d1/evidence?signature=x").status == 400
     assert daemon.get("/v1/deployments/none/evidence").status == 404
     assert daemon.get("/v1/deployments/none/votes").status == 404
+
+
+def explain(daemon, programs, *args):
+    return subprocess.run([programs.faultline, "explain", "--server", f"http://127.0.0.1:{daemon.api_port}", *args],
+                          capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_explain_for_a_person(daemon, programs):
+    fleet.bad_rollout(daemon)
+    wait_verdict(daemon, "halt")
+    p = explain(daemon, programs, "d1")
+    assert p.returncode == 0, p.stderr
+    assert p.stdout.startswith("d1: halt (halted)\n") and "fewer than 1 of" in p.stdout
+    for part in ("token", "odds", "with it", "what would change it", "assumed:", "going on would harm"):
+        assert part in p.stdout, part
+    assert len([line for line in p.stdout.splitlines() if " served " in line and "+" in line]) >= fleet.BAD
+    dark = explain(daemon, programs, "d1", "--key", "dark")
+    assert dark.returncode == 0
+    assert explain(daemon, programs, "none").returncode == 1
+    assert explain(daemon, programs).returncode == 2
+    assert explain(daemon, programs, "d1", "--json").stdout.startswith("{")
