@@ -14,6 +14,7 @@
 #include "base/mailbox.h"
 #include "base/settings.h"
 #include "collector/beat.h"
+#include "collector/fold/fold.h"
 #include "collector/gate/intake.h"
 #include "collector/log/log.h"
 #include "proto/log.pb-c.h"
@@ -281,27 +282,28 @@ beat_settings(struct beat *b, const struct settings *s)
 }
 
 void
-beat_halt(struct beat *b, uint16_t tenant, const char *deployment, const char *reason, uint64_t pos)
+beat_halt(struct beat *b, const struct fold_decision *d)
 {
 	Faultline__Log__Decision m = FAULTLINE__LOG__DECISION__INIT;
 	char id[129], why[1024], actor[] = "ledger";
 	struct note *n;
 
-	snprintf(id, sizeof(id), "%s", deployment);
-	snprintf(why, sizeof(why), "%s", reason);
+	snprintf(id, sizeof(id), "%s", d->deployment);
+	snprintf(why, sizeof(why), "%s", d->reason);
 	m.deployment = id;
 	m.action = FAULTLINE__LOG__ACTION__ACTION_HALT;
 	m.automatic = true;
 	m.actor = actor;
 	m.reason = why;
-	m.basis = pos;
+	m.basis = d->pos;
+	m.proof = (ProtobufCBinaryData){ d->proof_len, (uint8_t *)(uintptr_t)d->proof };
 	n = note_of(b, RECORD_DECISION, &m.base);
 	if (n == NULL) {
 		/* The halt itself is derived; folding again finds it without the record. */
 		log_error("beat", "out of memory: the halt of %s was not recorded", id);
 		return;
 	}
-	n->tenant = tenant;
+	n->tenant = d->tenant;
 	mailbox_post(b->mail, &n->mail);
 }
 

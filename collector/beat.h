@@ -12,6 +12,7 @@ struct settings;
  * Tick each interval, a Gap when time jumped or we were stopped, and the decisions that the
  * ledger takes.  One thread, so that these singletons have one writer. */
 struct beat;
+struct fold_decision;
 
 /* Appends the opening records and starts the thread.  NULL with a sentence in err. */
 struct beat *beat_start(struct log *log, const struct settings *s, char *err, size_t err_size);
@@ -20,8 +21,8 @@ struct beat *beat_start(struct log *log, const struct settings *s, char *err, si
 void beat_settings(struct beat *b, const struct settings *s);
 
 /* Append the ledger's halt of a deployment as an automatic Decision on the basis of the log
- * up to pos.  Texts are copied.  Any thread; never blocks.  Tried again until the log takes it. */
-void beat_halt(struct beat *b, uint16_t tenant, const char *deployment, const char *reason, uint64_t pos);
+ * up to d->pos, with its proof.  All is copied.  Any thread; never blocks.  Tried again until the log takes it. */
+void beat_halt(struct beat *b, const struct fold_decision *d);
 
 void beat_stop(struct beat *b); /* append what is queued, stop, join; NULL is fine */
 

@@ -224,12 +224,12 @@ find_host(void *arg, uint16_t tenant, uint64_t hash, uint32_t *no, uint32_t *fin
 /* ---- what the ledger says; ledger thread ---- */
 
 static void
-on_decide(void *arg, uint16_t tenant, const char *deployment, const char *reason, uint64_t pos)
+on_decide(void *arg, const struct fold_decision *decision)
 {
 	struct daemon *d = arg;
 
-	log_warn("halt", "deployment %s: %s", deployment, reason);
-	beat_halt(d->beat, tenant, deployment, reason, pos);
+	log_warn("halt", "deployment %s: %s", decision->deployment, decision->reason);
+	beat_halt(d->beat, decision);
 }
 
 static void

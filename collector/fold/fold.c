@@ -13,6 +13,7 @@
 #include "base/hash.h"
 #include "base/logline.h"
 #include "collector/fold/fold.h"
+#include "collector/fold/proof.h"
 #include "collector/fold/snapshot_store.h"
 #include "collector/fold/view.h"
 #include "collector/store/outcomes.h"
@@ -66,6 +67,7 @@ struct fold {
 	uint64_t floor;              /* position of the newest durable snapshot */
 	struct ledger_stats counted; /* what the counters show */
 	uint32_t day;
+	struct wanted *wanted;                 /* halts of the batch being folded */
 	_Atomic uint64_t enough[ENOUGH_SLOTS]; /* signatures with enough dumps today */
 };
 
@@ -160,7 +162,24 @@ on_decision(void *arg, uint16_t tenant, const char *deployment, const char *reas
 	struct fold *f = arg;
 
 	if (!f->replaying && f->o.decide != NULL)
-		f->o.decide(f->o.arg, tenant, deployment, reason, pos);
+		wanted_add(&f->wanted, tenant, deployment, reason, pos);
+}
+
+/* Between batches: the ledger may be asked again. */
+static void
+tell_decisions(struct fold *f)
+{
+	struct wanted *w;
+
+	while ((w = wanted_take(&f->wanted)) != NULL) {
+		struct fold_decision d = { w->tenant, w->deployment, w->reason, w->pos, NULL, 0 };
+		uint8_t *proof = proof_pack(f->ledger, w->tenant, w->deployment, w->pos, &d.proof_len);
+
+		d.proof = proof;
+		f->o.decide(f->o.arg, &d);
+		free(proof);
+		free(w);
+	}
 }
 
 static void
@@ -532,6 +551,7 @@ catch_up(struct fold *f)
 
 	f->replaying = false;
 	ledger_pending_decisions(f->ledger, &sink);
+	tell_decisions(f);
 	f->publish_now = true;
 	publish(f);
 	atomic_store(&f->caught_up, true);
@@ -564,6 +584,7 @@ fold_batch(struct fold *f, const struct batch_view *b)
 	if (e != ERR_OK)
 		return false;
 	atomic_store(&f->folded, b->next);
+	tell_decisions(f);
 	if (f->o.outcomes != NULL)
 		f->o.outcomes->decided(f->o.outcomes->arg, b->next);
 	new_day(f);

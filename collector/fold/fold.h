@@ -25,6 +25,15 @@ struct fold_outcomes {
 	int (*sync)(void *arg);                              /* before a snapshot becomes valid; -1: it must not */
 };
 
+/* A halt that the ledger came to; texts and bytes are borrowed for the call. */
+struct fold_decision {
+	uint16_t tenant;
+	const char *deployment, *reason;
+	uint64_t pos;         /* record that decided */
+	const uint8_t *proof; /* packed log.Proof; NULL: none */
+	size_t proof_len;
+};
+
 struct fold_options {
 	struct log *log;
 	const struct fold_outcomes *outcomes; /* NULL: nobody */
@@ -32,7 +41,7 @@ struct fold_options {
 	uint64_t snapshot_interval_ms, snapshot_records;
 	/* Append an automatic Decision (halt) to the log: pack a log.Decision with basis pos.
 	 * On the ledger thread; must not block; texts are borrowed. */
-	void (*decide)(void *arg, uint16_t tenant, const char *deployment, const char *reason, uint64_t pos);
+	void (*decide)(void *arg, const struct fold_decision *d);
 	/* A new view was published with a changed verdict, or events were added.  On the
 	 * ledger thread; only post to your own loop. */
 	void (*changed)(void *arg);

@@ -48,10 +48,10 @@ static const struct {
 			 " DO UPDATE SET receipts = t.receipts + excluded.receipts, hosts = t.hosts + excluded.hosts,"
 			 " first_at = least(t.first_at, excluded.first_at),"
 			 " last_at = greatest(t.last_at, excluded.last_at)" },
-	[DECISION] = { 10, "INSERT INTO decisions (tenant, log, position, received, deployment, action, automatic,"
-			   " actor, reason, basis) SELECT * FROM unnest($1::int2[], $2::int2[], $3::int8[],"
+	[DECISION] = { 11, "INSERT INTO decisions (tenant, log, position, received, deployment, action, automatic,"
+			   " actor, reason, basis, proof) SELECT * FROM unnest($1::int2[], $2::int2[], $3::int8[],"
 			   " $4::timestamptz[], $5::text[], $6::int2[], $7::bool[], $8::text[], $9::text[],"
-			   " $10::int8[]) ON CONFLICT DO NOTHING" },
+			   " $10::int8[], $11::jsonb[]) ON CONFLICT DO NOTHING" },
 	[GAP] = { 6, "INSERT INTO gaps (log, position, to_position, from_at, to_at, why) SELECT * FROM"
 		     " unnest($1::int2[], $2::int8[], $3::int8[], $4::timestamptz[], $5::timestamptz[], $6::text[])"
 		     " ON CONFLICT DO NOTHING" },
@@ -334,6 +334,55 @@ add_receipt(struct facts *f, int log_no, const struct record_view *rec)
 	return true;
 }
 
+/* JSON has no infinity. */
+static double
+finite_of(double v)
+{
+	return v - v == 0 ? v : 0;
+}
+
+/* A proof as docs/API.md shows evidence; false: it has none, or it is damaged. */
+static bool
+json_proof(struct facts *f, ProtobufCBinaryData packed)
+{
+	Faultline__Log__Proof *m =
+		packed.len > 0 ? faultline__log__proof__unpack(&f->allocator, packed.len, packed.data) : NULL;
+	struct textbuf *b = &f->json;
+
+	textbuf_reset(b);
+	if (m == NULL)
+		return false;
+	textbuf_printf(b, "{\"title\":");
+	textbuf_json(b, str(m->title));
+	textbuf_printf(b, ",\"signature_id\":\"s1-%016" PRIx64 "\",\"pool\":", m->signature);
+	textbuf_json(b, str(m->pool));
+	textbuf_printf(
+		b,
+		",\"log_weight\":%.17g,\"log_needed\":%.17g,\"rho\":%.17g,\"hosts_needed\":%u,\"sites_needed\":%u,"
+		"\"served\":%u,\"unserved\":%u,\"votes_total\":%" PRIu64 ",\"grid\":[",
+		finite_of(m->log_weight), finite_of(m->log_needed), finite_of(m->rho), m->hosts_needed, m->sites_needed,
+		m->served, m->unserved, m->votes_total);
+	for (size_t i = 0; i < m->n_ratios && i < m->n_log_shares; i++)
+		textbuf_printf(b, "%s{\"ratio\":%.17g,\"log_share\":%.17g}", i > 0 ? "," : "", finite_of(m->ratios[i]),
+			       finite_of(m->log_shares[i]));
+	textbuf_printf(b, "],\"votes\":[");
+	for (size_t i = 0; i < m->n_votes; i++) {
+		const Faultline__Log__ProofVote *v = m->votes[i];
+
+		textbuf_printf(b,
+			       "%s{\"position\":\"%016" PRIx64 "\",\"host_number\":%u,\"served\":%s,\"counted\":%s,"
+			       "\"site_number\":%u,\"stratum\":%u,\"at_risk_served\":%u,\"at_risk_unserved\":%u,"
+			       "\"received_us\":%" PRId64 ",\"crashed_us\":%" PRId64 ",\"served_us\":%" PRId64
+			       ",\"q\":%.17g,\"log_factor\":%.17g,\"log_odds\":%.17g}",
+			       i > 0 ? "," : "", v->position, v->host_number, v->served ? "true" : "false",
+			       v->counted ? "true" : "false", v->site_number, v->stratum, v->at_risk_served,
+			       v->at_risk_unserved, v->received_us, v->crashed_us, v->served_us, finite_of(v->q),
+			       finite_of(v->log_factor), finite_of(v->log_odds));
+	}
+	textbuf_printf(b, "]}");
+	return true;
+}
+
 static bool
 add_decision(struct facts *f, int log_no, const struct record_view *rec)
 {
@@ -349,6 +398,10 @@ add_decision(struct facts *f, int log_no, const struct record_view *rec)
 	array_text(&c[7], str(m->actor));
 	array_text(&c[8], str(m->reason));
 	array_int(&c[9], (int64_t)m->basis);
+	if (json_proof(f, m->proof))
+		array_text(&c[10], view(&f->json));
+	else
+		array_null(&c[10]);
 	return true;
 }
 

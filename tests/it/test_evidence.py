@@ -3,6 +3,8 @@
 import math
 import subprocess
 
+import pytest
+
 import fleet
 from test_api_deploy import wait_verdict
 
@@ -91,3 +93,18 @@ def test_explain_for_a_person(daemon, programs):
     assert explain(daemon, programs, "none").returncode == 1
     assert explain(daemon, programs).returncode == 2
     assert explain(daemon, programs, "d1", "--json").stdout.startswith("{")
+
+
+def test_a_halt_keeps_its_votes_in_the_database(make_daemon):
+    """The decision and its ordered vote log are enough to come to the odds again, without the log."""
+    store = pytest.importorskip("test_store_daemon")
+    daemon = make_daemon(database="")
+    fleet.bad_rollout(daemon)
+    wait_verdict(daemon, "halt")
+    rows = daemon.until(lambda: store.ask(daemon, "SELECT proof FROM decisions WHERE automatic AND deployment = 'd1'"),
+                        "the decision in the database")
+    proof = rows[0][0]
+    assert len(proof["votes"]) == proof["votes_total"] == fleet.BAD
+    odds = by_hand({**proof, "standing": proof})
+    assert all(abs(v["log_odds"] - want) < 1e-9 for v, want in zip(proof["votes"], odds))
+    assert odds[-1] >= proof["log_needed"] > odds[-2]

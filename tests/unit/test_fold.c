@@ -37,11 +37,11 @@ struct world {
 };
 
 static void
-on_decide(void *arg, uint16_t tenant, const char *deployment, const char *reason, uint64_t pos)
+on_decide(void *arg, const struct fold_decision *d)
 {
 	struct world *w = arg;
 
-	(void)tenant, (void)deployment, (void)reason, (void)pos;
+	assert_true(d->proof != NULL && d->proof_len > 0);
 	w->decisions++;
 }
 
