@@ -101,8 +101,14 @@ def test_a_halt_keeps_its_votes_in_the_database(make_daemon):
     daemon = make_daemon(database="")
     fleet.bad_rollout(daemon)
     wait_verdict(daemon, "halt")
-    rows = daemon.until(lambda: store.ask(daemon, "SELECT proof FROM decisions WHERE automatic AND deployment = 'd1'"),
-                        "the decision in the database")
+
+    def decisions():
+        try:
+            return store.ask(daemon, "SELECT proof FROM decisions WHERE automatic AND deployment = 'd1'")
+        except store.psycopg2.Error:  # the schema is being made
+            return None
+
+    rows = daemon.until(decisions, "the decision in the database")
     proof = rows[0][0]
     assert len(proof["votes"]) == proof["votes_total"] == fleet.BAD
     odds = by_hand({**proof, "standing": proof})
