@@ -357,6 +357,32 @@ read_exports(struct peimage *pe)
 	return x;
 }
 
+/* Where the function at rva may begin as far as the unwind data knows: an export before that is another function. */
+static uint32_t
+earliest_begin(const struct peimage *pe, uint64_t rva)
+{
+	const unsigned entry = pe->arch == TRIAGE_ARCH_X64 ? 12 : pe->arch == TRIAGE_ARCH_ARM64 ? 8 : 0;
+	uint32_t lo = 0, hi = entry != 0 ? pe->exception_size / entry : 0;
+	uint64_t begin, end;
+
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+
+		if (!peimage_uint(pe, pe->exception_rva + (uint64_t)mid * entry, 4, &begin))
+			return 0;
+		if (begin <= rva)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	if (lo == 0 || !peimage_uint(pe, pe->exception_rva + (uint64_t)(lo - 1) * entry, 4, &begin))
+		return 0;
+	/* x64 says where it ends too: what follows is a leaf */
+	if (entry == 12 && peimage_uint(pe, pe->exception_rva + (uint64_t)(lo - 1) * entry + 4, 4, &end) && rva >= end)
+		return (uint32_t)end;
+	return (uint32_t)begin;
+}
+
 const char *
 peimage_function(struct peimage *pe, uint64_t rva, uint64_t *start_out)
 {
@@ -376,6 +402,8 @@ peimage_function(struct peimage *pe, uint64_t rva, uint64_t *start_out)
 			hi = mid;
 	}
 	if (lo == 0 || section_of(pe, rva) != section_of(pe, pe->exports->list[lo - 1].rva))
+		return "";
+	if (pe->exports->list[lo - 1].rva < earliest_begin(pe, rva))
 		return "";
 	while (lo > 1 && pe->exports->list[lo - 2].rva == pe->exports->list[lo - 1].rva)
 		lo--;

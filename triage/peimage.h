@@ -57,7 +57,8 @@ bool peimage_uint(const struct peimage *pe, uint64_t rva, unsigned width, uint64
 bool peimage_is_code(const struct peimage *pe, uint64_t rva);
 bool peimage_is_writable(const struct peimage *pe, uint64_t rva);
 
-/* The last exported function at or before rva in the same section, "" none, and where it begins. */
+/* The last exported function at or before rva in the same section, and where it begins; "" when there is none, or the
+ * unwind data says that another function, which is not exported, lies between. */
 const char *peimage_function(struct peimage *pe, uint64_t rva, uint64_t *start_out);
 
 #endif

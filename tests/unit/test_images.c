@@ -224,6 +224,7 @@ static void
 test_exports(void **state)
 {
 	enum { AT = SYNTH_PE_RECORDS, FUNCTIONS = AT + 64, NAMES = AT + 80, ORDINALS = AT + 96, TEXTS = AT + 112 };
+	static const uint32_t table[] = { SYNTH_PE_CODE + 0x60, SYNTH_PE_CODE + 0x80, SYNTH_PE_RECORDS };
 	struct arena *a = arena_new(1 << 20);
 	struct synth records = { 0 }, s = { 0 };
 	struct peimage *pe;
@@ -248,8 +249,12 @@ test_exports(void **state)
 	synth_u16(&records, 1);
 	synth_zero(&records, 12);
 	synth_bytes(&records, "Run\0Ask", 8);
-	synth_pe(&s, &(struct synth_pe){
-			     .machine = 0x8664, .timestamp = 0x1234, .records = records.p, .n_records = records.len });
+	synth_pe(&s, &(struct synth_pe){ .machine = 0x8664,
+					 .timestamp = 0x1234,
+					 .records = records.p,
+					 .n_records = records.len,
+					 .table = table,
+					 .n_table = 3 });
 	synth_patch(&s, 0x80 + 24 + 112, AT, 4);
 	synth_patch(&s, 0x80 + 24 + 116, 40, 4);
 	assert_int_equal(peimage_open(a, s.p, s.len, &pe, &diag), ERR_OK);
@@ -258,6 +263,8 @@ test_exports(void **state)
 	assert_int_equal(start, SYNTH_PE_CODE + 0x40);
 	assert_string_equal(peimage_function(pe, SYNTH_PE_CODE + 0x100, &start), "Run");
 	assert_string_equal(peimage_function(pe, SYNTH_PE_CODE, &start), "");
+	assert_string_equal(peimage_function(pe, SYNTH_PE_CODE + 0x70, &start), ""); /* a function without a name */
+	assert_string_equal(peimage_function(pe, SYNTH_PE_CODE + 0x90, &start), ""); /* a leaf behind it */
 	assert_string_equal(peimage_function(pe, SYNTH_PE_RECORDS, &start), "");
 	for (size_t n = 0; n < 0x200; n++)
 		peimage_open(a, s.p, n, &pe, &diag);
