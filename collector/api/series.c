@@ -51,6 +51,7 @@ hosts(struct tell *t, const struct verdict_view *v)
 	say(t, "resolved", v->resolved);
 	say(t, "bad", v->bad);
 	say(t, "unserved", v->unserved);
+	say(t, "silent", v->silent);
 }
 
 static void

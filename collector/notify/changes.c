@@ -24,6 +24,8 @@ static const struct {
 	[NOTICE_DEPLOYMENT_CREATED] = { "deployment.created", WEBHOOK_DEPLOYMENT },
 	[NOTICE_DEPLOYMENT_CLOSED] = { "deployment.closed", WEBHOOK_DEPLOYMENT },
 	[NOTICE_DEPLOYMENT_DELETED] = { "deployment.deleted", WEBHOOK_DEPLOYMENT },
+	[NOTICE_ALARM_RAISED] = { "alarm.raised", WEBHOOK_ALARM },
+	[NOTICE_ALARM_OVER] = { "alarm.over", WEBHOOK_ALARM },
 	[NOTICE_PING] = { "ping", ~0u },
 };
 
@@ -63,12 +65,22 @@ told_fini(struct told *t)
 	free(t->title);
 }
 
+static void
+alarm_fini(struct told_alarm *a)
+{
+	free(a->title);
+	free(a->text);
+}
+
 void
 changes_fini(struct changes *c)
 {
 	for (size_t i = 0; i < c->n; i++)
 		told_fini(&c->told[i]);
 	free(c->told);
+	for (size_t i = 0; i < c->n_alarms; i++)
+		alarm_fini(&c->alarms[i]);
+	free(c->alarms);
 	memset(c, 0, sizeof(*c));
 }
 
@@ -156,12 +168,11 @@ data_of(const struct view_deployment *d, const char *before)
 
 /* The same for the same change of the same log, whoever finds it. */
 static void
-notice_id(const struct changes *c, enum notice_kind kind, const struct view_deployment *d, uint64_t pos,
-	  char out[NOTICE_ID_SIZE])
+notice_id(const struct changes *c, enum notice_kind kind, const char *of, uint64_t pos, char out[NOTICE_ID_SIZE])
 {
 	uint8_t digest[SHA256_BYTES];
 	char text[320], log[33];
-	int n = snprintf(text, sizeof(text), "%s %s %s %" PRIu64, hex_encode(c->log, 16, log), kinds[kind].name, d->id,
+	int n = snprintf(text, sizeof(text), "%s %s %s %" PRIu64, hex_encode(c->log, 16, log), kinds[kind].name, of,
 			 pos);
 
 	sha256(text, (size_t)n, digest);
@@ -182,7 +193,7 @@ tell(const struct teller *t, enum notice_kind kind, uint64_t pos, int64_t at_us)
 {
 	char id[NOTICE_ID_SIZE];
 
-	notice_id(t->c, kind, t->d, pos, id);
+	notice_id(t->c, kind, t->d->id, pos, id);
 	t->fn(t->arg, kind, id, t->d->id, at_us, data_of(t->d, t->before));
 }
 
@@ -295,6 +306,91 @@ vanish(struct changes *c, struct told *t, int64_t now_us, notice_fn *fn, void *a
 	free(d);
 }
 
+/* ---- alarms without a deployment ---- */
+
+static void
+tell_alarm(const struct changes *c, enum notice_kind kind, const struct told_alarm *a, int64_t at_us, notice_fn *fn,
+	   void *arg)
+{
+	char id[NOTICE_ID_SIZE], signature[SIGNATURE_ID_LEN];
+	json_t *j = json_object();
+
+	json_object_set_new(j, "alarm", json_sprintf("%" PRIu64, a->no));
+	json_object_set_new(j, "kind", json_string(a->kind));
+	json_object_set_new(j, "certified", json_boolean(a->certified));
+	json_object_set_new(j, "signature", json_string(a->title != NULL ? a->title : ""));
+	json_object_set_new(j, "signature_id",
+			    a->signature != 0 ? json_string(signature_id_text(a->signature, signature)) : json_null());
+	json_object_set_new(j, "reason", json_string(a->text != NULL ? a->text : ""));
+	set_time(j, "since", a->raised_us);
+	notice_id(c, kind, "alarm", a->no, id);
+	fn(arg, kind, id, "", at_us, j);
+}
+
+static struct told_alarm *
+add_alarm(struct changes *c, uint64_t no)
+{
+	struct told_alarm *a = realloc(c->alarms, (c->n_alarms + 1) * sizeof(*a));
+
+	if (a == NULL)
+		return NULL;
+	c->alarms = a;
+	a = &c->alarms[c->n_alarms++];
+	*a = (struct told_alarm){ .no = no };
+	return a;
+}
+
+static bool
+raise_alarm(struct changes *c, const struct alarm *is, notice_fn *fn, void *arg)
+{
+	struct told_alarm *a;
+
+	for (size_t i = 0; i < c->n_alarms; i++)
+		if (c->alarms[i].no == is->no) {
+			c->alarms[i].seen = c->round;
+			return false;
+		}
+	if ((a = add_alarm(c, is->no)) == NULL)
+		return false; /* the next look finds it new again */
+	snprintf(a->kind, sizeof(a->kind), "%s", alarm_kind_name((enum alarm_kind)is->kind));
+	a->signature = is->signature;
+	a->certified = is->certified;
+	a->raised_us = is->raised_us;
+	a->title = strdup(is->title);
+	a->text = strdup(is->text);
+	a->seen = c->round;
+	tell_alarm(c, NOTICE_ALARM_RAISED, a, a->raised_us, fn, arg);
+	return true;
+}
+
+static bool
+look_at_alarms(struct changes *c, const struct fold_view *v, int64_t now_us, notice_fn *fn, void *arg)
+{
+	const bool all = v->n_alarms < VIEW_ALARMS; /* else older ones may go on unseen */
+	bool any = false;
+	size_t kept = 0;
+
+	for (uint32_t i = 0; i < v->n_alarms; i++)
+		any |= raise_alarm(c, &v->alarms[i], fn, arg);
+	for (size_t i = 0; i < c->n_alarms; i++) {
+		struct told_alarm *a = &c->alarms[i];
+
+		if (all && a->seen != c->round && a->resolved_us == 0) {
+			a->resolved_us = now_us;
+			tell_alarm(c, NOTICE_ALARM_OVER, a, now_us, fn, arg);
+			any = true;
+		}
+		if (a->resolved_us == 0 || now_us - a->resolved_us < CHANGES_KEEP_US)
+			c->alarms[kept++] = *a;
+		else {
+			alarm_fini(a);
+			any = true;
+		}
+	}
+	c->n_alarms = kept;
+	return any;
+}
+
 bool
 changes_look(struct changes *c, const struct fold_view *v, int64_t now_us, notice_fn *fn, void *arg)
 {
@@ -322,12 +418,52 @@ changes_look(struct changes *c, const struct fold_view *v, int64_t now_us, notic
 		}
 	}
 	c->n = kept;
+	any |= look_at_alarms(c, v, now_us, fn, arg);
 	c->first = false;
 	sort(c);
 	return any;
 }
 
 /* ---- keeping ---- */
+
+static json_t *
+pack_alarms(const struct changes *c)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < c->n_alarms; i++) {
+		const struct told_alarm *a = &c->alarms[i];
+
+		json_array_append_new(list,
+				      json_pack("{s:I, s:I, s:s, s:b, s:I, s:I, s:s*, s:s*}", "no", (json_int_t)a->no,
+						"signature", (json_int_t)a->signature, "kind", a->kind, "certified",
+						a->certified, "raised", (json_int_t)a->raised_us, "resolved",
+						(json_int_t)a->resolved_us, "title", a->title, "text", a->text));
+	}
+	return list;
+}
+
+static void
+unpack_alarm(struct changes *c, json_t *j)
+{
+	const char *kind, *title = NULL, *text = NULL;
+	json_int_t no, signature, raised, resolved;
+	struct told_alarm *a;
+	int certified;
+
+	if (json_unpack(j, "{s:I, s:I, s:s, s:b, s:I, s:I, s?s, s?s}", "no", &no, "signature", &signature, "kind",
+			&kind, "certified", &certified, "raised", &raised, "resolved", &resolved, "title", &title,
+			"text", &text) != 0 ||
+	    (a = add_alarm(c, (uint64_t)no)) == NULL)
+		return; /* told again */
+	snprintf(a->kind, sizeof(a->kind), "%s", kind);
+	a->signature = (uint64_t)signature;
+	a->certified = certified;
+	a->raised_us = raised;
+	a->resolved_us = resolved;
+	a->title = title != NULL ? strdup(title) : NULL;
+	a->text = text != NULL ? strdup(text) : NULL;
+}
 
 json_t *
 changes_pack(const struct changes *c)
@@ -345,7 +481,8 @@ changes_pack(const struct changes *c)
 					"deleted", t->deleted, "halted", (json_int_t)t->halted_us, "resolved",
 					(json_int_t)t->resolved_us, "reason", t->reason, "title", t->title));
 	}
-	return json_pack("{s:s, s:b, s:o}", "log", hex_encode(c->log, 16, log), "first", c->first, "told", list);
+	return json_pack("{s:s, s:b, s:o, s:o}", "log", hex_encode(c->log, 16, log), "first", c->first, "told", list,
+			 "alarms", pack_alarms(c));
 }
 
 static bool
@@ -394,6 +531,10 @@ changes_unpack(struct changes *c, const json_t *j)
 			changes_init(c, uuid);
 			return false;
 		}
+	}
+	json_array_foreach(json_object_get(j, "alarms"), i, one)
+	{
+		unpack_alarm(c, one);
 	}
 	sort(c);
 	c->first = json_is_true(json_object_get(j, "first"));

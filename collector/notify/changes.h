@@ -26,6 +26,8 @@ enum notice_kind {
 	NOTICE_DEPLOYMENT_CREATED,
 	NOTICE_DEPLOYMENT_CLOSED,
 	NOTICE_DEPLOYMENT_DELETED,
+	NOTICE_ALARM_RAISED,
+	NOTICE_ALARM_OVER,
 	NOTICE_PING,
 	NOTICE_N
 };
@@ -50,15 +52,27 @@ struct told {
 	uint32_t seen; /* of the last comparison; for throwing away what is gone */
 };
 
+/* An alarm without a deployment. */
+struct told_alarm {
+	uint64_t no, signature;
+	char kind[16];
+	bool certified;
+	int64_t raised_us, resolved_us; /* resolved: when it was seen over; 0: it goes on */
+	char *title, *text;
+	uint32_t seen;
+};
+
 struct changes {
 	uint8_t log[16]; /* uuid of the log that the positions are of */
 	bool first;      /* nothing is known to have been told: only halts are news */
 	struct told *told;
 	size_t n, cap, sorted; /* the first `sorted` are, by deployment */
+	struct told_alarm *alarms;
+	size_t n_alarms;
 	uint32_t round;
 };
 
-/* A new notice: its id (stable), the deployment (""for a ping), and its data, which are the callee's. */
+/* A new notice: its id (stable), the deployment ("" for pings and alarms), and its data, which are the callee's. */
 typedef void notice_fn(void *arg, enum notice_kind kind, const char *id, const char *deployment, int64_t at_us,
 		       json_t *data);
 

@@ -82,6 +82,8 @@ http_url(const char *value)
 	return true;
 }
 
+#define N_WORDS 5u
+
 static bool
 event_words(const char *value, unsigned *out)
 {
@@ -92,15 +94,16 @@ event_words(const char *value, unsigned *out)
 		{ "halt", WEBHOOK_HALT },
 		{ "verdict", WEBHOOK_VERDICT },
 		{ "deployment", WEBHOOK_DEPLOYMENT },
-		{ "all", WEBHOOK_HALT | WEBHOOK_VERDICT | WEBHOOK_DEPLOYMENT },
+		{ "alarm", WEBHOOK_ALARM },
+		{ "all", WEBHOOK_HALT | WEBHOOK_VERDICT | WEBHOOK_DEPLOYMENT | WEBHOOK_ALARM },
 	};
 
 	for (*out = 0; *(value += strspn(value, ", \t")) != '\0';) {
 		size_t len = strcspn(value, ", \t"), i = 0;
 
-		while (i < 4 && (strlen(words[i].word) != len || memcmp(words[i].word, value, len) != 0))
+		while (i < N_WORDS && (strlen(words[i].word) != len || memcmp(words[i].word, value, len) != 0))
 			i++;
-		if (i == 4)
+		if (i == N_WORDS)
 			return false;
 		*out |= words[i].bits;
 		value += len;
@@ -124,7 +127,7 @@ set(struct webhook *w, const char *key, const char *value)
 		return "format must be cloudevents, cloudevents-binary, slack, pagerduty or alertmanager";
 	}
 	if (strcmp(key, "events") == 0)
-		return event_words(value, &w->events) ? NULL : "events are halt, verdict, deployment or all";
+		return event_words(value, &w->events) ? NULL : "events are halt, verdict, deployment, alarm or all";
 	if (strcmp(key, "secret") == 0)
 		return strlen(value) >= 16 && copy(w->secret, sizeof(w->secret), value)
 			       ? NULL
@@ -158,12 +161,12 @@ check(struct webhook *w)
 		return "routing-key is required for pagerduty, and for nothing else";
 	if (w->format == WEBHOOK_ALERTMANAGER && (w->events != 0 || w->secret[0] != '\0'))
 		return "alertmanager takes neither events nor a secret";
-	if (w->format == WEBHOOK_PAGERDUTY && (w->events & ~WEBHOOK_HALT) != 0)
-		return "pagerduty is told of halts alone";
+	if (w->format == WEBHOOK_PAGERDUTY && (w->events & ~(WEBHOOK_HALT | WEBHOOK_ALARM)) != 0)
+		return "pagerduty is told of halts and alarms alone";
 	if (w->events == 0)
 		w->events = w->format == WEBHOOK_SLACK || w->format == WEBHOOK_PAGERDUTY
-				    ? WEBHOOK_HALT
-				    : WEBHOOK_HALT | WEBHOOK_VERDICT | WEBHOOK_DEPLOYMENT;
+				    ? WEBHOOK_HALT | WEBHOOK_ALARM
+				    : WEBHOOK_HALT | WEBHOOK_VERDICT | WEBHOOK_DEPLOYMENT | WEBHOOK_ALARM;
 	return NULL;
 }
 

@@ -22,6 +22,7 @@ const char *webhook_format_name(enum webhook_format f);
 #define WEBHOOK_HALT       1u /* raised, changed, lifted */
 #define WEBHOOK_VERDICT    2u /* every other change of a verdict */
 #define WEBHOOK_DEPLOYMENT 4u /* created, closed, deleted */
+#define WEBHOOK_ALARM      8u /* raised, over: without a deployment */
 
 #define WEBHOOKS_MAX     32u
 #define WEBHOOK_NAME_MAX 64u

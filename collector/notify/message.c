@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/crypto.h"
+#include "base/signature.h"
 #include "collector/notify/message.h"
 
 #define SENTENCE_MAX 700u /* PagerDuty's summary is at most 1,024 */
@@ -46,6 +47,30 @@ member(const struct notice *n, const char *key)
 	return s != NULL ? s : "";
 }
 
+static bool
+is_alarm(const struct notice *n)
+{
+	return n->kind == NOTICE_ALARM_RAISED || n->kind == NOTICE_ALARM_OVER;
+}
+
+static bool
+is_certified(const struct notice *n)
+{
+	return json_is_true(json_object_get(n->data, "certified"));
+}
+
+/* What it is about: "deployments/sensor-1", "alarms/7", "" for a ping. */
+static void
+subject(const struct notice *n, char *buf, size_t size)
+{
+	if (n->deployment[0] != '\0')
+		snprintf(buf, size, "deployments/%s", n->deployment);
+	else if (is_alarm(n))
+		snprintf(buf, size, "alarms/%s", member(n, "alarm"));
+	else
+		*buf = '\0';
+}
+
 /* "Halt of sensor-1: csagent.sys+0xe14ed, ..." */
 static void
 sentence(const struct notice *n, char *buf, size_t size)
@@ -58,11 +83,16 @@ sentence(const struct notice *n, char *buf, size_t size)
 		[NOTICE_DEPLOYMENT_CREATED] = "New deployment",
 		[NOTICE_DEPLOYMENT_CLOSED] = "Closed",
 		[NOTICE_DEPLOYMENT_DELETED] = "Deleted",
+		[NOTICE_ALARM_RAISED] = "Alarm",
+		[NOTICE_ALARM_OVER] = "Alarm over",
 	};
 	const char *reason = member(n, "reason");
 
 	if (n->kind == NOTICE_PING)
 		snprintf(buf, size, "Faultline says hello: this endpoint works.");
+	else if (is_alarm(n))
+		snprintf(buf, size, "%s%s: %.*s", leads[n->kind], is_certified(n) ? "" : " (heuristic)",
+			 (int)SENTENCE_MAX, reason);
 	else if (n->kind == NOTICE_VERDICT_CHANGED)
 		snprintf(buf, size, "%s: %s. %.*s", n->deployment, member(n, "verdict"), (int)SENTENCE_MAX, reason);
 	else
@@ -70,6 +100,7 @@ sentence(const struct notice *n, char *buf, size_t size)
 			 (int)SENTENCE_MAX, reason);
 }
 
+/* To a deployment, or to the page. */
 static json_t *
 link_of(const struct message_context *c, const char *deployment)
 {
@@ -109,14 +140,16 @@ static int
 cloudevent(const struct message_context *c, const struct notice *n, struct message *m)
 {
 	json_t *j = json_object();
+	char about[160];
 
+	subject(n, about, sizeof(about));
 	json_object_set_new(j, "specversion", json_string("1.0"));
 	json_object_set_new(j, "type", json_sprintf("dev.faultline.%s", notice_kind_name(n->kind)));
 	json_object_set_new(j, "source", json_string(c->source));
 	json_object_set_new(j, "id", json_string(n->id));
 	json_object_set_new(j, "time", time_text(n->at_us));
-	if (n->deployment[0] != '\0')
-		json_object_set_new(j, "subject", json_sprintf("deployments/%s", n->deployment));
+	if (about[0] != '\0')
+		json_object_set_new(j, "subject", json_string(about));
 	json_object_set_new(j, "datacontenttype", json_string("application/json"));
 	json_object_set_new(j, "data", event_data(c, n));
 	header(m, "Content-Type: application/cloudevents+json; charset=UTF-8");
@@ -126,16 +159,17 @@ cloudevent(const struct message_context *c, const struct notice *n, struct messa
 static int
 cloudevent_binary(const struct message_context *c, const struct notice *n, struct message *m)
 {
-	char at[CLOCK_RFC3339_SIZE];
+	char at[CLOCK_RFC3339_SIZE], about[160];
 
+	subject(n, about, sizeof(about));
 	header(m, "Content-Type: application/json");
 	header(m, "ce-specversion: 1.0");
 	header(m, "ce-type: dev.faultline.%s", notice_kind_name(n->kind));
 	header(m, "ce-source: %s", c->source);
 	header(m, "ce-id: %s", n->id);
 	header(m, "ce-time: %s", clock_rfc3339(n->at_us, at));
-	if (n->deployment[0] != '\0')
-		header(m, "ce-subject: deployments/%s", n->deployment);
+	if (about[0] != '\0')
+		header(m, "ce-subject: %s", about);
 	return dump(event_data(c, n), m);
 }
 
@@ -160,9 +194,10 @@ escape(const char *from, char *to, size_t size)
 static int
 slack(const struct message_context *c, const struct notice *n, struct message *m)
 {
-	const char *mark = n->kind == NOTICE_HALT_RAISED || n->kind == NOTICE_HALT_CHANGED ? ":octagonal_sign: "
-			   : n->kind == NOTICE_HALT_LIFTED                                 ? ":large_green_circle: "
-											   : "";
+	const char *mark = n->kind == NOTICE_ALARM_RAISED                                    ? ":rotating_light: "
+			   : n->kind == NOTICE_HALT_RAISED || n->kind == NOTICE_HALT_CHANGED ? ":octagonal_sign: "
+			   : n->kind == NOTICE_HALT_LIFTED || n->kind == NOTICE_ALARM_OVER   ? ":large_green_circle: "
+											     : "";
 	char said[1024], text[2 * sizeof(said)];
 	json_t *blocks = json_array();
 
@@ -170,7 +205,7 @@ slack(const struct message_context *c, const struct notice *n, struct message *m
 	escape(said, text, sizeof(text));
 	json_array_append_new(blocks, json_pack("{s:s, s:{s:s, s:o}}", "type", "section", "text", "type", "mrkdwn",
 						"text", json_sprintf("%s%s", mark, text)));
-	if (n->kind != NOTICE_PING)
+	if (n->deployment[0] != '\0')
 		json_array_append_new(
 			blocks,
 			json_pack("{s:s, s:[{s:s, s:o}]}", "type", "context", "elements", "type", "mrkdwn", "text",
@@ -190,22 +225,26 @@ slack(const struct message_context *c, const struct notice *n, struct message *m
 static int
 pagerduty(const struct webhook *w, const struct message_context *c, const struct notice *n, struct message *m)
 {
-	char said[1024];
+	const char *severity = n->kind == NOTICE_PING            ? "info"
+			       : is_alarm(n) && !is_certified(n) ? "warning"
+								 : "critical";
+	const bool over = n->kind == NOTICE_HALT_LIFTED || n->kind == NOTICE_ALARM_OVER;
+	char said[1024], about[160];
 	json_t *j = json_object(), *payload = json_object();
 
+	subject(n, about, sizeof(about));
 	sentence(n, said, sizeof(said));
 	json_object_set_new(payload, "summary", json_string(said));
 	json_object_set_new(payload, "source", json_string(n->deployment[0] != '\0' ? n->deployment : "faultline"));
-	json_object_set_new(payload, "severity", json_string(n->kind == NOTICE_PING ? "info" : "critical"));
+	json_object_set_new(payload, "severity", json_string(severity));
 	json_object_set_new(payload, "timestamp", time_text(n->at_us));
 	json_object_set_new(payload, "component",
 			    json_string(*member(n, "signature") != '\0' ? member(n, "signature") : "fleet"));
-	json_object_set_new(payload, "class", json_string("halt"));
+	json_object_set_new(payload, "class", json_string(is_alarm(n) ? "alarm" : "halt"));
 	json_object_set_new(payload, "custom_details", json_deep_copy(n->data));
 	json_object_set_new(j, "routing_key", json_string(w->routing_key));
-	json_object_set_new(j, "event_action", json_string(n->kind == NOTICE_HALT_LIFTED ? "resolve" : "trigger"));
-	json_object_set_new(j, "dedup_key",
-			    json_sprintf("%s/%s", c->source, n->deployment[0] != '\0' ? n->deployment : "ping"));
+	json_object_set_new(j, "event_action", json_string(over ? "resolve" : "trigger"));
+	json_object_set_new(j, "dedup_key", json_sprintf("%s/%s", c->source, about[0] != '\0' ? about : "ping"));
 	json_object_set_new(j, "client", json_string("Faultline"));
 	if (c->public_url[0] != '\0')
 		json_object_set_new(j, "client_url", json_string(c->public_url));
@@ -239,6 +278,30 @@ alert(const struct message_context *c, const struct told *t, int64_t ends_us)
 	return j;
 }
 
+static json_t *
+alarm_alert(const struct message_context *c, const struct told_alarm *a, int64_t ends_us)
+{
+	char signature[SIGNATURE_ID_LEN];
+	json_t *labels = json_object(), *notes = json_object(), *j = json_object();
+
+	json_object_set_new(labels, "alertname", json_string("FaultlineAlarm"));
+	json_object_set_new(labels, "kind", json_string(a->kind));
+	json_object_set_new(labels, "alarm", json_sprintf("%" PRIu64, a->no));
+	json_object_set_new(labels, "severity", json_string(a->certified ? "critical" : "warning"));
+	if (a->signature != 0)
+		json_object_set_new(labels, "signature_id", json_string(signature_id_text(a->signature, signature)));
+	json_object_set_new(notes, "summary",
+			    json_sprintf("Faultline: %s of %s", a->kind, a->title != NULL ? a->title : "crashes"));
+	json_object_set_new(notes, "description", json_string(a->text != NULL ? a->text : ""));
+	json_object_set_new(j, "labels", labels);
+	json_object_set_new(j, "annotations", notes);
+	json_object_set_new(j, "startsAt", time_text(a->raised_us));
+	json_object_set_new(j, "endsAt", time_text(ends_us));
+	if (c->public_url[0] != '\0')
+		json_object_set_new(j, "generatorURL", link_of(c, ""));
+	return j;
+}
+
 int
 message_alerts(const struct webhook *w, const struct message_context *c, const struct changes *told, int64_t now_us,
 	       struct message *out, size_t *n_out)
@@ -257,6 +320,12 @@ message_alerts(const struct webhook *w, const struct message_context *c, const s
 			json_array_append_new(list, alert(c, t, ends));
 		else if (t->resolved_us != 0 && now_us - t->resolved_us < CHANGES_KEEP_US)
 			json_array_append_new(list, alert(c, t, t->resolved_us));
+	}
+	for (size_t i = 0; i < told->n_alarms && w->deployments[0] == '\0'; i++) {
+		const struct told_alarm *a = &told->alarms[i];
+
+		if (a->resolved_us == 0 || now_us - a->resolved_us < CHANGES_KEEP_US)
+			json_array_append_new(list, alarm_alert(c, a, a->resolved_us == 0 ? ends : a->resolved_us));
 	}
 	*n_out = json_array_size(list);
 	header(out, "Content-Type: application/json");

@@ -15,7 +15,7 @@
 struct notice {
 	enum notice_kind kind;
 	char id[NOTICE_ID_SIZE];
-	char deployment[129]; /* "" for a ping */
+	char deployment[129]; /* "" for pings and alarms */
 	int64_t at_us;
 	json_t *data;
 };

@@ -399,6 +399,8 @@ describe_events(unsigned events)
 		json_array_append_new(list, json_string("verdict"));
 	if (events & WEBHOOK_DEPLOYMENT)
 		json_array_append_new(list, json_string("deployment"));
+	if (events & WEBHOOK_ALARM)
+		json_array_append_new(list, json_string("alarm"));
 	return list;
 }
 

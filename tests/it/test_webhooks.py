@@ -351,7 +351,7 @@ def test_no_secret_is_shown(hooked, receiver):
         assert secret not in shown
     one = d.get("/v1/webhooks").json["webhooks"]
     assert [w["name"] for w in one] == ["desk", "duty"] and one[1]["origin"] == "https://events.example.com"
-    assert one[0]["signed"] and not one[1]["signed"] and one[1]["events"] == ["halt"]
+    assert one[0]["signed"] and not one[1]["signed"] and one[1]["events"] == ["halt", "alarm"]
 
 
 def test_the_api_of_webhooks(hooked, receiver):
@@ -476,3 +476,37 @@ def test_alertmanager_ping_and_outage(hooked, alertmanager):
     d.until(lambda: d.get("/v1/webhooks/am").json["state"] == "failing", "the outage")
     alertmanager.start()
     d.until(lambda: alertmanager.alerts(), "the alert")
+
+
+def test_alarms_without_a_deployment(hooked, receiver, alertmanager):
+    cloud, duty, narrow = receiver(), receiver(status=202), receiver()
+    d = hooked(section(cloud.port, "cloud", events="alarm") +
+               section(duty.port, "duty", format="pagerduty", routing_key="0123456789abcdef") +
+               section(narrow.port, "narrow", deployments="sensor-*") +
+               f"[am]\nurl = http://127.0.0.1:{alertmanager.port}\nformat = alertmanager\nresend = 500ms\n")
+    town = lambda i: {"labels": {"site": f"town-{i % 12}"}}  # noqa: E731
+    d.ingest("POST", "/v1/heartbeats", [{"host": fleet.host(i), "boot_id": f"b{i}", "product": "sensor", "os": "windows",
+                                         "os_build": "22631", **town(i)} for i in range(24)])
+    d.until(lambda: d.get("/v1/now").json["hosts"]["recent"] >= 24, "the fleet")
+    for i in range(12):
+        fleet.crash(d, i, **town(i))
+    brake = d.until(lambda: next((a for a in d.get("/v1/alarms").json["alarms"] if a["kind"] == "brake"), None), "the alarm")
+    d.until(lambda: any(e["data"]["kind"] == "brake" for e in cloud.events()), "the notice")
+    e = next(e for e in cloud.events() if e["data"]["kind"] == "brake")
+    assert (e["type"], e["subject"]) == ("dev.faultline.alarm.raised", f"alarms/{brake['id']}")
+    assert e["data"]["signature"] == "csagent.sys+0xe14ed" and e["data"]["reason"] == brake["text"] and not e["data"]["certified"]
+    d.until(lambda: any(b["payload"]["component"] == "csagent.sys+0xe14ed" for b in duty.events()), "the page")
+    page = next(b for b in duty.events() if b["dedup_key"].endswith(e["subject"]))
+    assert page["event_action"] == "trigger" and page["payload"]["severity"] == "warning" and page["payload"]["class"] == "alarm"
+    d.until(lambda: any(a["labels"].get("kind") == "brake" for a in alertmanager.alerts() or []), "the alert")
+    alert = next(a for a in alertmanager.alerts() if a["labels"].get("kind") == "brake")
+    assert alert["labels"]["alertname"] == "FaultlineAlarm" and alert["labels"]["signature_id"] == brake["signature"]
+    assert alert["annotations"]["description"] == brake["text"]
+    assert not narrow.got
+    # told once, whatever happens to the daemon
+    told = {e["id"] for e in cloud.events()}
+    d.until(lambda: hook_state(d, "cloud")["pending"] == 0, "the deliveries")
+    d.restart()
+    d.post("/v1/webhooks/cloud/ping", {})
+    d.until(lambda: any(e["type"] == "dev.faultline.ping" for e in cloud.events()), "the ping")
+    assert {e["id"] for e in cloud.events() if "alarm" in e["type"]} == told
