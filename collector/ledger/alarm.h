@@ -33,7 +33,7 @@ struct alarm {
 	double log_e, log_needed;      /* evidence and what it had to reach, natural logs; brake: 0 */
 	uint32_t hosts, sites;         /* with the key then: ever for an outbreak, in the window for the others */
 	uint32_t active;               /* hosts of the fleet heard of lately */
-	uint32_t deployments;          /* open ones that the brake halted */
+	uint32_t deployments;          /* open ones that it halted */
 	char title[ALARM_TITLE_MAX];   /* of the key */
 	char text[ALARM_TEXT_MAX];     /* a sentence for people */
 };

@@ -258,6 +258,38 @@ birth_evidence(const struct ledger *l, const struct outbreak_row *row, const str
 	return birth_log(&row->birth, exposure_now(l, f), &f->prior) + (row->urged ? num_log(10) : 0);
 }
 
+/* At least half of the hosts that crash had been served by then: it cannot be ruled out. */
+static bool
+is_involved(const struct deployment *d, const struct key *key)
+{
+	uint32_t x = 0, served = 0;
+
+	if (d->tenant != key->tenant || d->life != DEPLOYMENT_OPEN || d->served == 0)
+		return false;
+	for (; hostset_next(&key->hosts, &x); x++)
+		served += deployment_served(d, x);
+	return served * 2ull >= key->hosts.n;
+}
+
+/* Deployments that left nobody to compare with, within a day: what history alone certifies halts them,
+ * without a proof that it was them (HALT 4.3). */
+static uint32_t
+halt_spent(struct ledger *l, const struct key *key, const char *why, uint64_t pos)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < l->n_open; i++) {
+		struct deployment *d = l->open[i];
+
+		if (!d->halted && d->eligible > 0 && d->served_eligible > CHANCE_SPENT * d->eligible &&
+		    l->now_us - d->last_receipt_us < OUTBREAK_DAY_US && is_involved(d, key)) {
+			deployment_brake(l, d, why, pos);
+			n++;
+		}
+	}
+	return n;
+}
+
 static void
 judge_birth(struct ledger *l, struct outbreak_row *row, const struct key *key, const struct fleet *f, uint64_t pos)
 {
@@ -283,20 +315,9 @@ judge_birth(struct ledger *l, struct outbreak_row *row, const struct key *key, c
 		"like that.",
 		a.hosts, a.sites, (unsigned long long)f->tally.total,
 		learned ? "watched for a day" : "(too few to learn from)", num_exp(log_e < 700 ? log_e : 700));
+	if (a.certified)
+		a.deployments = halt_spent(l, key, a.text, pos);
 	alarm_raise(l, row, &a);
-}
-
-/* At least half of the hosts that crash had been served by then: it cannot be ruled out. */
-static bool
-is_involved(const struct deployment *d, const struct key *key)
-{
-	uint32_t x = 0, served = 0;
-
-	if (d->tenant != key->tenant || d->life != DEPLOYMENT_OPEN || d->served == 0)
-		return false;
-	for (; hostset_next(&key->hosts, &x); x++)
-		served += deployment_served(d, x);
-	return served * 2ull >= key->hosts.n;
 }
 
 static void
@@ -319,7 +340,7 @@ judge_brake(struct ledger *l, struct outbreak_row *row, const struct key *key, c
 		"This is a heuristic: there is no bound on its false alarms.",
 		a.hosts, a.sites, 100.0 * a.hosts / a.active, a.active, params(l)->brake_window_s / 60);
 	for (uint32_t i = 0; i < l->n_open; i++)
-		if (is_involved(l->open[i], key)) {
+		if (!l->open[i]->halted && is_involved(l->open[i], key)) {
 			deployment_brake(l, l->open[i], a.text, pos);
 			a.deployments++;
 		}
@@ -455,6 +476,8 @@ judge_surge(struct ledger *l, struct outbreak_row *row, double mu, uint64_t pos)
 		 "Crashes came from %u sites in five minutes, %u times in the last hour; at this time of day %.2g are "
 		 "usual in five minutes.",
 		 a.sites, votes, mu);
+	if (a.certified)
+		a.deployments = halt_spent(l, key, a.text, pos);
 	alarm_raise(l, row, &a);
 }
 

@@ -311,7 +311,7 @@ say_reason(const struct ledger *l, const struct deployment *d, struct verdict_vi
 		say_evidence(d, v, "", out + n, size - n);
 		break;
 	case STATE_HALTED_HEURISTIC:
-		snprintf(out, size, "Emergency brake, without a bound on false alarms: %.*s", (int)d->said_len,
+		snprintf(out, size, "Without a proof that it was this deployment: %.*s", (int)d->said_len,
 			 d->said != NULL ? d->said : "");
 		break;
 	case STATE_HALTED_BY_PERSON:

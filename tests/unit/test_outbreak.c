@@ -198,9 +198,27 @@ programs_make_no_outbreak(void **state)
 	end(w);
 }
 
+/* The brake out of the way. */
+static void
+no_brake(struct world *w)
+{
+	char name[] = "halt-brake-sites", value[] = "100000";
+	Faultline__Log__Setting one = FAULTLINE__LOG__SETTING__INIT, *all[1] = { &one };
+	Faultline__Log__Settings m = FAULTLINE__LOG__SETTINGS__INIT;
+
+	one.name = name;
+	one.value = value;
+	m.settings = all;
+	m.n_settings = 1;
+	scribe_message(&w->s, RECORD_SETTINGS, &m);
+}
+
 static void
 births_are_learned(void **state)
 {
+	uint64_t everybody[FLEET];
+	struct verdict_view v;
+	uint32_t no;
 	struct world *w = begin();
 	struct fleet_learned f;
 	struct alarm a;
@@ -220,19 +238,32 @@ births_are_learned(void **state)
 	pass(w, 25 * 60);
 	ledger_learned(w->l, w->s.tenant, &f);
 	assert_int_equal(f.births, 210);
+	no_brake(w);
+	/* a push that leaves nobody to compare with, and one of long ago */
+	for (uint32_t i = 0; i < FLEET; i++)
+		everybody[i] = 1 + i;
+	scribe_deploy(&w->s, "old", 0, 0, "armed");
+	scribe_serve(&w->s, "old", everybody, FLEET);
+	pass(w, 25 * 60);
+	scribe_deploy(&w->s, "push", 0, 0, "armed");
+	scribe_deploy(&w->s, "ring", 0, 0, "armed");
+	scribe_serve(&w->s, "push", everybody, FLEET);
+	scribe_serve(&w->s, "ring", everybody, FLEET / 10);
+	pass(w, 2);
 	assert_true(f.births_learned && f.evidence_most > log(1e4));
 	assert_int_equal(alarms(w, NULL), 0);
 	spread(w, 40, 0x100);
 	assert_int_equal(w->heard.raised[ALARM_OUTBREAK], 1);
-	for (unsigned i = 0; i < alarms(w, NULL); i++) {
-		struct alarm all[4];
-
-		ledger_alarms(w->l, w->s.tenant, all, 4);
-		a = all[i];
-		assert_true(a.certified == (a.kind == ALARM_OUTBREAK));
-		if (a.kind == ALARM_OUTBREAK)
-			assert_true(a.log_e >= a.log_needed && a.log_needed > 9); /* 1e-4 */
-	}
+	assert_int_equal(alarms(w, &a), 1);
+	assert_true(a.certified && a.log_e >= a.log_needed && a.log_needed > 9); /* 1e-4 */
+	assert_int_equal(a.deployments, 1);
+	assert_true(ledger_deployment_find(w->l, w->s.tenant, TEXT("push"), &no) && ledger_verdict(w->l, no, &v));
+	assert_int_equal(v.state, STATE_HALTED_HEURISTIC);
+	assert_non_null(strstr(v.reason, a.text));
+	assert_true(ledger_deployment_find(w->l, w->s.tenant, TEXT("old"), &no) && ledger_verdict(w->l, no, &v));
+	assert_int_not_equal(v.verdict, VERDICT_HALT);
+	assert_true(ledger_deployment_find(w->l, w->s.tenant, TEXT("ring"), &no) && ledger_verdict(w->l, no, &v));
+	assert_int_not_equal(v.verdict, VERDICT_HALT);
 	end(w);
 }
 
