@@ -16,6 +16,7 @@
 #include "collector/beat.h"
 #include "collector/fold/fold.h"
 #include "collector/gate/intake.h"
+#include "collector/ledger/ledger.h"
 #include "collector/log/log.h"
 #include "proto/log.pb-c.h"
 
@@ -159,7 +160,7 @@ open_log(struct beat *b, const struct settings *s)
 		seed.version = text;
 		append(b, note_of(b, RECORD_SEED, &seed.base));
 	}
-	version.version = 1;
+	version.version = LEDGER_SNAPSHOT_VERSION;
 	version.binary = text;
 	append(b, note_of(b, RECORD_LEDGER_VERSION, &version.base));
 	append(b, settings_note(b, s));

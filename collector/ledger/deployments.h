@@ -66,6 +66,7 @@ struct deployment {
 	uint64_t begin_pos, halt_pos, resumed_pos;
 	int64_t begin_us, first_receipt_us, last_receipt_us, halt_us;
 	uint32_t eligible, served, served_eligible;
+	uint32_t served_new;          /* of served: too new to vote */
 	uint32_t halt_trial, suspect; /* UINT32_MAX: none */
 	double suspect_odds;
 	uint32_t resumes;

@@ -217,6 +217,7 @@ pack_core(const struct deployment *d, struct pack *k)
 	pack_varint(k, d->eligible);
 	pack_varint(k, d->served);
 	pack_varint(k, d->served_eligible);
+	pack_varint(k, d->served_new);
 	for (unsigned i = 0; i < RECEIPT_N; i++)
 		pack_varint(k, d->served_by[i]);
 	pack_varint(k, d->halt_trial);
@@ -305,6 +306,7 @@ unpack_core(struct deployment *d, struct reader *r)
 	d->eligible = unpack_u32(r);
 	d->served = unpack_u32(r);
 	d->served_eligible = unpack_u32(r);
+	d->served_new = unpack_u32(r);
 	for (unsigned i = 0; i < RECEIPT_N; i++)
 		d->served_by[i] = unpack_u32(r);
 	d->halt_trial = unpack_u32(r);

@@ -314,7 +314,7 @@ bool host_map_find(struct host_map_reader *r, uint16_t tenant, uint64_t hash, ui
  * chunk (len 0) says that the chunk is gone. */
 typedef void ledger_chunk_fn(void *arg, uint64_t chunk, const void *bytes, size_t len);
 
-#define LEDGER_SNAPSHOT_VERSION 4u
+#define LEDGER_SNAPSHOT_VERSION 5u
 
 /* Start a snapshot at ledger_position(): chunks changed since the last one that ended well
  * (all, when full) will be given to fn by step(), and by ledger_fold() for chunks about to

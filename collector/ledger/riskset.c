@@ -183,6 +183,7 @@ risk_host_returned(struct ledger *l, uint32_t host_no)
 void
 risk_served(struct ledger *l, struct deployment *d, uint32_t host_no, bool eligible)
 {
+	d->served_new += !is_known(l, d, host_no);
 	if (!is_known(l, d, host_no) || !is_active(l, host_no))
 		return;
 	shift(l, d, deployment_stratum(l, d, host_no), 1, eligible ? -1 : 0);

@@ -186,7 +186,11 @@ look_ahead(const struct ledger *l, const struct deployment *d, struct verdict_vi
 				   .late_s = d->params.late_s,
 				   .skew_s = HALT_SKEW_S,
 				   .at_risk1 = d->strata.at_risk1,
-				   .at_risk0 = d->strata.at_risk0 };
+				   .at_risk0 = d->strata.at_risk0,
+				   .no_vote = d->served_new,
+				   .late_votes = d->late_votes,
+				   .early_votes = d->early_votes,
+				   .over_cap = d->over_cap };
 }
 
 /* ---- sentences ---- */

@@ -116,8 +116,10 @@ struct assumptions {
 	bool vote_per_site; /* else per host */
 	uint32_t strata;    /* hosts are compared within; 4,096 and `other` at most */
 	uint32_t min_age_s, active_s, late_s, skew_s;
-	uint32_t at_risk1, at_risk0; /* hosts that could vote now */
-	uint32_t no_vote;            /* hosts served that are too new to vote */
+	uint32_t at_risk1, at_risk0;      /* hosts that could vote now */
+	uint32_t no_vote;                 /* hosts served that are too new to vote */
+	uint64_t late_votes, early_votes; /* crashes too old to vote; of before it began */
+	uint64_t over_cap;                /* votes for keys that had no room */
 };
 
 struct verdict_view {
