@@ -14,7 +14,7 @@
 
 /* Changes with every change of what is kept or how it is counted: look at the difference, then
  * put the new value here. */
-#define GOLDEN "ad9b885a057c073199a438334602bb7fb0818bbd308a7f70bc11db8eca870d3a"
+#define GOLDEN "99462197e49e4a287abde1755e96efadaf37e3f25c6b7afe484c91211bd75ce0"
 
 /* A store of chunks in memory, as the file store keeps them. */
 struct chunk {
