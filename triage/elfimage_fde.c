@@ -14,6 +14,7 @@
 #define HDR_TABLE   0x3b /* pairs of 32-bit numbers relative to the header */
 #define LEB_MAX     10
 #define MAX_RECORDS (1u << 22)
+#define NO_CIE      UINT64_MAX
 
 static uint64_t
 leb128(struct reader *r, bool is_signed)
@@ -175,7 +176,7 @@ read_record(const struct elfimage *e, uint64_t at, uint64_t *next, uint64_t *cie
 	if (*cie_at != id_at - back) {
 		*cie_at = id_at - back;
 		if (!read_cie(e, *cie_at, cie)) {
-			*cie_at = 0;
+			*cie_at = NO_CIE;
 			return RECORD_OTHER;
 		}
 	}
@@ -256,7 +257,7 @@ by_start(const void *pa, const void *pb)
 static size_t
 collect(const struct elfimage *e, uint64_t at, uint64_t end, struct elf_slot *slots, size_t cap)
 {
-	uint64_t cie_at = 0, next = 0;
+	uint64_t cie_at = NO_CIE, next = 0;
 	struct cie cie = { 0 };
 	struct elf_fde f = { 0 };
 	enum record kind;
@@ -318,8 +319,8 @@ search_index(const struct elfimage *e, uint64_t address)
 bool
 elfimage_fde(struct elfimage *e, uint64_t offset, struct elf_fde *out)
 {
-	uint64_t address = e->first + offset, at, cie_at = 0, next;
-	struct cie cie;
+	uint64_t address = e->first + offset, at, cie_at = NO_CIE, next;
+	struct cie cie = { 0 };
 
 	check_table(e);
 	if (e->count == 0)
