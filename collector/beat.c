@@ -44,6 +44,7 @@ struct beat {
 	struct note *again; /* refused by the log; tried each tick */
 	int64_t tick_us;
 	int64_t last_wall_us, last_boot_us;
+	int64_t told_us; /* by the last tick */
 	atomic_bool stop;
 	pthread_t thread;
 };
@@ -193,7 +194,8 @@ tick(struct beat *b)
 		say_gap(b, b->last_wall_us, wall, "clock");
 	b->last_wall_us = wall;
 	b->last_boot_us = boot;
-	m.wall_us = wall;
+	b->told_us = wall > b->told_us ? wall : b->told_us; /* time in the log never goes back */
+	m.wall_us = b->told_us;
 	m.boot_us = boot;
 	append(b, note_of(b, RECORD_TICK, &m.base));
 }

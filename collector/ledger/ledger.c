@@ -292,25 +292,6 @@ fold_settings(struct ledger *l, const struct record_view *rec)
 	l->judge = true;
 }
 
-#define COUNT_AT_ONCE 65536u /* up to so many hosts the scan below costs nothing */
-
-/* Hosts heard of in the last five minutes: a scan, once a minute or, of a small fleet, at
- * each tick. */
-static void
-count_recent(struct ledger *l)
-{
-	uint32_t now = seconds(l->now_us), from = now > 300 ? now - 300 : 0, n = 0;
-
-	for (uint32_t at = 0; at < l->hosts.n; at += HOST_CHUNK) {
-		const uint32_t *seen = host_chunk(&l->hosts, at)->last_seen;
-		uint32_t end = l->hosts.n - at < HOST_CHUNK ? l->hosts.n - at : HOST_CHUNK;
-
-		for (uint32_t i = 0; i < end; i++)
-			n += seen[i] >= from && seen[i] != 0;
-	}
-	l->hosts_recent = n;
-}
-
 static void
 fold_tick(struct ledger *l, const struct record_view *rec, uint32_t epoch)
 {
@@ -328,10 +309,7 @@ fold_tick(struct ledger *l, const struct record_view *rec, uint32_t epoch)
 		recent_expire(&l->recent[i], &l->snap, seconds(l->now_us));
 	reports_expire(l);
 	minute = seconds(l->now_us) / 60 != l->tick_minute;
-	if (minute || l->hosts.n <= COUNT_AT_ONCE) {
-		l->tick_minute = seconds(l->now_us) / 60;
-		count_recent(l);
-	}
+	l->tick_minute = seconds(l->now_us) / 60;
 	deployments_tick(l, minute);
 	outbreaks_tick(l, rec->pos);
 }

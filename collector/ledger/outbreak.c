@@ -61,7 +61,7 @@ fleet_of(struct ledger *l, uint16_t tenant)
 	touch(l);
 	f = o->fleets[o->n_fleets++] = mem_zero(1, sizeof(*f));
 	f->tenant = tenant;
-	f->active = l->hosts_recent;
+	f->active = l->silence.n_active;
 	births_cold(&f->prior);
 	return f;
 }
@@ -76,25 +76,23 @@ exposure_now(const struct ledger *l, const struct fleet *f)
 	return f->exposure + f->active / 1e6 * ((double)since / HOUR_US);
 }
 
-/* Hosts heard of lately: a scan once a minute, as for hosts_recent. */
+/* Hosts heard of lately: of several tenants, a scan once a minute. */
 static void
 count_active(struct ledger *l)
 {
 	struct outbreaks *o = &l->outbreaks;
 	uint32_t now = seconds(l->now_us), span = params(l)->active_s, from = now > span ? now - span : 1;
 
+	if (o->n_fleets == 1) {
+		o->fleets[0]->active = l->silence.n_active;
+		return;
+	}
 	for (uint32_t i = 0; i < o->n_fleets; i++)
 		o->fleets[i]->active = 0;
 	for (uint32_t at = 0; at < l->hosts.n && o->n_fleets > 0; at += HOST_CHUNK) {
 		const struct host_chunk *c = host_chunk(&l->hosts, at);
-		uint32_t end = l->hosts.n - at < HOST_CHUNK ? l->hosts.n - at : HOST_CHUNK, n = 0;
+		uint32_t end = l->hosts.n - at < HOST_CHUNK ? l->hosts.n - at : HOST_CHUNK;
 
-		if (o->n_fleets == 1) {
-			for (uint32_t i = 0; i < end; i++)
-				n += c->last_seen[i] >= from;
-			o->fleets[0]->active += n;
-			continue;
-		}
 		for (uint32_t i = 0; i < end; i++) {
 			struct fleet *f;
 

@@ -422,7 +422,7 @@ ledger_stats(const struct ledger *l, struct ledger_stats *out)
 	*out = l->stats;
 	out->hosts = l->hosts.n;
 	out->hosts_cloned = l->hosts.cloned;
-	out->hosts_recent = l->hosts_recent;
+	out->hosts_recent = l->silence.n_active;
 	out->sites = intern_count(&l->interns[INTERN_SITES]);
 	out->strata = intern_count(&l->interns[INTERN_STRATA]);
 	out->signatures = l->keys.n_signatures;

@@ -115,6 +115,20 @@ silence_in(struct ledger *l, uint32_t no)
 
 /* ---- coming and going ---- */
 
+static void
+set_active(struct ledger *l, uint32_t no, bool active)
+{
+	bool was = (host_chunk(&l->hosts, no)->flags[HOST_AT(no)] & HOST_ACTIVE) != 0;
+
+	if (was == active)
+		return;
+	l->silence.n_active += active ? 1u : UINT32_MAX;
+	if (active)
+		risk_host_returned(l, no);
+	else
+		risk_host_left(l, no);
+}
+
 static uint32_t
 limit_of(const struct ledger *l, uint8_t flags, uint32_t interval)
 {
@@ -148,7 +162,7 @@ silence_heard(struct ledger *l, uint32_t no)
 	if (silence_is_settled(c->flags[at], c->interval[at]))
 		return;
 	c->flags[at] = (uint8_t)((c->flags[at] & ~HOST_GOODBYE) | HOST_HEARD);
-	risk_host_returned(l, no);
+	set_active(l, no, true);
 	if (c->interval[at] != 0 && (c->flags[at] & HOST_ALIVE) == 0) {
 		c->flags[at] |= HOST_ALIVE;
 		silence_in(l, no);
@@ -171,7 +185,7 @@ silence_goodbye(struct ledger *l, uint32_t no)
 
 	silence_out(l, no);
 	c->flags[at] = (uint8_t)((c->flags[at] & ~HOST_ALIVE) | HOST_GOODBYE | HOST_HEARD);
-	risk_host_left(l, no);
+	set_active(l, no, false);
 }
 
 /* Is the host served by a deployment that is open? */
@@ -277,8 +291,7 @@ settle_chunk(struct ledger *l, uint32_t chunk, const struct cuts *k)
 			f = c->flags[i];
 		}
 		if ((f & (HOST_ACTIVE | HOST_ALIVE)) == HOST_ACTIVE && seen <= k->active[in]) {
-			hosts_edit(&l->hosts, &l->snap, base + i);
-			risk_host_left(l, base + i);
+			set_active(l, base + i, false);
 			f = c->flags[i];
 		}
 		if ((f & (HOST_ACTIVE | HOST_ALIVE)) == 0)
@@ -473,6 +486,7 @@ silence_loaded(struct ledger *l)
 
 		if ((c->flags[at] & HOST_ALIVE) != 0)
 			count(l, no, 1);
+		l->silence.n_active += (c->flags[at] & HOST_ACTIVE) != 0;
 		l->silence.n_dark += flags_are_dark(c->flags[at], c->interval[at]);
 	}
 	for (uint32_t i = 0; i < l->n_deployments; i++) {

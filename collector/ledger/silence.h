@@ -26,8 +26,8 @@ struct churn {
 
 struct silence {
 	struct blind blind;
-	uint32_t alive[HOST_INTERVALS]; /* hosts by number of interval; derived, as the next two */
-	uint32_t n_alive, n_dark;
+	uint32_t alive[HOST_INTERVALS]; /* hosts by number of interval; derived, as the next three */
+	uint32_t n_alive, n_dark, n_active;
 	struct churn *strata;
 	uint32_t n_strata;
 	uint32_t hand; /* chunk where the next tick's scan begins */
@@ -37,8 +37,9 @@ struct silence {
 	uint32_t chunks_loaded;
 };
 
-/* At most so many chunks are scanned a tick: about a millisecond; with more to do, the next one goes on. */
-#define SILENCE_CHUNKS 640u
+/* At most so many chunks are scanned a tick, about a million hosts and a millisecond; with more to do, the
+ * next one goes on: ten ticks for ten million hosts. */
+#define SILENCE_CHUNKS 256u
 
 void silence_fini(struct silence *s);
 

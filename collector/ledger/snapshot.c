@@ -48,7 +48,6 @@ pack_globals(const struct ledger *l, struct pack *k)
 	pack_varint(k, l->keys.hand);
 	pack_varint(k, l->keys.n_fingerprints);
 	pack_varint(k, l->n_deployments);
-	pack_varint(k, l->hosts_recent);
 	pack_varint(k, l->tick_minute);
 	blind_pack(&l->silence.blind, k);
 	pack_text(k, (struct text){ (const char *)&l->halt, sizeof(l->halt) });
@@ -118,7 +117,6 @@ unpack_globals(struct ledger *l, struct reader *r)
 	l->keys.hand = unpack_u32(r);
 	l->loading.fingerprints = wire_varint(r);
 	l->loading.deployments = unpack_u32(r);
-	l->hosts_recent = unpack_u32(r);
 	l->tick_minute = unpack_u32(r);
 	l->loading.globals = blind_unpack(&l->silence.blind, r) && unpack_halt(l, r) && !reader_failed(r);
 	return l->loading.globals;

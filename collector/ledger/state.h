@@ -91,7 +91,6 @@ struct ledger {
 	uint32_t n_blind;
 	struct outbreaks outbreaks;
 	struct learned learned;
-	uint32_t hosts_recent; /* at the last tick of a minute */
 	uint32_t tick_minute;
 	uint32_t word_globals, word_producers;
 	bool judge;             /* some deployment moved */
