@@ -37,9 +37,9 @@ struct silence {
 	uint32_t chunks_loaded;
 };
 
-/* At most so many chunks are scanned a tick, about a million hosts and a millisecond; with more to do, the
- * next one goes on: ten ticks for ten million hosts. */
-#define SILENCE_CHUNKS 256u
+/* At most so many chunks are scanned a tick, half a million hosts in about a millisecond; with more to do, the
+ * next one goes on: twenty ticks for ten million hosts. */
+#define SILENCE_CHUNKS 128u
 
 void silence_fini(struct silence *s);
 
