@@ -14,7 +14,7 @@
 
 /* Changes with every change of what is kept or how it is counted: look at the difference, then
  * put the new value here. */
-#define GOLDEN "99462197e49e4a287abde1755e96efadaf37e3f25c6b7afe484c91211bd75ce0"
+#define GOLDEN "4940270094633f2b9303adfd6c4a8ff526f5cf2a9025f69be6a78ccec8f36ed3"
 
 /* A store of chunks in memory, as the file store keeps them. */
 struct chunk {
