@@ -114,7 +114,7 @@ struct deployment {
 	uint32_t n_near;
 	bool moved; /* counts changed since it was judged */
 	/* of the report being folded */
-	bool ballot_exposed;
+	bool ballot_exposed, ballot_explains;
 	double ballot_odds;
 };
 

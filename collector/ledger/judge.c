@@ -153,7 +153,7 @@ look(struct ledger *l, struct deployment *d)
 		const struct trial_row *row = trial_at(d, d->near[i]);
 		bool crosses;
 
-		if (row->key_no == KEY_NONE || row_muted(l, d, row))
+		if (row->key_no == KEY_NONE || (d->halted && (row->flags & TRIAL_CROSSED) != 0) || row_muted(l, d, row))
 			continue;
 		crosses = trial_crosses(l, d, row);
 		if (d->halted) { /* others follow the one that halted: they are named on a resume */

@@ -413,22 +413,18 @@ minute_of(const struct deployment *d, int64_t us)
 	return us > d->begin_us ? (uint32_t)((us - d->begin_us) / MINUTE_US) : 0;
 }
 
-/* A halted deployment explains a report of its key from a host that it was served to. */
+/* Does this one, halted, explain a report of its key from a host that it was served to? */
 static bool
-explained(const struct ledger *l, const struct deployment *d, const struct ballot *b)
+explains(const struct deployment *d, const struct ballot *b)
 {
-	for (uint32_t i = 0; i < l->n_open; i++) {
-		const struct deployment *other = l->open[i];
+	if (!d->halted || d->by_person || d->life != DEPLOYMENT_OPEN || d->tenant != b->tenant ||
+	    !deployment_served(d, b->host_no))
+		return false;
+	for (unsigned k = 0; k < b->n_keys; k++) {
+		const struct trial_row *row = b->keys[k] != KEY_NONE ? trial_find(d, b->keys[k]) : NULL;
 
-		if (other == d || !other->halted || other->by_person || other->life != DEPLOYMENT_OPEN ||
-		    other->tenant != d->tenant || !deployment_served(other, b->host_no))
-			continue;
-		for (unsigned k = 0; k < b->n_keys; k++) {
-			const struct trial_row *row = b->keys[k] != KEY_NONE ? trial_find(other, b->keys[k]) : NULL;
-
-			if (row != NULL && (row->flags & TRIAL_CROSSED) != 0)
-				return true;
-		}
+		if (row != NULL && (row->flags & TRIAL_CROSSED) != 0)
+			return true;
 	}
 	return false;
 }
@@ -502,7 +498,7 @@ cast_all(struct ledger *l, struct deployment *d, const struct ballot *b, struct 
 }
 
 static void
-vote_in(struct ledger *l, struct deployment *d, const struct ballot *b)
+vote_in(struct ledger *l, struct deployment *d, const struct ballot *b, unsigned explainers)
 {
 	int64_t edge = b->crash_us + HALT_SKEW_S * 1000000ll;
 	struct candidate who = host_candidate(l, b->host_no);
@@ -525,7 +521,7 @@ vote_in(struct ledger *l, struct deployment *d, const struct ballot *b)
 		return;
 	}
 	d->ballot_exposed = c.exposed;
-	if (muted(l, d, b) || (l->n_halted > 0 && explained(l, d, b)))
+	if (explainers > d->ballot_explains || muted(l, d, b))
 		return;
 	if (c.exposed)
 		deployment_bad(l, d, b->host_no);
@@ -566,13 +562,21 @@ separate(struct ledger *l)
 void
 deployments_vote(struct ledger *l, const struct ballot *b)
 {
+	unsigned explainers = 0;
+
 	for (uint32_t i = 0; i < l->n_open; i++) {
 		struct deployment *d = l->open[i];
 
 		d->ballot_exposed = false;
 		d->ballot_odds = 0;
+		d->ballot_explains = l->n_halted > 0 && explains(d, b);
+		explainers += d->ballot_explains;
+	}
+	for (uint32_t i = 0; i < l->n_open; i++) {
+		struct deployment *d = l->open[i];
+
 		if (d->life == DEPLOYMENT_OPEN && d->tenant == b->tenant && b->report_pos >= d->begin_pos)
-			vote_in(l, d, b);
+			vote_in(l, d, b, explainers);
 	}
 	if (l->n_halted > 0)
 		separate(l);

@@ -710,7 +710,7 @@ test_hooks(void **state)
 	v = verdict(&s, "d");
 	assert_int_equal(v.state, STATE_HALTED_HEURISTIC);
 	assert_int_equal(v.verdict, VERDICT_HALT);
-	assert_non_null(strstr(v.reason, "without a bound on false alarms: 0.2 % of the fleet"));
+	assert_non_null(strstr(v.reason, "0.2 % of the fleet within an hour"));
 	stop(&s);
 }
 
