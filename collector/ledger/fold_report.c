@@ -610,6 +610,20 @@ keys_of_stop(struct ledger *l, const Faultline__Log__TriageResult *m, const stru
 	keys_of_report(&l->keys, &l->snap, &r, keys_hash_claim(&l->keys, l->birth.tenant, &r), &l->birth, out);
 }
 
+/* The function that names from images give: counted, not tested, for not every host's dump is read. */
+static void
+count_function(struct ledger *l, const struct record_view *rec, const struct report_row *row,
+	       const Faultline__Log__TriageResult *m)
+{
+	const struct function_key where = { to_text(m->function_module), TEXT(""), to_text(m->function) };
+	uint16_t site = host_chunk(&l->hosts, row->host_no)->site[HOST_AT(row->host_no)];
+	const struct key_vote v = { row->host_no, site, row->version, row->kind, row->crashes, rec->pos, l->now_us };
+	uint32_t no = keys_of_function(&l->keys, &l->snap, &where, &l->birth);
+
+	if (no != KEY_NONE)
+		keys_vote(&l->keys, &l->snap, no, &v);
+}
+
 void
 fold_triage_result(struct ledger *l, const struct record_view *rec)
 {
@@ -635,6 +649,8 @@ fold_triage_result(struct ledger *l, const struct record_view *rec)
 		keys_of_place(&l->keys, &l->snap, &place, &l->birth, &g);
 	else
 		keys_of_stop(l, m, &row->claimed, &g);
+	if (row->computed.key == KEY_NONE && row->computed.stop == KEY_NONE) /* not read before */
+		count_function(l, rec, row, m);
 	vote_computed(l, rec, row, &g, m->kernel);
 	row->computed = g;
 	if (g.stop != KEY_NONE)

@@ -129,7 +129,7 @@ keys_find(const struct keys *k, uint16_t tenant, uint8_t rung, uint64_t id)
 static bool
 is_exact(uint8_t rung)
 {
-	return rung == RUNG_KEY || rung == RUNG_BUILD || rung == RUNG_STOP;
+	return rung == RUNG_KEY || rung == RUNG_BUILD || rung == RUNG_STOP || rung == RUNG_FUNCTION;
 }
 
 static bool
@@ -279,6 +279,22 @@ obtain_claim(struct keys *k, struct snap *s, const struct report *r, const struc
 		obtain(k, s, b, RUNG_STOP, claim_hash(&claim), &like,
 		       (struct text[4]){
 			       TEXT(""), TEXT(""), r->reason, { title, claim_title(&claim, title, sizeof(title)) } });
+}
+
+uint32_t
+keys_of_function(struct keys *k, struct snap *s, const struct function_key *where, const struct key_birth *b)
+{
+	char title[KEY_TITLE_MAX];
+	struct key like = { 0 };
+	struct text module = where->module;
+
+	if (module.len > MODULE_NAME_MAX || where->function.len == 0)
+		return KEY_NONE;
+	module.len = module_name_bare(module);
+	return obtain(
+		k, s, b, RUNG_FUNCTION, signature_function_hash(where), &like,
+		(struct text[4]){
+			module, TEXT(""), TEXT(""), { title, signature_function_title(where, title, sizeof(title)) } });
 }
 
 uint32_t
@@ -536,8 +552,8 @@ key_title(const struct key *key, char *out, size_t cap)
 	case RUNG_KERNEL:
 		return copy(TEXT("any kernel crash"), out, cap);
 	case RUNG_STOP:
+	case RUNG_FUNCTION:
 		return copy(text_no(key, 3), out, cap);
-	case RUNG_FUNCTION: /* not counted yet */
 	case RUNG_ANY:
 	case RUNG_N:
 		break;

@@ -39,7 +39,7 @@ struct key {
 	uint64_t module_id_key; /* id of the module's key */
 	struct hostset hosts, sites;
 	struct key_trend *trend;
-	char *text; /* module, module id, reason; then the title of a stop code */
+	char *text; /* module, module id, reason; then the title of a stop code or function */
 	uint16_t text_len[4];
 	uint16_t versions[KEY_VERS]; /* interned */
 	uint16_t tenant;
@@ -60,7 +60,7 @@ struct keys {
 	struct table rows;
 	uint32_t *slots; /* row + 1 */
 	uint32_t n_slots;
-	uint32_t n_exact;      /* rows of rungs key, build and stop */
+	uint32_t n_exact;      /* rows of rungs key, build, stop and function */
 	uint32_t n_signatures; /* of rungs key and stop */
 	uint32_t max_exact;    /* then older ones give way */
 	uint32_t hand;         /* where to look next for one that may */
@@ -113,6 +113,8 @@ void keys_of_report(struct keys *k, struct snap *s, const struct report *r, stru
 		    const struct key_birth *b, struct rungs *out);
 void keys_of_place(struct keys *k, struct snap *s, const struct signature_key *place, const struct key_birth *b,
 		   struct rungs *out);
+/* RUNG_FUNCTION; KEY_NONE when there is no room. */
+uint32_t keys_of_function(struct keys *k, struct snap *s, const struct function_key *where, const struct key_birth *b);
 /* RUNG_KERNEL or RUNG_ANY of the tenant. */
 uint32_t keys_class(struct keys *k, struct snap *s, enum signature_rung rung, const struct key_birth *b);
 

@@ -189,7 +189,8 @@ ledger_key(const struct ledger *l, uint16_t tenant, uint8_t rung, uint64_t id, s
 bool
 ledger_signature(const struct ledger *l, uint16_t tenant, uint64_t id, struct key_view *out)
 {
-	static const uint8_t order[] = { RUNG_KEY, RUNG_STOP, RUNG_BUILD, RUNG_MODULE, RUNG_KERNEL, RUNG_ANY };
+	static const uint8_t order[] = { RUNG_KEY,      RUNG_STOP,   RUNG_BUILD, RUNG_MODULE,
+					 RUNG_FUNCTION, RUNG_KERNEL, RUNG_ANY };
 
 	for (size_t i = 0; i < sizeof(order); i++)
 		if (ledger_key(l, tenant, order[i], id, out))

@@ -89,6 +89,23 @@ add_signature(Faultline__Log__TriageResult *m, const struct triage_result *r)
 		m->module_version = text(r->modules[r->frames[r->blamed].module].version);
 }
 
+/* The function rung; without memory it is left out. */
+static void
+add_function(struct arena *a, Faultline__Log__TriageResult *m, const struct triage_result *r)
+{
+	const struct triage_module *module;
+	char *name;
+
+	if (r->function_frame < 0 || r->frames[r->function_frame].module < 0)
+		return;
+	module = &r->modules[r->frames[r->function_frame].module];
+	if ((name = arena_calloc(a, MODULE_NAME_MAX + 1, 1)) == NULL)
+		return;
+	module_name_normalise(text_of(module->path), text_of(module->id), name, MODULE_NAME_MAX + 1);
+	m->function_module = name;
+	m->function = text(r->function);
+}
+
 /* Crashes of a kernel count as such; those of Windows name a driver, or have their stop code counted. */
 static void
 add_kernel(Faultline__Log__TriageResult *m, const struct triage_result *r)
@@ -126,6 +143,7 @@ finding_encode(struct arena *a, uint64_t report, const uint8_t sha256[SHA256_BYT
 		m.thread_count = r->thread_count;
 		m.module_count = r->module_count;
 		add_signature(&m, r);
+		add_function(a, &m, r);
 		add_kernel(&m, r);
 		if (add_frames(a, &m, r) == -1)
 			return 0;

@@ -201,6 +201,11 @@ def test_store_serves_workers(daemon, programs, crash):
     assert listed["files"] == 2 and {s["name"] for s in listed["symbols"]} == {p.name for p in (folder / "images").iterdir()}
     after = frames_of(daemon, dump + b"\0", "b")  # another dump as far as its hash goes
     assert after["signature"] == before["signature"]
+    # names bring one more rung, and nothing else
+    rungs = daemon.get("/v1/signatures?rungs=1").json["signatures"]
+    functions = [s for s in rungs if s["rung"] == "function"]
+    assert [(s["title"], s["hosts"]) for s in functions] == [("crash!boom", 1)]
+    assert daemon.get(f"/v1/signatures/{functions[0]['id']}").json["title"] == "crash!boom"
     assert daemon.metrics()["symbols_asked_total"] > 0
     assert daemon.metrics()["triage_killed_total"] == 0
 
