@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/agent.h"
+#include "cli/correlate.h"
 #include "cli/deploy.h"
 #include "cli/explain.h"
 #include "cli/gate.h"
@@ -22,6 +23,7 @@ static const struct command {
 	const char *summary;
 } commands[] = {
 	{ "agent", cmd_agent, "a small endpoint: heartbeats, crash records, dumps, a goodbye" },
+	{ "correlate", cmd_correlate, "what the hosts of a signature have in common that the fleet has not" },
 	{ "deploy", cmd_deploy, "tell the server what is rolled out, and halt or resume it" },
 	{ "explain", cmd_explain, "why a deployment was halted, or was not: votes, factors, time line" },
 	{ "gate", cmd_gate, "ask whether a deployment may go on; exit 0 proceed, 10 hold, 11 halt" },

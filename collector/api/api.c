@@ -13,6 +13,7 @@
 #include "base/settings.h"
 #include "collector/api/call.h"
 #include "collector/api/evidence.h"
+#include "collector/ledger/correlate.h"
 #include "collector/symbols/store.h"
 
 #define API_MAX_OUTPUT ((uint64_t)1024 * 1024) /* a stream may lag by this much */
@@ -42,6 +43,7 @@ static const struct {
 	{ HTTP_METHOD_GET, "/v1/signatures", &signatures_list_ops, READ,
 	  "sort module kind new_since deployment rungs limit cursor" },
 	{ HTTP_METHOD_GET, "/v1/signatures/{}", &signature_ops, READ, "" },
+	{ HTTP_METHOD_GET, "/v1/signatures/{}/correlations", &correlations_ops, READ, "limit" },
 	{ HTTP_METHOD_GET, "/v1/signatures/{}/reports", &signature_reports_ops, READ, "limit cursor" },
 	{ HTTP_METHOD_GET, "/v1/hosts/{}/reports", &host_reports_ops, READ, "limit cursor" },
 	{ HTTP_METHOD_GET, "/v1/reports/{}", &report_ops, READ, "" },
@@ -317,5 +319,6 @@ api_free(struct api *a)
 		mailbox_free(a->symbols_done);
 	if (a->wake_fd > 0)
 		close(a->wake_fd);
+	correlate_fleet_free(a->correlate_fleet);
 	free(a);
 }

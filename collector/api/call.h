@@ -75,6 +75,7 @@ struct api {
 	size_t n_calls, n_waiters, n_uploads;
 	struct mailbox *symbols_done; /* from the symbol store */
 	struct event *stored;
+	struct correlate_fleet *correlate_fleet; /* NULL until asked for; used on the ledger thread alone */
 	bool draining;
 	int64_t started_us;
 	uint64_t reports_before;
@@ -136,6 +137,7 @@ const char *call_not_fresh(const struct api *a, int64_t ledger_us);
 /* ---- the handlers, one file each ---- */
 
 extern const struct http_ops signatures_list_ops, signature_ops;      /* signatures.c */
+extern const struct http_ops correlations_ops;                        /* correlations.c */
 extern const struct http_ops report_ops;                              /* reports.c */
 extern const struct http_ops signature_reports_ops, host_reports_ops; /* history.c */
 extern const struct http_ops host_ops;                                /* hosts.c */

@@ -152,6 +152,11 @@ void receipts_infer_all(struct ledger *l, struct deployment *d);
 int64_t deployment_close_us(const struct deployment *d);
 int64_t deployment_bake_us(const struct ledger *l, const struct deployment *d);
 uint64_t deployment_ring_size(const struct deployment *d, size_t ring);
+/* Are rings ranges of places?  Not those that are listed, and not without rings. */
+bool deployment_has_places(const struct deployment *d);
+/* Place of a host among the eligible, from 0 (offer.c); and which ring has it, UINT32_MAX: the plan ends before it. */
+uint64_t deployment_place(const struct ledger *l, const struct deployment *d, const struct candidate *c);
+uint32_t deployment_ring(const struct deployment *d, uint64_t place);
 
 /* A host appeared (old == NULL) or changed. */
 void deployments_host_changed(struct ledger *l, uint32_t host_no, const struct candidate *old);

@@ -3,9 +3,25 @@
 
 #include "collector/ledger/state.h"
 
-/* Which ring has this place?  UINT32_MAX: none, the plan ends before it. */
-static uint32_t
-ring_of(const struct deployment *d, uint64_t place)
+/* Its exact place would need the ranks of all; ranks are spread evenly. */
+uint64_t
+deployment_place(const struct ledger *l, const struct deployment *d, const struct candidate *c)
+{
+	return (uint64_t)(((unsigned __int128)deployment_rank(l, d, c) * d->eligible) >> 64);
+}
+
+bool
+deployment_has_places(const struct deployment *d)
+{
+	bool listed = strcmp(d->msg->assignment, "listed") == 0 || d->msg->n_rings == 0;
+
+	for (size_t i = 0; i < d->msg->n_rings; i++)
+		listed |= d->msg->rings[i]->n_hosts > 0; /* a hand-picked ring is no range of ranks */
+	return !listed;
+}
+
+uint32_t
+deployment_ring(const struct deployment *d, uint64_t place)
 {
 	uint64_t end = 0;
 
@@ -39,13 +55,10 @@ ledger_offer(const struct ledger *l, uint32_t deployment, uint64_t hash, struct 
 	}
 	/* what it notes down while it looks is no state of the ledger */
 	out->eligible = deployment_eligible((struct ledger *)(uintptr_t)l, d, &c);
-	out->listed = strcmp(d->msg->assignment, "listed") == 0;
-	for (size_t i = 0; i < d->msg->n_rings; i++)
-		out->listed |= d->msg->rings[i]->n_hosts > 0; /* a hand-picked ring is no range of ranks */
-	/* Its exact place would need the ranks of all; ranks are spread evenly. */
-	out->place = (uint64_t)(((unsigned __int128)deployment_rank(l, d, &c) * d->eligible) >> 64);
+	out->listed = !deployment_has_places(d) && (d->msg->n_rings > 0 || strcmp(d->msg->assignment, "listed") == 0);
+	out->place = deployment_place(l, d, &c);
 	out->first = d->msg->n_rings > 0 ? deployment_ring_size(d, 0) : UINT64_MAX;
-	out->ring = d->msg->n_rings > 0 && !out->listed ? ring_of(d, out->place) : UINT32_MAX;
+	out->ring = deployment_has_places(d) ? deployment_ring(d, out->place) : UINT32_MAX;
 	ledger_safeguard_lookup(l, deployment, &look);
 	out->safeguarded = ledger_safeguarded(l, &look, hash, &out->safeguard);
 	return true;
