@@ -167,7 +167,7 @@ hosts_unpack(struct hosts *h, uint64_t id, struct reader *r)
 	if (chunk_kind(id) == CHUNK_SIDE)
 		return unpack_side(h, id, r);
 	n = reader_u32(r);
-	if (reader_failed(r) || n == 0 || n > HOST_CHUNK)
+	if (reader_failed(r) || n == 0 || n > HOST_CHUNK || c >= HOST_MAX >> HOST_CHUNK_SHIFT)
 		return false;
 	if (chunk_kind(id) == CHUNK_HOSTS) {
 		if (h->n != c << HOST_CHUNK_SHIFT || h->n >= HOST_MAX)

@@ -259,7 +259,7 @@ read_votes(const struct deployment *d, const struct trial_row *row, uint64_t fro
 	struct vote ignored;
 	size_t n = 0;
 
-	for (uint32_t i = row->n_kept; i > 0; i--) {
+	for (uint32_t i = row->n_kept; i > 0 && at > 0; i--) {
 		order[i - 1] = at - 1;
 		at = ((struct vote_row *)table_at(&d->votes, at - 1))->before;
 	}
