@@ -398,7 +398,8 @@ vote_key(struct ledger *l, const struct ballot *b, uint32_t no, const struct key
 
 	o.host_new = keys_vote(&l->keys, &l->snap, no, v);
 	o.site_new = key->sites.n > sites;
-	if (l->now_us - b->crash_us <= l->halt.randomised.late_s * 1000000ll) /* else it says nothing of today */
+	/* a late one says nothing of today; a host that nobody had heard of may be made up */
+	if (l->now_us - b->crash_us <= l->halt.randomised.late_s * 1000000ll && b->active)
 		outbreaks_vote(l, no, &o);
 }
 

@@ -9,10 +9,11 @@
 
 /* When a deployment is paused, halted, or held because another one was. */
 
-#define LOG_2       0x1.62e42fefa39efp-1
-#define LOG_100     0x1.26bb1bbb55515p+2
-#define WATCH_HOSTS 2u
-#define WATCH_SITES 2u
+#define LOG_2          0x1.62e42fefa39efp-1
+#define LOG_100        0x1.26bb1bbb55515p+2
+#define WATCH_HOSTS    2u
+#define WATCH_SITES    2u
+#define CLEARING_VOTES 10u
 
 /* ---- one key ---- */
 
@@ -467,6 +468,20 @@ deployment_brake(struct ledger *l, struct deployment *d, const char *reason, uin
 	d->heuristic = true;
 	deployment_say(d, text_of(reason));
 	ask_for_decision(l, d);
+}
+
+bool
+deployment_clears(const struct ledger *l, const struct deployment *d, uint32_t key_no)
+{
+	const struct key *key = key_at(&l->keys, key_no);
+	const struct trial_row *row = trial_find(d, key_no);
+	uint32_t module = KEY_NONE;
+
+	if (key->rung == RUNG_KEY)
+		module = keys_find(&l->keys, d->tenant, RUNG_MODULE, key->module_id_key);
+	if (row == NULL || (row->flags & TRIAL_SHOWN) != 0)
+		row = module != KEY_NONE ? trial_find(d, module) : NULL;
+	return row != NULL && row->e.served + row->e.unserved >= CLEARING_VOTES && eprocess_log(&row->e) < 0;
 }
 
 bool

@@ -58,6 +58,9 @@ void deployments_boot_vote(struct ledger *l, uint32_t host_no, int64_t crash_us,
 
 /* The emergency brake: latched as a halt is, marked as without a proof.  reason is copied. */
 void deployment_brake(struct ledger *l, struct deployment *d, const char *reason, uint64_t pos);
+/* The comparison of served with unserved hosts speaks for the deployment: the brake must not halt what the test
+ * itself clears. */
+bool deployment_clears(const struct ledger *l, const struct deployment *d, uint32_t key_no);
 /* The server does not hear its fleet (HALT A7): every open deployment of the tenant holds until it
  * does again. why is copied. */
 void ledger_set_blind(struct ledger *l, uint16_t tenant, bool blind, const char *why);

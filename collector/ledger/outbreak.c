@@ -338,7 +338,8 @@ judge_brake(struct ledger *l, struct outbreak_row *row, const struct key *key, c
 		"This is a heuristic: there is no bound on its false alarms.",
 		a.hosts, a.sites, 100.0 * a.hosts / a.active, a.active, params(l)->brake_window_s / 60);
 	for (uint32_t i = 0; i < l->n_open; i++)
-		if (!l->open[i]->halted && is_involved(l->open[i], key)) {
+		if (!l->open[i]->halted && is_involved(l->open[i], key) &&
+		    !deployment_clears(l, l->open[i], row->key_no)) {
 			deployment_brake(l, l->open[i], a.text, pos);
 			a.deployments++;
 		}

@@ -645,8 +645,10 @@ test_held_back(void **state)
 	scribe_serve(&s, id, hosts, 200);
 	assert_true(verdict(&s, "d").assumed.held_back);
 	/* the lab's own trouble: both halves alike */
-	for (uint64_t i = 0; i < 400; i += 3)
+	for (uint64_t i = 0; i < 200; i += 3) {
+		crash(&s, hosts[200 + i], "lab.sys");
 		crash(&s, hosts[i], "lab.sys");
+	}
 	assert_int_not_equal(verdict(&s, "d").verdict, VERDICT_HALT);
 	assert_true(standing(&s, "d", "lab.sys+0x1000").log_e < 1);
 	stop(&s);

@@ -14,7 +14,7 @@
 
 /* Changes with every change of what is kept or how it is counted: look at the difference, then
  * put the new value here. */
-#define GOLDEN "4940270094633f2b9303adfd6c4a8ff526f5cf2a9025f69be6a78ccec8f36ed3"
+#define GOLDEN "d50a0ec2571e3518a5432841381765f5fd25cf747bc264303ad4d67450bafb82"
 
 /* A store of chunks in memory, as the file store keeps them. */
 struct chunk {
