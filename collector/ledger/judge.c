@@ -13,7 +13,7 @@
 #define LOG_100        0x1.26bb1bbb55515p+2
 #define WATCH_HOSTS    2u
 #define WATCH_SITES    2u
-#define CLEARING_VOTES 10u
+#define CLEARING_VOTES 5u
 
 /* ---- one key ---- */
 
