@@ -44,23 +44,28 @@ static const struct schedule schedules[] = {
 	{ "ramp: 20 hosts, twice as many every 10 minutes", 0, { 0 }, { 0 }, 20, 600 },
 };
 
-static const struct {
+/* What is heard of the harmed. */
+static const struct channel {
 	const char *name;
 	double upload;
+	bool boots;
 	unsigned interval_s;
 } channels[] = {
-	{ "10 % upload", .1, 300 },
-	{ "1 % upload", .01, 300 },
-	{ "nobody uploads, heartbeat 5 min", 0, 300 },
-	{ "nobody uploads, heartbeat 1 min", 0, 60 },
+	{ "10 % upload", .1, false, 300 },
+	{ "1 % upload", .01, false, 300 },
+	{ "silence, heartbeat 5 min", 0, false, 300 },
+	{ "boots are heard of, nothing uploaded", 0, true, 300 },
+	{ "silence, heartbeat 1 min", 0, false, 60 },
 };
+#define N_CHANNELS  5u
+#define N_SCHEDULES 4u
 
-/* HALT 8.6, rho 2 and 1.5. */
-static const char *const expected[4][4] = {
-	{ "194000 +- 2000", "248000 +- 3000", "926282", "381410" },
-	{ "2333 +- 58", "3636 +- 128", "7225", "2975" },
-	{ "531 +- 17", "1031 +- 83", "1303 +- 29", "496" },
-	{ "52 +- 8", "456 +- 82", "34 +- 1", "12 +- 1" },
+/* HALT 8.6, rho 2 for crashes and 1.5 for silence. */
+static const char *const expected[N_SCHEDULES][N_CHANNELS] = {
+	{ "194000 +- 2000", "248000 +- 3000", "926282", "-", "381410" },
+	{ "2333 +- 58", "3636 +- 128", "7225", "-", "2975" },
+	{ "531 +- 17", "1031 +- 83", "1211 +- 14", "-", "496" },
+	{ "52 +- 8", "456 +- 82", "28 +- 1", "-", "10 +- 0" },
 };
 
 static void
@@ -74,7 +79,6 @@ plan_july(struct push_plan *p, const struct schedule *s)
 	p->ramp_double_s = s->ramp_double_s;
 	p->hazard = 1;
 	p->own = false; /* a content file: the driver that reads it is not in its manifest */
-	p->boot_loop = true;
 	p->module = "csagent.sys";
 	p->variants = 2;
 	p->other = .1;
@@ -93,25 +97,23 @@ cut_region(struct run *r, struct push *p)
 
 /* The outage and the noise alone, with a harmless push to everybody: nothing may halt. */
 static int
-confusers_alone(struct study *s, struct world *w, struct sheet *sheet)
+confusers_alone(struct study *s, struct world *w, struct sheet *sheet, unsigned n)
 {
-	struct run r = { .world = w, .also = cut_region, .max_h = 1.5 };
-	unsigned n = 2, halted = 0;
+	struct run r = { .world = w, .also = cut_region, .max_h = .75 };
+	struct outcome *o;
+	unsigned halted = 0;
 
-	for (unsigned i = 0; i < 2; i++) {
-		struct outcome *o;
-
-		plan_july(&r.plan, &schedules[i]);
-		r.plan.hazard = 0;
-		o = study_runs(s, &r, "the outage alone", 1);
-		if (o == NULL)
-			return -1;
-		halted += o->halted;
-		free(o);
-	}
-	sheet_row(sheet, json_pack("{s:s, s:s, s:i, s:s, s:s, s:o}", "schedule", "both confusers, harmless content",
-				   "evidence", "-", "runs", (int)n, "hosts harmed", "0", "reference", "no halt",
-				   "halted, %", json_share(halted, n, 100)));
+	plan_july(&r.plan, &schedules[0]);
+	r.plan.hazard = 0;
+	o = study_runs(s, &r, "the outage alone", n);
+	if (o == NULL)
+		return -1;
+	for (unsigned i = 0; i < n; i++)
+		halted += o[i].halted;
+	free(o);
+	sheet_row(sheet, json_pack("{s:s, s:s, s:i, s:s, s:s, s:o}", "schedule", "flat, harmless content", "evidence",
+				   "the outage and the noise alone", "runs", (int)n, "hosts harmed", "0", "reference",
+				   "no halt", "halted, %", json_share(halted, n, 100)));
 	return 0;
 }
 
@@ -123,6 +125,8 @@ add_case(struct study *s, struct sheet *sheet, struct run *r, unsigned schedule,
 
 	plan_july(&r->plan, &schedules[schedule]);
 	r->plan.upload = channels[channel].upload;
+	r->plan.boot_loop = channels[channel].boots;
+	r->plan.dark = !channels[channel].boots;
 	o = study_runs(s, r, schedules[schedule].name, n);
 	if (o == NULL)
 		return -1;
@@ -142,41 +146,60 @@ add_case(struct study *s, struct sheet *sheet, struct run *r, unsigned schedule,
 	return 0;
 }
 
+static struct world *
+fleet_of(const struct study *s, unsigned interval_s)
+{
+	/* a minute's heartbeat: silent is who missed three, as in the reference */
+	static const char *const quick[] = { "halt-silence-beats", "3", "halt-silence-grace", "0s", NULL };
+	struct world_options o;
+	struct study fleet = *s;
+
+	world_defaults(&o);
+	o.seed = s->seed;
+	o.hosts = s->hosts > 0 ? s->hosts : JULY_HOSTS;
+	o.sites = o.hosts / 142 < 60000 ? o.hosts / 142 : 60000;
+	o.interval_s = interval_s;
+	o.settings = interval_s < 120 ? quick : NULL;
+	o.history_h = .5;
+	o.churn = .05;
+	o.goodbye = .99;
+	o.epoch_us = 1721362140000000; /* 04:09:00 UTC */
+	o.crashes_day = o.hosts * .015;
+	o.days = .15;
+	fleet.hosts = 0;
+	run_progress("%u hosts, a heartbeat every %u s", o.hosts, o.interval_s);
+	return study_world(&fleet, &o);
+}
+
 int
 july_2024(struct study *s)
 {
 	unsigned n = s->runs > 0 ? s->runs : 1;
+	struct world *world = NULL;
 	struct sheet sheet;
 	int bad = 0;
 
 	sheet_begin(&sheet, "19 July 2024",
 		    "Hosts harmed until the halt took effect. What happened: 8,500,000, within 78 minutes.");
-	for (unsigned half = 0; half < 2 && bad == 0; half++) { /* two worlds: a heartbeat every 5 minutes, and each */
-		struct run r = { .also = cut_region, .compare = s->compare && half == 0, .compare_until = 1 };
-		struct world_options o;
-		struct study fleet = *s;
+	for (unsigned k = 0; k < N_CHANNELS && bad == 0; k++) {
+		struct run r = { .also = cut_region,
+				 .compare = s->compare && channels[k].upload > 0,
+				 .compare_until = 1 };
+		bool last = k + 1 == N_CHANNELS || channels[k + 1].interval_s != channels[k].interval_s;
 
-		world_defaults(&o);
-		o.seed = s->seed;
-		o.hosts = s->hosts > 0 ? s->hosts : JULY_HOSTS;
-		o.sites = o.hosts / 142 < 60000 ? o.hosts / 142 : 60000;
-		o.interval_s = channels[half * 3].interval_s;
-		o.history_h = .5;
-		o.churn = .05;
-		o.goodbye = .99;
-		o.epoch_us = 1721362140000000; /* 04:09:00 UTC */
-		o.crashes_day = o.hosts * .015;
-		o.days = .15;
-		fleet.hosts = 0;
-		run_progress("%u hosts, a heartbeat every %u s", o.hosts, o.interval_s);
-		r.world = study_world(&fleet, &o);
-		for (unsigned i = 0; i < 4 && bad == 0; i++)
-			for (unsigned k = half * 3; k < (half == 0 ? 3u : 4u) && bad == 0; k++)
-				bad = add_case(s, &sheet, &r, i, k, n);
-		if (half == 0 && bad == 0)
-			bad = confusers_alone(s, r.world, &sheet);
-		world_free(r.world);
+		if (world == NULL)
+			world = fleet_of(s, channels[k].interval_s);
+		r.world = world;
+		for (unsigned i = 0; i < N_SCHEDULES && bad == 0; i++)
+			bad = add_case(s, &sheet, &r, i, k, n);
+		if (!last)
+			continue;
+		if (channels[k].interval_s == 300 && bad == 0)
+			bad = confusers_alone(s, world, &sheet, n);
+		world_free(world);
+		world = NULL;
 	}
+	world_free(world);
 	study_take(s, &sheet);
 	return bad;
 }

@@ -63,10 +63,9 @@ make_null(struct study *s)
 	sheet_begin(
 		&sheet, "Harmless deployments",
 		"False halts and pauses per 1,000 deployments with 95 % intervals; rings of 0.1, 1, 10, 50 and 100 % "
-		"in a day.");
-	world_defaults(&n.world);
-	n.world.interval_s = 600;
-	n.world.tick_s = 5;
+		"in a day; 100,000 hosts, 5,000 known crashes and 200 births a day.");
+	null_world(&n.world, 100000, 2000);
+	n.world.crashes_day = 5000;
 	push_defaults(&n.plan);
 	plan_day(&n.plan);
 	sheet_row(&sheet, study_nulls(s, &n));
@@ -81,8 +80,8 @@ make_staged(struct study *s)
 	struct sheet sheet;
 
 	sheet_begin(&sheet, "Harmless deployments that are not randomised per host",
-		    "100,000 hosts at 2,000 sites, 1,500 known crashes a day.");
-	null_world(&n.world, 100000, 2000);
+		    "50,000 hosts at 1,000 sites, 1,500 known crashes and 200 births a day.");
+	null_world(&n.world, 50000, 1000);
 	n.world.crashes_day = 1500;
 	push_defaults(&n.plan);
 	plan_day(&n.plan);
@@ -124,7 +123,7 @@ make_rebuild(struct study *s)
 
 	sheet_begin(&sheet, "Harmless rebuilds of a module that crashes anyway",
 		    "Every crash of the new build has a signature that only served hosts can have.");
-	null_world(&n.world, 100000, 2000);
+	null_world(&n.world, 50000, 1000);
 	push_defaults(&n.plan);
 	plan_day(&n.plan);
 	for (int i = 0; i < 3; i++) {
@@ -224,6 +223,7 @@ dark_world(struct world_options *o, bool goodbye)
 {
 	world_defaults(o);
 	o->interval_s = 300;
+	o->history_h = 4;
 	o->churn = .05;
 	o->goodbye = goodbye ? .99 : 0;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/runs.h"
 #include "cli/tally.h"
 #include "cli/world.h"
 
@@ -87,6 +88,10 @@ sheet_begin(struct sheet *s, const char *title, const char *note)
 void
 sheet_row(struct sheet *s, json_t *row)
 {
+	char *text = json_dumps(row, JSON_REAL_PRECISION(6));
+
+	run_progress("%s", text != NULL ? text : "");
+	free(text);
 	json_array_append_new(json_object_get(s->json, "rows"), need(row));
 }
 

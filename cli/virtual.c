@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "cli/api_client.h"
@@ -463,7 +462,6 @@ cmd_virtual(int argc, char **argv)
 	c.rings = "0.1%,1%,10%,50%,100%";
 	c.hours = "0,2,6,12,18";
 	c.ring_s = 1800;
-	run_quiet = isatty(STDERR_FILENO) == 0;
 	if (parse(&c, argc, argv) != 0)
 		return 2;
 	c.study.text = !c.json;

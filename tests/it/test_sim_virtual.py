@@ -56,7 +56,7 @@ def test_july_scaled_down():
     ramp = next(r for r in uploads if r["schedule"].startswith("ramp") and r["evidence"].startswith("10 %"))
     flat = next(r for r in uploads if r["schedule"].startswith("flat") and r["evidence"].startswith("10 %"))
     assert ramp["hosts harmed"][0] < 1000 and flat["hosts harmed"][0] < 8000
-    confused = next(r for r in found if r["schedule"].startswith("both confusers"))
+    confused = next(r for r in found if r["schedule"].startswith("flat, harmless"))
     assert confused["halted, %"][0] == 0
 
 
