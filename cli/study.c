@@ -10,6 +10,8 @@
 
 /* What the tables are made of: null worlds with many deployments, and rows of runs. */
 
+#define SMALL_FLEET 20000u /* is what its row is about: not scaled */
+
 void
 plan_day(struct push_plan *p)
 {
@@ -24,7 +26,7 @@ study_world(const struct study *s, const struct world_options *o)
 	struct world_options own = *o;
 	struct world *w;
 
-	if (s->hosts > 0) {
+	if (s->hosts > 0 && o->hosts > SMALL_FLEET) {
 		own.sites = (uint32_t)((double)own.sites * s->hosts / own.hosts);
 		own.sites = own.sites < 12 ? 12 : own.sites;
 		own.crashes_day *= (double)s->hosts / own.hosts;

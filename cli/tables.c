@@ -439,37 +439,39 @@ make_forged(struct study *s)
 
 /* ---- two deployments ---- */
 
-/* A second, harmless deployment to the same hosts; the first one is bad. */
+/* A second, harmless deployment begins with the first, which is bad. */
+static struct push *second;
+
 static void
 push_second(struct run *r, struct push *p)
 {
-	static struct push *second;
 	struct push_plan plan = p->plan;
 
-	if (r->world->now_us == p->begin_us) {
-		plan.hazard = 0;
-		second = push_new(r->world, &plan, r->plan.order == PUSH_FIXED ? r->seed : r->seed + 99);
-	}
-	r->arg = second;
+	if (r->world->now_us != p->begin_us)
+		return;
+	plan.hazard = 0;
+	second = push_new(r->world, &plan, r->seed + 99);
 }
 
+/* What is said of it hours after the halt, when its hosts have long been resolved. */
 static void
 tell_second(struct run *r, struct push *p, struct outcome *o)
 {
-	struct push *second = r->arg;
 	struct verdict_view v;
 
 	(void)p;
+	world_until(r->world, r->world->now_us + 3 * HOUR_US);
+	if (!ledger_verdict(r->world->ledger, second->no, &v))
+		return;
 	o->extra[0] = second->halts > 0;
-	world_until(r->world, r->world->now_us + HOUR_US);
-	if (ledger_verdict(r->world->ledger, second->no, &v))
-		o->extra[1] = v.verdict == VERDICT_PROCEED;
-	o->extra[2] = second->halts > 0;
+	o->extra[1] = v.verdict == VERDICT_PROCEED;
+	o->extra[2] = v.state == STATE_CO_SUSPECT;
 }
 
 static int
 make_suspects(struct study *s)
 {
+	static const double shares[] = { .02, .2, 1 }, hours[] = { 0, 6, 12 };
 	struct run r = { .noise = true, .also = push_second, .finish = tell_second };
 	struct world_options o;
 	struct sheet sheet;
@@ -477,16 +479,19 @@ make_suspects(struct study *s)
 
 	sheet_begin(
 		&sheet, "Two deployments at once, one of them bad",
-		"Both start together. Same fixed ring: the two cannot be told apart, and the other may not go on by "
-		"itself. Salts of their own: only the bad one halts.");
-	crash_world(&o, 200000, 4000);
-	o.crashes_day = 3000;
+		"Both start together; 20,000 hosts, rings of 2, 20 and 100 %, hazard 20 %; what is said of the "
+		"harmless one three hours after the halt of the other. In the same ring the two cannot be told apart.");
+	world_defaults(&o);
+	o.hosts = 20000;
+	o.sites = 400;
+	o.crashes_day = 600;
+	o.history_h = 6;
 	r.world = study_world(s, &o);
 	push_defaults(&r.plan);
-	plan_day(&r.plan);
-	r.plan.hazard = .1;
+	push_rings(&r.plan, shares, hours, 3, 1800);
+	r.plan.hazard = .2;
 	for (int fixed = 0; fixed < 2 && bad == 0; fixed++) {
-		unsigned n = s->runs > 0 ? s->runs : 100, halted = 0, other = 0, proceeds = 0;
+		unsigned n = s->runs > 0 ? s->runs : 100, halted = 0, count[3] = { 0 };
 		const char *label = fixed ? "the same fixed ring" : "salts of their own";
 		struct outcome *v;
 
@@ -498,13 +503,14 @@ make_suspects(struct study *s)
 		}
 		for (unsigned i = 0; i < n; i++) {
 			halted += v[i].halted;
-			other += v[i].extra[2] > 0;
-			proceeds += v[i].extra[1] > 0;
+			for (int k = 0; k < 3; k++)
+				count[k] += v[i].extra[k] > 0;
 		}
 		sheet_row(&sheet,
-			  json_pack("{s:s, s:i, s:o, s:o, s:o}", "case", label, "runs", (int)n, "bad one halted, %",
-				    json_share(halted, n, 100), "other one halted, %", json_share(other, n, 100),
-				    "other one says proceed an hour later, %", json_share(proceeds, n, 100)));
+			  json_pack("{s:s, s:i, s:o, s:o, s:o, s:o}", "case", label, "runs", (int)n,
+				    "bad one halted, %", json_share(halted, n, 100), "other one halted, %",
+				    json_share(count[0], n, 100), "other one proceeds, %", json_share(count[1], n, 100),
+				    "other one held as a co-suspect, %", json_share(count[2], n, 100)));
 		free(v);
 	}
 	world_free(r.world);
