@@ -169,7 +169,8 @@ def test_power_lost_under_load(make_daemon, programs):
 
 
 def test_the_power_test_can_fail(make_daemon, programs):
-    """A daemon whose syncs do nothing loses what it acknowledged, and this test sees it."""
+    """A daemon whose syncs do nothing loses what it acknowledged, and this test sees it.  What is not synced may
+    survive a cut by chance: enough cuts that it cannot always."""
     daemon = make_daemon(start=False, snapshot_interval="200ms")
     daemon.environment.update(power_environment(programs, daemon.data, lie=True))
     daemon.start()
@@ -178,4 +179,4 @@ def test_the_power_test_can_fail(make_daemon, programs):
         assert daemon.kill(signal.SIGUSR2) == 137
 
     with pytest.raises((AssertionError, OSError)):
-        storm(daemon, cut, 3)
+        storm(daemon, cut, 10)
