@@ -11,8 +11,9 @@
 #define SHIFT         6  /* rows a chunk */
 #define GAP_MOST      60 /* seconds between ticks that count as exposure: beyond, nobody was listening */
 #define HOUR_US       3600000000ll
-#define BIN_MOST      12u    /* bins an hour */
-#define COUNT_AT_ONCE 65536u /* up to so many hosts a scan costs nothing */
+#define PUSH_US       HOUR_US /* a push within it was one at once; what comes within it may be its doing */
+#define BIN_MOST      12u     /* bins an hour */
+#define COUNT_AT_ONCE 65536u  /* up to so many hosts a scan costs nothing */
 
 /* ---- life ---- */
 
@@ -269,8 +270,17 @@ is_involved(const struct deployment *d, const struct key *key)
 	return served * 2ull >= key->hosts.n;
 }
 
-/* Deployments that left nobody to compare with, within a day: what history alone certifies halts them,
- * without a proof that it was them (HALT 4.3). */
+/* Did the push leave nobody to compare with, and no time to do it in?  One that went out in stages was
+ * compared for hours: what surges after its last ring may be anything, and third parties make fleets
+ * surge every few days.  So is it an hour after a push at once. */
+static bool
+is_spent(const struct ledger *l, const struct deployment *d)
+{
+	return d->eligible > 0 && d->served_eligible > CHANCE_SPENT * d->eligible &&
+	       d->last_receipt_us - d->first_receipt_us <= PUSH_US && l->now_us - d->last_receipt_us < PUSH_US;
+}
+
+/* What history alone certifies halts those, without a proof that it was them (HALT 4.3). */
 static uint32_t
 halt_spent(struct ledger *l, const struct key *key, const char *why, uint64_t pos)
 {
@@ -279,8 +289,7 @@ halt_spent(struct ledger *l, const struct key *key, const char *why, uint64_t po
 	for (uint32_t i = 0; i < l->n_open; i++) {
 		struct deployment *d = l->open[i];
 
-		if (!d->halted && d->eligible > 0 && d->served_eligible > CHANCE_SPENT * d->eligible &&
-		    l->now_us - d->last_receipt_us < OUTBREAK_DAY_US && is_involved(d, key)) {
+		if (!d->halted && is_spent(l, d) && is_involved(d, key)) {
 			deployment_brake(l, d, why, pos);
 			n++;
 		}
