@@ -270,6 +270,23 @@ is_involved(const struct deployment *d, const struct key *key)
 	return served * 2ull >= key->hosts.n;
 }
 
+/* Another deployment was halted for that key already, or this one is held because of that one: an
+ * alarm adds nothing to what the comparison has said. */
+static bool
+is_explained(const struct ledger *l, const struct deployment *d, uint32_t key_no)
+{
+	for (uint32_t i = 0; i < l->n_open && d->co_of == 0; i++) {
+		const struct deployment *o = l->open[i];
+		const struct trial_row *row = NULL;
+
+		if (o != d && o->halted && !o->by_person && o->tenant == d->tenant && o->life == DEPLOYMENT_OPEN)
+			row = trial_find(o, key_no);
+		if (row != NULL && (row->flags & TRIAL_CROSSED) != 0)
+			return true;
+	}
+	return d->co_of != 0;
+}
+
 /* Did the push leave nobody to compare with, and no time to do it in?  One that went out in stages was
  * compared for hours: what surges after its last ring may be anything, and third parties make fleets
  * surge every few days.  So is it an hour after a push at once. */
@@ -282,14 +299,15 @@ is_spent(const struct ledger *l, const struct deployment *d)
 
 /* What history alone certifies halts those, without a proof that it was them (HALT 4.3). */
 static uint32_t
-halt_spent(struct ledger *l, const struct key *key, const char *why, uint64_t pos)
+halt_spent(struct ledger *l, uint32_t key_no, const char *why, uint64_t pos)
 {
+	const struct key *key = key_at(&l->keys, key_no);
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < l->n_open; i++) {
 		struct deployment *d = l->open[i];
 
-		if (!d->halted && is_spent(l, d) && is_involved(d, key)) {
+		if (!d->halted && is_spent(l, d) && is_involved(d, key) && !is_explained(l, d, key_no)) {
 			deployment_brake(l, d, why, pos);
 			n++;
 		}
@@ -323,7 +341,7 @@ judge_birth(struct ledger *l, struct outbreak_row *row, const struct key *key, c
 		a.hosts, a.sites, (unsigned long long)f->tally.total,
 		learned ? "watched for a day" : "(too few to learn from)", num_exp(log_e < 700 ? log_e : 700));
 	if (a.certified)
-		a.deployments = halt_spent(l, key, a.text, pos);
+		a.deployments = halt_spent(l, row->key_no, a.text, pos);
 	alarm_raise(l, row, &a);
 }
 
@@ -348,7 +366,7 @@ judge_brake(struct ledger *l, struct outbreak_row *row, const struct key *key, c
 		a.hosts, a.sites, 100.0 * a.hosts / a.active, a.active, params(l)->brake_window_s / 60);
 	for (uint32_t i = 0; i < l->n_open; i++)
 		if (!l->open[i]->halted && is_involved(l->open[i], key) &&
-		    !deployment_clears(l, l->open[i], row->key_no)) {
+		    !deployment_clears(l, l->open[i], row->key_no) && !is_explained(l, l->open[i], row->key_no)) {
 			deployment_brake(l, l->open[i], a.text, pos);
 			a.deployments++;
 		}
@@ -485,7 +503,7 @@ judge_surge(struct ledger *l, struct outbreak_row *row, double mu, uint64_t pos)
 		 "usual in five minutes.",
 		 a.sites, votes, mu);
 	if (a.certified)
-		a.deployments = halt_spent(l, key, a.text, pos);
+		a.deployments = halt_spent(l, row->key_no, a.text, pos);
 	alarm_raise(l, row, &a);
 }
 
