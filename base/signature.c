@@ -289,14 +289,14 @@ static void
 put_safe(struct out *o, const char *p, size_t len)
 {
 	for (size_t i = 0; i < len;) {
-		const unsigned char *u = (const unsigned char *)p + i;
-		size_t n = text_utf8_sequence(u, len - i);
+		bool harmless;
+		size_t n = text_character(p + i, len - i, &harmless);
 
-		if (n == 0 || *u < ' ' || *u == 0x7f || (*u == 0xc2 && n == 2 && u[1] < 0xa0))
+		if (!harmless)
 			put_bytes(o, "?", 1);
 		else if (o->cap - 1 - o->len >= n)
 			put_bytes(o, p + i, n);
-		i += n ? n : 1;
+		i += n;
 	}
 }
 

@@ -31,6 +31,23 @@ text_utf8_sequence(const void *bytes, size_t n)
 	return len;
 }
 
+size_t
+text_character(const char *p, size_t n, bool *harmless_out)
+{
+	const unsigned char *u = (const unsigned char *)p;
+	size_t len = text_utf8_sequence(p, n);
+	unsigned low = len == 3 ? u[2] : 0;
+
+	*harmless_out = len > 0 && *u >= ' ' && *u != 0x7f;
+	if (len == 2) /* C1; U+061C */
+		*harmless_out = !(u[0] == 0xc2 && u[1] < 0xa0) && !(u[0] == 0xd8 && u[1] == 0x9c);
+	else if (len == 3 && u[0] == 0xe2 && u[1] == 0x80) /* U+200E, 200F, 2028 to 202E */
+		*harmless_out = low != 0x8e && low != 0x8f && !(low >= 0xa8 && low <= 0xae);
+	else if (len == 3 && u[0] == 0xe2 && u[1] == 0x81) /* U+2066 to 2069 */
+		*harmless_out = !(low >= 0xa6 && low <= 0xa9);
+	return len > 0 ? len : 1;
+}
+
 bool
 text_is_utf8(struct text t)
 {

@@ -31,6 +31,10 @@ text_equal(struct text a, struct text b)
  * it is ill-formed. */
 size_t text_utf8_sequence(const void *p, size_t n);
 
+/* Bytes of the next character (n > 0 bytes left), and whether a terminal may see it: not if it is ill-formed,
+ * a control character, ends a line, or changes the direction of writing. */
+size_t text_character(const char *p, size_t n, bool *harmless_out);
+
 /* Well-formed UTF-8 (no surrogates, no overlong forms, at most U+10FFFF); NUL is refused. */
 bool text_is_utf8(struct text t);
 

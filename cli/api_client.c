@@ -7,6 +7,7 @@
 
 #include <curl/curl.h>
 
+#include "base/text.h"
 #include "cli/api_client.h"
 
 #define ANSWER_MAX ((size_t)64 * 1024 * 1024)
@@ -268,20 +269,6 @@ api_answer_fini(struct api_answer *a)
 
 /* ---- what the commands share ---- */
 
-/* Bytes of the code point at s, and whether a terminal may see it. */
-static size_t
-code_point(const char *s, bool *harmless_out)
-{
-	const unsigned char *p = (const unsigned char *)s;
-	size_t n = 1;
-
-	while ((p[n] & 0xc0) == 0x80 && n < 4)
-		n++;
-	*harmless_out = p[0] >= 0x20 && p[0] != 0x7f && !(p[0] == 0xc2 && p[1] < 0xa0) &&
-			!(p[0] == 0xe2 && p[1] == 0x80 && p[2] >= 0xaa && p[2] <= 0xae); /* writing direction */
-	return n;
-}
-
 int
 print_column(FILE *f, const char *s, int width, bool pad)
 {
@@ -289,7 +276,7 @@ print_column(FILE *f, const char *s, int width, bool pad)
 	bool harmless;
 
 	while (*s != '\0' && used < width) {
-		size_t n = code_point(s, &harmless);
+		size_t n = text_character(s, strnlen(s, 4), &harmless);
 
 		if (used == width - 1 && s[n] != '\0') {
 			fputs("…", f);
@@ -312,6 +299,14 @@ void
 print_text(FILE *f, const char *s)
 {
 	print_column(f, s, 1 << 20, false);
+}
+
+void
+print_failure(const char *path, const char *why)
+{
+	fputs("faultline: ", stderr);
+	print_text(stderr, path);
+	fprintf(stderr, ": %s\n", why);
 }
 
 const char *

@@ -38,6 +38,8 @@ void api_answer_fini(struct api_answer *a);
 
 /* Print text that a server or fleet chose: control characters and escapes come out as '?'. */
 void print_text(FILE *f, const char *s);
+/* "faultline: PATH: WHY" on standard error. */
+void print_failure(const char *path, const char *why);
 /* As many columns as fit (a code point a column); pads when pad.  Returns columns used. */
 int print_column(FILE *f, const char *s, int width, bool pad);
 

@@ -12,6 +12,7 @@
 
 #include <jansson.h>
 
+#include "cli/api_client.h"
 #include "cli/dumpfile.h"
 #include "cli/scrub.h"
 #include "triage/scrub.h"
@@ -119,10 +120,11 @@ say(const struct scrub_command *cmd, const char *path, const struct scrub_counts
 		json_decref(o);
 		return;
 	}
+	print_text(out, path);
 	fprintf(out,
-		"%s: %" PRIu64 " bytes of environment, %" PRIu64 " of arguments, %" PRIu64 " of heap, %" PRIu64
+		": %" PRIu64 " bytes of environment, %" PRIu64 " of arguments, %" PRIu64 " of heap, %" PRIu64
 		" of stacks overwritten; signature %s and stack are the same\n",
-		path, n->environment, n->arguments, n->heap, n->stacks, id);
+		n->environment, n->arguments, n->heap, n->stacks, id);
 }
 
 static const char *
@@ -251,7 +253,7 @@ cmd_scrub(int argc, char **argv)
 		const char *why = scrub_file(&cmd, argv[i]);
 
 		if (why != NULL)
-			fprintf(stderr, "faultline: %s: %s\n", argv[i], why);
+			print_failure(argv[i], why);
 		good &= why == NULL;
 	}
 	return good && fflush(stdout) == 0 ? 0 : 1;

@@ -6,6 +6,7 @@
 
 #include <jansson.h>
 
+#include "cli/api_client.h"
 #include "cli/dumpfile.h"
 #include "cli/symbol_files.h"
 #include "cli/triage.h"
@@ -74,7 +75,7 @@ triage_file(const struct triage_command *cmd, const char *path)
 		putchar('\n');
 		json_decref(o);
 	} else if (why != NULL) {
-		fprintf(stderr, "faultline: %s: %s\n", path, why);
+		print_failure(path, why);
 	} else if (cmd->brief) {
 		triage_print_line(path, &x.r);
 	} else {
@@ -96,7 +97,7 @@ diff(const struct triage_command *cmd, char *const paths[2])
 		const char *why = analyse(cmd, paths[i], &x[i]);
 
 		if (why != NULL)
-			fprintf(stderr, "faultline: %s: %s\n", paths[i], why);
+			print_failure(paths[i], why);
 		good &= why == NULL;
 	}
 	if (good)
@@ -168,7 +169,7 @@ cmd_triage(int argc, char **argv)
 		case 'S':
 			symbol_files_close(cmd.symbols);
 			if ((cmd.symbols = symbol_files_open(optarg, &why)) == NULL) {
-				fprintf(stderr, "faultline: %s: %s\n", optarg, why);
+				print_failure(optarg, why);
 				return 2;
 			}
 			break;

@@ -8,7 +8,9 @@
 
 #include <jansson.h>
 
+#include "cli/api_client.h"
 #include "cli/triage_diff.h"
+#include "cli/triage_json.h"
 #include "triage/messenger.h"
 #include "triage/summary.h"
 
@@ -34,16 +36,11 @@ static void __attribute__((format(printf, 2, 3))) differs(struct comparison *c, 
 {
 	char text[1024];
 	va_list ap;
-	json_t *j;
 
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	for (char *p = text; *p != '\0'; p++)
-		if ((unsigned char)*p < ' ' || *p == 0x7f)
-			*p = '?';
-	if ((j = json_string(text)) != NULL)
-		json_array_append_new(c->reasons, j);
+	json_array_append_new(c->reasons, triage_json_name(text));
 }
 
 static const struct triage_module *
@@ -170,8 +167,11 @@ triage_diff(const struct triage_result *a, const struct triage_result *b, bool j
 		printf("A  %s\n", line);
 		triage_summary(b, line);
 		printf("B  %s\n%s\n", line, words[c.how]);
-		for (size_t i = 0; i < json_array_size(c.reasons); i++)
-			printf("  %s\n", json_string_value(json_array_get(c.reasons, i)));
+		for (size_t i = 0; i < json_array_size(c.reasons); i++) {
+			printf("  ");
+			print_text(stdout, json_string_value(json_array_get(c.reasons, i)));
+			putchar('\n');
+		}
 		printf("  %zu innermost frame%s at the same place\n", c.common, c.common == 1 ? "" : "s");
 	}
 	json_decref(c.reasons);

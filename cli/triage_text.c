@@ -6,17 +6,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "cli/api_client.h"
 #include "cli/triage_text.h"
 #include "triage/bugcheck.h"
 #include "triage/summary.h"
-
-/* Dumps come from anywhere: no control character reaches the terminal. */
-static void
-print_text(const char *s)
-{
-	for (; *s != '\0'; s++)
-		putchar((unsigned char)*s < ' ' || *s == 0x7f ? '?' : *s);
-}
 
 /* "  label       value" unless there is none. */
 static void
@@ -25,7 +18,7 @@ print_fact(const char *label, const char *value)
 	if (*value == '\0')
 		return;
 	printf("  %-11s", label);
-	print_text(value);
+	print_text(stdout, value);
 	putchar('\n');
 }
 
@@ -35,7 +28,7 @@ triage_print_line(const char *file, const struct triage_result *r)
 	char id[SIGNATURE_ID_LEN], line[SUMMARY_MAX];
 
 	triage_summary(r, line);
-	print_text(file);
+	print_text(stdout, file);
 	printf(": %s", line);
 	if (r->has_signature)
 		printf(" [%s]", signature_id_text(r->signature, id));
@@ -51,11 +44,11 @@ print_signature(const struct triage_result *r)
 	if (!r->has_signature)
 		return;
 	printf("  %-11s%s  ", "signature", signature_id_text(r->signature, id));
-	print_text(r->title);
+	print_text(stdout, r->title);
 	printf(", %s, by %s\n", reason_class_name(r->class), r->blame_rule);
 	if (r->function_frame >= 0) {
 		printf("  %-11s%s  ", "function", signature_id_text(r->function_signature, id));
-		print_text(r->function_title);
+		print_text(stdout, r->function_title);
 		printf(", by %s\n", r->function_rule);
 	}
 }
@@ -103,7 +96,7 @@ print_system(const struct triage_result *r)
 	       triage_format_name(r->format));
 	if (*r->os_version != '\0') {
 		printf(", ");
-		print_text(r->os_version);
+		print_text(stdout, r->os_version);
 	}
 	putchar('\n');
 	if (t > 0 && gmtime_r(&t, &tm) != NULL && strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm) > 0)
@@ -119,7 +112,7 @@ print_frame(const struct triage_result *r, const struct triage_frame *f, size_t 
 	printf("  %c %3zu  %-13s  %s", blamed ? '>' : ' ', i, triage_trust_name(f->trust), place);
 	if (*f->function != '\0' && !f->in_function && f->module >= 0) {
 		printf("  ");
-		print_text(f->function);
+		print_text(stdout, f->function);
 	}
 	putchar('\n');
 }
@@ -139,7 +132,7 @@ print_thread(const struct triage_result *r, uint32_t i)
 		printf(", id %u", r->threads[i].tid);
 	if (r->threads != NULL && *r->threads[i].name != '\0') {
 		printf(", ");
-		print_text(r->threads[i].name);
+		print_text(stdout, r->threads[i].name);
 	}
 	puts((int32_t)i == r->crashing_thread ? ", crashed" : "");
 }
@@ -164,14 +157,14 @@ print_modules(const struct triage_result *r)
 		const struct triage_module *m = &r->modules[i];
 
 		printf("    0x%012" PRIx64 " 0x%08" PRIx64 "  ", m->base, m->size);
-		print_text(m->path);
+		print_text(stdout, m->path);
 		if (*m->id != '\0') {
 			printf("  ");
-			print_text(m->id);
+			print_text(stdout, m->id);
 		}
 		if (*m->version != '\0') {
 			printf("  ");
-			print_text(m->version);
+			print_text(stdout, m->version);
 		}
 		putchar('\n');
 	}
@@ -183,7 +176,7 @@ triage_print(const char *file, const struct triage_result *r, bool all_modules)
 	char line[SUMMARY_MAX];
 
 	triage_summary(r, line);
-	print_text(file);
+	print_text(stdout, file);
 	printf(": %s\n", line);
 	print_signature(r);
 	print_system(r);
@@ -192,9 +185,9 @@ triage_print(const char *file, const struct triage_result *r, bool all_modules)
 	print_process(r->process);
 	for (size_t i = 0; i < r->n_annotations; i++) {
 		printf("  %-11s", i == 0 ? "notes" : "");
-		print_text(r->annotations[i].key);
+		print_text(stdout, r->annotations[i].key);
 		printf(" = ");
-		print_text(r->annotations[i].value);
+		print_text(stdout, r->annotations[i].value);
 		putchar('\n');
 	}
 	if (r->partial)

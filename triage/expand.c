@@ -198,6 +198,7 @@ expand_level(const void *image, size_t size, size_t limit, struct sink *s, struc
 enum err
 triage_expand(const void *image, size_t size, size_t limit, void **out, size_t *out_size, struct diag *diag)
 {
+	size_t left = limit < SIZE_MAX / 2 ? limit + limit / 2 : SIZE_MAX - 1;
 	struct sink s = { 0 }, inner;
 	bool cut;
 	enum err e;
@@ -214,7 +215,8 @@ triage_expand(const void *image, size_t size, size_t limit, void **out, size_t *
 			*diag = (struct diag){ ERR_LIMIT, "containers in containers, too many", 0 };
 			return ERR_LIMIT;
 		}
-		e = expand_level(s.buf, s.len, limit, &inner, diag);
+		left -= s.len;
+		e = expand_level(s.buf, s.len, left < limit ? left : limit, &inner, diag);
 		free(s.buf);
 		s = inner;
 		cut |= e == ERR_TRUNCATED;

@@ -143,31 +143,28 @@ swap(struct sink *a, struct sink *b)
 	*b = t;
 }
 
-/* Files one by one in their order, each folder's bytes at most once and all within the limit.
- * The dump, or the largest file, is left in best. */
+/* Files one by one in their order; what has to be decoded for them, a folder from its begin for a file that lies
+ * further back, is together within the limit.  The dump, or the largest file, is left in best. */
 static enum err
 extract_files(struct cabinet *c, struct mscab_decompressor *d, struct mscabd_cabinet *cab, struct sink *best)
 {
 	const struct mscabd_folder *folder = NULL;
-	size_t spent = 0, in_folder = 0, n = 0;
+	size_t spent = 0, at = 0, n = 0;
 	bool damaged = false, over = false;
 
 	for (struct mscabd_file *f = cab->files; f != NULL && n < CAB_FILES_MAX; f = f->next, n++) {
-		size_t end = (size_t)f->offset + f->length;
+		size_t end = (size_t)f->offset + f->length, cost;
 
-		if (f->folder != folder) {
-			spent += in_folder;
-			in_folder = 0;
-			folder = f->folder;
-		}
 		if (f->length == 0)
 			continue;
-		if (spent > c->sink->limit || end > c->sink->limit - spent) {
+		cost = f->folder == folder && f->offset >= at ? end - at : end;
+		if (cost > c->sink->limit - spent) {
 			over = true;
 			continue;
 		}
-		if (end > in_folder)
-			in_folder = end;
+		spent += cost;
+		folder = f->folder;
+		at = end;
 		c->sink->len = 0;
 		if (d->extract(d, f, output_name) != MSPACK_ERR_OK) {
 			if (c->err != ERR_OK)

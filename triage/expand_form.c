@@ -12,6 +12,7 @@
 
 #define BOUNDARY_MAX 200
 #define PARTS_MAX    256
+#define HEAD_MAX     16384 /* bytes of a part's headers */
 
 struct form {
 	struct text rest;     /* not read yet */
@@ -47,11 +48,11 @@ expand_is_form(const void *image, size_t size)
 static bool
 form_next(struct form *f, struct text *head, struct text *body, bool *cut)
 {
-	struct text t = f->rest;
-	const char *blank = text_find(t, "\r\n\r\n"), *p;
+	struct text t = f->rest, top = text_upto(t, HEAD_MAX);
+	const char *blank = text_find(top, "\r\n\r\n"), *p;
 	size_t skip = 4;
 
-	p = text_find(text_upto(t, blank != NULL ? (size_t)(blank - t.at) : t.len), "\n\n");
+	p = text_find(text_upto(top, blank != NULL ? (size_t)(blank - t.at) : top.len), "\n\n");
 	if (p != NULL) {
 		blank = p;
 		skip = 2;

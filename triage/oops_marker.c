@@ -277,20 +277,9 @@ oops_address(struct text what, uint64_t *out)
 
 /* ---- messengers ---- */
 
-static const struct {
-	const char *pattern, *rule;
-} messengers[] = {
-#define FUNCTION(pattern) { pattern, "messenger: " pattern },
-#include "triage/oops_messengers.def"
-#undef FUNCTION
-};
-
 const char *
 oops_messenger(const char *function)
 {
-	for (size_t i = 0; i < sizeof(messengers) / sizeof(messengers[0]); i++)
-		if (messenger_matches(messengers[i].pattern, function))
-			return messengers[i].rule;
 	return messenger_function(OOPS_KERNEL, function, true);
 }
 

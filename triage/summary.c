@@ -18,19 +18,20 @@ struct line {
 static void
 close_line(struct line *l)
 {
-	size_t i = 0;
+	size_t from = 0, to = 0, n;
+	bool harmless;
 
-	while (i < l->len) {
-		size_t n = text_utf8_sequence(l->out + i, l->len - i);
-
-		if (n == 0)
-			break;
-		if ((unsigned char)l->out[i] < ' ' || l->out[i] == 0x7f)
-			l->out[i] = '?';
-		i += n;
+	for (; from < l->len && text_utf8_sequence(l->out + from, l->len - from) > 0; from += n) {
+		n = text_character(l->out + from, l->len - from, &harmless);
+		if (harmless) {
+			memmove(l->out + to, l->out + from, n);
+			to += n;
+		} else {
+			l->out[to++] = '?';
+		}
 	}
-	l->len = i;
-	l->out[i] = '\0';
+	l->len = to;
+	l->out[to] = '\0';
 }
 
 static void __attribute__((format(printf, 2, 3))) add(struct line *l, const char *fmt, ...)

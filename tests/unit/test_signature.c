@@ -155,6 +155,9 @@ test_title(void **state)
 {
 	const struct signature_key k = { V("C:\\a\\CSagent.sys"), V(""), 0xe14ed, REASON_ACCESS };
 	const struct signature_key evil = { V("a\x1b[31m\xff\n\xc3\xa4.so"), V(""), 1, REASON_ACCESS };
+	const struct signature_key turned = { V("\xc2\x9b"
+						"2Jfoo\xe2\x80\xaeos.exe\xe2\x81\xa6\xe2\x82\xac"),
+					      V(""), 1, REASON_OTHER };
 	const struct signature_key none = { V(""), V(""), 7, REASON_OTHER };
 	const struct stop_key stop = { 0x50, 2, { 0, 0xffffffffc0000005 }, V("") };
 	char out[128], tiny[5];
@@ -164,6 +167,8 @@ test_title(void **state)
 	assert_string_equal(out, "csagent.sys+0xe14ed");
 	signature_title(&evil, out, sizeof(out));
 	assert_string_equal(out, "a?[31m??\xc3\xa4.so+0x1");
+	signature_title(&turned, out, sizeof(out));
+	assert_string_equal(out, "?2Jfoo?os.exe?\xe2\x82\xac+0x1");
 	signature_title(&none, out, sizeof(out));
 	assert_string_equal(out, "unknown");
 	assert_int_equal(signature_title(&k, tiny, sizeof(tiny)), 4);
