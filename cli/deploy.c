@@ -9,6 +9,7 @@
 
 #include "cli/api_client.h"
 #include "cli/deploy.h"
+#include "cli/drill.h"
 #include "cli/prospect.h"
 
 #define SERVE_AT_ONCE 100000u            /* hosts in one request, at most */
@@ -24,6 +25,7 @@ static const char help[] =
 	"       faultline deploy show ID\n"
 	"       faultline deploy list\n"
 	"       faultline deploy plan --fleet HOSTS --ring NAME=SIZE[,SERVE[,BAKE]]...   (plan --help)\n"
+	"       faultline deploy drill [ID]   a harmless fire drill: does the alarm work?   (drill --help)\n"
 	"       faultline deploy halt|resume|pause ID --reason TEXT\n"
 	"       faultline deploy mute ID --signature s1-HEX [--for TIME] --reason TEXT\n"
 	"       faultline deploy accept ID --signature s1-HEX --reason TEXT\n"
@@ -651,6 +653,8 @@ cmd_deploy(int argc, char **argv)
 	}
 	if (status == -1 && argc >= 2 && strcmp(argv[1], "plan") == 0)
 		status = cmd_prospect(argc - 1, argv + 1);
+	if (status == -1 && argc >= 2 && strcmp(argv[1], "drill") == 0)
+		status = cmd_drill(argc - 1, argv + 1);
 	for (size_t i = 0; status == -1 && argc >= 2 && i < N_VERBS; i++)
 		if (strcmp(verbs[i].name, argv[1]) == 0)
 			status = run_verb(&d, &verbs[i], argc - 1, argv + 1);
