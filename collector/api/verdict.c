@@ -61,6 +61,7 @@ verdict_json(struct jsonout *j, const struct api *a, const struct verdict_view *
 	jsonout_string(j, "receipts", v->receipts);
 	jsonout_u64(j, "withdrawn", v->withdrawn);
 	jsonout_u64(j, "silent", v->silent);
+	jsonout_u64(j, "lost", v->lost);
 	jsonout_u64(j, "resolved", v->resolved);
 	jsonout_u64(j, "bad", v->bad);
 	jsonout_u64(j, "unserved", v->unserved);

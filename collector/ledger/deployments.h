@@ -161,6 +161,8 @@ uint32_t deployment_ring(const struct deployment *d, uint64_t place);
 /* A host appeared (old == NULL) or changed. */
 void deployments_host_changed(struct ledger *l, uint32_t host_no, const struct candidate *old);
 
+/* A person goes on although served hosts fell silent: those that are dark now are not waited for any more. */
+void deployment_forgive_lost(struct ledger *l, struct deployment *d);
 void deployments_tick(struct ledger *l, bool minute); /* minute: one is over */
 /* Judge, close what is due, and tell the sink what changed. */
 void deployments_settle(struct ledger *l, uint64_t pos);

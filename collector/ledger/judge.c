@@ -439,6 +439,7 @@ judge_release(struct ledger *l, struct deployment *d)
 	d->co_key = KEY_NONE;
 	d->co_sep = 0;
 	d->forgiven_bad = d->bad.n;
+	deployment_forgive_lost(l, d);
 	for (uint32_t i = 0; i < d->n_near; i++) {
 		struct trial_row *row = table_edit(&d->trials, &l->snap, d->near[i]);
 

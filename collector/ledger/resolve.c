@@ -34,6 +34,25 @@ look_again(struct ledger *l, struct deployment *d, int q)
 }
 
 void
+deployment_forgive_lost(struct ledger *l, struct deployment *d)
+{
+	uint64_t first = d->waiting_first[1], end = d->waiting[1].n;
+
+	snap_touch(&l->snap, &d->word, chunk_id(CHUNK_DEPLOYMENT, d->no, 0));
+	for (uint64_t i = first; i < end; i++) {
+		struct waiting_row w = *(struct waiting_row *)table_at(&d->waiting[1], i), *again;
+
+		d->waiting_first[1]++;
+		if (host_is_dark(&l->hosts, w.host_no))
+			continue;
+		again = table_add(&d->waiting[1], &l->snap, NULL);
+		*again = w;
+	}
+	while (table_drop(&d->waiting[1], &l->snap, d->waiting_first[1]))
+		;
+}
+
+void
 deployments_tick(struct ledger *l, bool minute)
 {
 	for (uint32_t i = 0; i < l->n_open; i++) {

@@ -394,6 +394,18 @@ ledger_churn(const struct ledger *l, uint32_t stratum, struct churn_view *out)
 	return true;
 }
 
+double
+silence_churn(const struct ledger *l)
+{
+	double silences = 0, hours = 0;
+
+	for (uint32_t i = 0; i < l->silence.n_strata; i++) {
+		silences += l->silence.strata[i].silences;
+		hours += l->silence.strata[i].hours;
+	}
+	return hours > 0 ? silences / hours : 0;
+}
+
 void
 ledger_silence(const struct ledger *l, struct silence_view *out)
 {

@@ -83,6 +83,9 @@ bool host_is_dark(const struct hosts *h, uint32_t no);
 /* Heard of, neither dark nor in a boot loop. */
 bool host_is_well(const struct hosts *h, uint32_t no);
 
+/* How often hosts that no open deployment served fall silent by themselves: an hour of a host, over all strata. */
+double silence_churn(const struct ledger *l);
+
 /* The table of chunks or of intervals has grown: CHUNK_SILENCE holds a part of it. */
 void silence_touch(struct ledger *l);
 

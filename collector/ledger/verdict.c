@@ -57,6 +57,26 @@ ring_size(const struct deployment *d)
 	return d->msg->n_rings > 0 ? size : UINT64_MAX;
 }
 
+/* Served hosts that did not live for the bake time, as far as is known: dark, and not heard of since it was over. */
+static uint32_t
+lost(const struct deployment *d)
+{
+	uint64_t overdue = d->waiting[1].n - d->waiting_first[1];
+
+	if (d->life != DEPLOYMENT_OPEN)
+		return 0;
+	return d->dark.silent < overdue ? d->dark.silent : (uint32_t)overdue;
+}
+
+/* The smallest hazard that is excluded; hosts that fell silent count as bad, beyond the usual churn. */
+static double
+excluded(const struct ledger *l, const struct deployment *d, const struct verdict_view *v)
+{
+	double hours = (double)deployment_bake_us(l, d) / 3.6e9, churn = v->lost > 0 ? silence_churn(l) * hours : 0;
+
+	return proceed_hazard((double)v->resolved + v->lost, (double)v->bad + v->lost, churn, d->params.beta);
+}
+
 static enum verdict_state
 halted_state(const struct deployment *d, const struct verdict_view *v)
 {
@@ -88,7 +108,7 @@ natural_state(const struct ledger *l, const struct deployment *d, const struct v
 		return STATE_BLIND;
 	if (v->served == 0)
 		return STATE_NOTHING_SERVED;
-	if (v->resolved < v->needed)
+	if (v->resolved < v->needed || (v->bad + v->lost > d->forgiven_bad && excluded(l, d, v) >= 1))
 		return STATE_TOO_FEW_RESOLVED;
 	return d->eligible < d->params.small_fleet ? STATE_UNCERTIFIED : STATE_CLEAN;
 }
@@ -134,6 +154,7 @@ deployment_state(const struct ledger *l, const struct deployment *d, struct verd
 	v->served = d->served;
 	v->receipts = deployment_receipts(d);
 	v->silent = d->dark.silent;
+	v->lost = lost(d);
 	v->eligible = d->eligible;
 	v->unserved = d->eligible - d->served_eligible;
 	v->resolved = closed ? d->final_resolved : d->resolved.n;
@@ -160,7 +181,7 @@ look_ahead(const struct ledger *l, const struct deployment *d, struct verdict_vi
 {
 	struct assumptions *a = &v->assumed;
 
-	v->hazard = proceed_hazard(v->resolved, v->bad, 0, d->params.beta);
+	v->hazard = excluded(l, d, v);
 	if (v->verdict == VERDICT_PROCEED && d->life == DEPLOYMENT_OPEN)
 		v->next_ring_max = proceed_next_ring(d->params.harm_budget, v->hazard);
 	if (d->life == DEPLOYMENT_OPEN && v->served > 0) {
@@ -258,6 +279,14 @@ say_hold(const struct ledger *l, const struct deployment *d, const struct verdic
 		snprintf(out, size, "The server does not hear its fleet: %s", ledger_blind_why(l, d->tenant));
 		break;
 	default:
+		if (v->resolved >= v->needed) {
+			snprintf(
+				out, size,
+				"%u served hosts are resolved, %u of them crashed, and %u others fell silent: this excludes "
+				"no hazard, until more hosts are resolved or a person lets it go on.",
+				v->resolved, v->bad, v->lost);
+			break;
+		}
 		snprintf(out, size,
 			 "%u of %u served hosts are resolved (alive for the bake time, or crashed); %u are needed.",
 			 v->resolved, v->served, v->needed);
@@ -267,8 +296,11 @@ say_hold(const struct ledger *l, const struct deployment *d, const struct verdic
 static void
 say_proceed(const struct verdict_view *v, char *out, size_t size)
 {
+	char fell[48] = "";
 	int n;
 
+	if (v->lost > 0)
+		snprintf(fell, sizeof(fell), ", and %u others fell silent", v->lost);
 	if (v->state == STATE_UNCERTIFIED)
 		n = snprintf(
 			out, size,
@@ -276,11 +308,10 @@ say_proceed(const struct verdict_view *v, char *out, size_t size)
 			"prove anything.",
 			v->resolved, v->eligible);
 	else
-		n = snprintf(
-			out, size,
-			"%u served hosts are resolved, %u of them crashed: a hazard of %.2g and more is excluded. A "
-			"next ring of up to %llu hosts is certified.",
-			v->resolved, v->bad, v->hazard, (unsigned long long)v->next_ring_max);
+		n = snprintf(out, size,
+			     "%u served hosts are resolved, %u of them crashed%s: a hazard of %.2g and more is "
+			     "excluded. A next ring of up to %llu hosts is certified.",
+			     v->resolved, v->bad, fell, v->hazard, (unsigned long long)v->next_ring_max);
 	if (v->cannot_certify && v->votes_needed == UINT32_MAX)
 		snprintf(out + n, size - (size_t)n,
 			 " CANNOT CERTIFY a halt any more: no hosts are left to compare with.");

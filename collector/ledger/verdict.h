@@ -133,6 +133,7 @@ struct verdict_view {
 	uint32_t served, withdrawn, resolved, bad, unserved, eligible;
 	const char *receipts;   /* how it is known who was served: "served", "inferred", "plan"; "none"; static */
 	uint32_t silent;        /* served hosts that are dark now */
+	uint32_t lost;          /* of them those not heard of since their bake time was over: bad, as far as is known */
 	uint32_t needed;        /* served hosts that must be resolved */
 	uint64_t next_ring_max; /* 0 unless proceed */
 	double hazard;          /* proceed: hazards from here up are excluded (beta); 1: none is */

@@ -338,6 +338,38 @@ test_bricked(void **state)
 	brick(20000, 100, 30, 100, 20);
 }
 
+/* Everybody was served, so nobody is left to compare with: whoever lived does not speak for those that fell silent. */
+static void
+test_silent_are_no_clean_hosts(void **state)
+{
+	struct verdict_view v;
+	struct world w;
+
+	(void)state;
+	world_init(&w, 1000);
+	deploy(&w, "hash");
+	roll_out(&w, 1000, 1, 4000, 45);
+	v = verdict(&w);
+	print_message("%s\n", v.reason);
+	assert_in_range(v.lost, 350, 450);
+	assert_true(v.hazard > .35 && v.next_ring_max < 250);
+	scribe_decide(&w.s, "d", FAULTLINE__LOG__ACTION__ACTION_RESUME, false, "being scrapped", 0, false);
+	v = verdict(&w);
+	assert_int_equal(v.lost, 0);
+	assert_true(v.hazard < .05);
+	world_fini(&w);
+	/* a few of many */
+	world_init(&w, 1000);
+	deploy(&w, "hash");
+	roll_out(&w, 1000, 1, 200, 45);
+	v = verdict(&w);
+	print_message("%s\n", v.reason);
+	assert_int_equal(v.verdict, VERDICT_PROCEED);
+	assert_in_range(v.lost, 10, 35);
+	assert_true(v.hazard > .02 && v.hazard < .06);
+	world_fini(&w);
+}
+
 static void
 test_harmless(void **state)
 {
@@ -689,23 +721,15 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_deadline),
-		cmocka_unit_test(test_short_gaps),
-		cmocka_unit_test(test_own_outage),
-		cmocka_unit_test(test_blind),
-		cmocka_unit_test(test_goodbye),
-		cmocka_unit_test(test_relay),
-		cmocka_unit_test(test_bricked),
-		cmocka_unit_test(test_harmless),
-		cmocka_unit_test(test_site_outage),
-		cmocka_unit_test(test_relay_outage),
-		cmocka_unit_test(test_reboot_grace),
-		cmocka_unit_test(test_boot_loop),
-		cmocka_unit_test(test_clones_do_not_loop),
-		cmocka_unit_test(test_recovered),
-		cmocka_unit_test(test_churn),
-		cmocka_unit_test(test_receipts),
-		cmocka_unit_test(test_restart),
+		cmocka_unit_test(test_deadline),     cmocka_unit_test(test_short_gaps),
+		cmocka_unit_test(test_own_outage),   cmocka_unit_test(test_blind),
+		cmocka_unit_test(test_goodbye),      cmocka_unit_test(test_relay),
+		cmocka_unit_test(test_bricked),      cmocka_unit_test(test_silent_are_no_clean_hosts),
+		cmocka_unit_test(test_harmless),     cmocka_unit_test(test_site_outage),
+		cmocka_unit_test(test_relay_outage), cmocka_unit_test(test_reboot_grace),
+		cmocka_unit_test(test_boot_loop),    cmocka_unit_test(test_clones_do_not_loop),
+		cmocka_unit_test(test_recovered),    cmocka_unit_test(test_churn),
+		cmocka_unit_test(test_receipts),     cmocka_unit_test(test_restart),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

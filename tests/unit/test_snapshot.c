@@ -14,7 +14,7 @@
 
 /* Changes with every change of what is kept or how it is counted: look at the difference, then
  * put the new value here. */
-#define GOLDEN "d50a0ec2571e3518a5432841381765f5fd25cf747bc264303ad4d67450bafb82"
+#define GOLDEN "0ee922a6074f8d54721b997fb226c4968c26311a4a2d7376c3bd3127745b9beb"
 
 /* A store of chunks in memory, as the file store keeps them. */
 struct chunk {

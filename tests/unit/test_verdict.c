@@ -129,6 +129,35 @@ check_votes(const struct evidence *e)
 	assert_true(odds >= e->standing.log_needed);
 }
 
+/* A small ring at one site, all of it crashes: too few sites for a halt, and no hazard is excluded either. */
+static void
+test_no_hazard_excluded(void **state)
+{
+	uint64_t hosts[10];
+	struct verdict_view v;
+	struct scribe s;
+
+	(void)state;
+	start(&s, 3000);
+	scribe_deploy(&s, "d", 10, 60000, "armed");
+	for (uint64_t i = 0; i < 10; i++)
+		hosts[i] = 10 + i; /* ten to a site */
+	scribe_serve(&s, "d", hosts, 10);
+	for (int i = 0; i < 10; i++)
+		bad_crash(&s, hosts[i]);
+	v = verdict(&s, "d");
+	assert_int_equal(v.resolved, 10);
+	assert_int_equal(v.bad, 10);
+	assert_int_equal(v.verdict, VERDICT_HOLD);
+	assert_int_equal(v.state, STATE_TOO_FEW_RESOLVED);
+	assert_non_null(strstr(v.reason, "excludes no hazard"));
+	/* a person knows better */
+	scribe_decide(&s, "d", FAULTLINE__LOG__ACTION__ACTION_RESUME, false, "the lab", 0, false);
+	assert_int_equal(verdict(&s, "d").verdict, VERDICT_PROCEED);
+	ledger_free(s.l);
+	scribe_fini(&s);
+}
+
 /* Hold until hosts are resolved, then proceed, then a bad payload in the second ring halts
  * after a handful of hosts. */
 static void
@@ -737,6 +766,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_no_hazard_excluded),
 		cmocka_unit_test(test_second_ring),
 		cmocka_unit_test(test_one_site),
 		cmocka_unit_test(test_shares),
