@@ -110,9 +110,11 @@ diff(const struct triage_command *cmd, char *const paths[2])
 static void
 usage(FILE *f)
 {
-	fputs("usage: faultline triage [--json] [--brief] [--modules] [--symbols DIR] FILE...\n"
+	fputs("usage: faultline triage [--json] [--brief | --stack] [--all-threads] [--modules] [--symbols DIR] FILE...\n"
 	      "       faultline triage --diff [--json] [--symbols DIR] FILE FILE\n"
-	      "Say what crashed: minidumps, ELF cores, Windows kernel dumps, kernel logs and crash reports in text, also compressed.\n"
+	      "Say what crashed, in minidumps, ELF cores, Windows kernel dumps, and in text: Linux kernel logs, Apple crash\n"
+	      "reports and panics, Android tombstones (also protobuf), Breakpad microdumps, bugcheck and crash events of the\n"
+	      "Windows event log; as they are or in gzip, zstd, xz, bzip2, a cabinet or an upload form.\n"
 	      "- reads standard input.  One file is shown with its stack, several with a line each.\n"
 	      "  --json      one JSON object per file, each on its line\n"
 	      "  --brief     a line per file, also for one\n"

@@ -103,6 +103,14 @@ add_address(struct line *l, const struct triage_result *res)
 	add(l, ": %s 0x%" PRIx64, how, res->address);
 }
 
+/* Texts may tell the place of the registers and then a trace with it. */
+static bool
+same_place(const struct triage_frame *a, const struct triage_frame *b)
+{
+	return a->module == b->module && a->pc == b->pc && a->offset == b->offset &&
+	       strcmp(a->function, b->function) == 0;
+}
+
 size_t
 triage_summary(const struct triage_result *res, char out[SUMMARY_MAX])
 {
@@ -117,7 +125,7 @@ triage_summary(const struct triage_result *res, char out[SUMMARY_MAX])
 		if (*top->function != '\0' && !top->in_function && top->module >= 0)
 			add(&l, " (%s)", top->function);
 	}
-	if (res->has_signature && res->blamed > 0) {
+	if (res->has_signature && res->blamed > 0 && !same_place(top, &res->frames[res->blamed])) {
 		const struct triage_frame *f = &res->frames[res->blamed];
 
 		add(&l, res->blamed == 1 ? ", called by " : ", on behalf of ");

@@ -9,6 +9,7 @@
 #define LINE_MAX_BYTES 65536u /* of a line that is looked at; longer ones are cut */
 #define NESTED         64     /* STACK WIN records that may lie around an offset */
 #define INFO_LINES     32
+#define DELTAS_MAX     65536u /* bytes of STACK CFI lines of one function: thousands of them */
 
 enum record { FUNC, PUBLIC, CFI, WIN_FPO, WIN_DATA, N_RECORDS };
 
@@ -339,8 +340,11 @@ symfile_cfi(struct symfile *s, uint64_t offset, struct symfile_cfi *out)
 	for (int i = 0; i < 5; i++) /* STACK CFI INIT start size */
 		word(&l);
 	out->rules = rest(&l);
-	for (begin = at; next_line(s, &at, &l) && starts(&l, "STACK CFI ") && !starts(&l, "STACK CFI INIT ");)
+	for (begin = at; next_line(s, &at, &l) && starts(&l, "STACK CFI ") && !starts(&l, "STACK CFI INIT ");) {
 		out->deltas = (struct text){ s->bytes + begin, (size_t)(l.end - (s->bytes + begin)) };
+		if (out->deltas.len > DELTAS_MAX)
+			return false;
+	}
 	return true;
 }
 

@@ -33,7 +33,8 @@ struct symfile_function {
 bool symfile_function(struct symfile *s, uint64_t offset, struct symfile_function *out);
 
 /* STACK CFI: rules is the text after the address and size of the STACK CFI INIT that covers offset (".cfa: …");
- * deltas are the STACK CFI lines that belong to it, whole lines, by rising address: those up to offset apply. */
+ * deltas are the STACK CFI lines that belong to it, whole lines, by rising address: those up to offset apply.
+ * More than 64 KiB of them are not believed. */
 struct symfile_cfi {
 	uint64_t start, size;
 	struct text rules;

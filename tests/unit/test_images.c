@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -179,6 +180,34 @@ test_lies(void **state)
 }
 
 /* ---- symbol files, PE exports ---- */
+
+/* Every frame would read them again. */
+static void
+test_endless_cfi(void **state)
+{
+	static const char head[] = "MODULE Linux x86_64 49D54F782D336E82D23F18C17C6F320A0 a\n"
+				   "STACK CFI INIT 1000 20 .cfa: $rsp 8 + .ra: .cfa 8 - ^\n",
+			  line[] = "STACK CFI 1001 .cfa: $rsp 8 +\n",
+			  last[] = "STACK CFI INIT 2000 20 .cfa: $rsp 8 + .ra: .cfa 8 - ^\n";
+	const size_t lines = 1 << 16;
+	struct arena *a = arena_new(16 << 20);
+	char *text = malloc(sizeof(head) + lines * sizeof(line) + sizeof(last)), *p;
+	struct symfile_cfi cfi;
+	struct symfile *s;
+	struct diag diag;
+
+	(void)state;
+	assert_non_null(text);
+	p = text + sprintf(text, "%s", head);
+	for (size_t i = 0; i < lines; i++)
+		p += sprintf(p, "%s", line);
+	p += sprintf(p, "%s", last);
+	assert_int_equal(symfile_open(a, text, (size_t)(p - text), &s, &diag), ERR_OK);
+	assert_false(symfile_cfi(s, 0x1010, &cfi));
+	assert_true(symfile_cfi(s, 0x2010, &cfi) && cfi.deltas.len == 0);
+	arena_free(a);
+	free(text);
+}
 
 static void
 test_symbol_file(void **state)
@@ -507,17 +536,12 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_identity),
-		cmocka_unit_test(test_records_by_table_and_by_index),
-		cmocka_unit_test(test_functions),
-		cmocka_unit_test(test_lies),
-		cmocka_unit_test(test_symbol_file),
-		cmocka_unit_test(test_exports),
-		cmocka_unit_test(test_step),
-		cmocka_unit_test(test_step_arm64),
-		cmocka_unit_test(test_outermost_and_damaged),
-		cmocka_unit_test(test_at_hand),
-		cmocka_unit_test(test_keys),
+		cmocka_unit_test(test_identity),    cmocka_unit_test(test_records_by_table_and_by_index),
+		cmocka_unit_test(test_functions),   cmocka_unit_test(test_lies),
+		cmocka_unit_test(test_symbol_file), cmocka_unit_test(test_endless_cfi),
+		cmocka_unit_test(test_exports),     cmocka_unit_test(test_step),
+		cmocka_unit_test(test_step_arm64),  cmocka_unit_test(test_outermost_and_damaged),
+		cmocka_unit_test(test_at_hand),     cmocka_unit_test(test_keys),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
