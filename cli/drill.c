@@ -3,6 +3,7 @@
 
 #include <getopt.h>
 #include <inttypes.h>
+#include <math.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -27,7 +28,8 @@
 #define SERVED     10u
 #define TIMEOUT_MS 10000
 #define POLL_MS    2000
-#define PACE_MS    100   /* between two crashes: it is seen which one decided */
+#define PACE_MS    250   /* between two crashes that may decide: it is seen which one did */
+#define TOO_FEW    4u    /* halt_hosts_user is 5: these cannot decide */
 #define LEAST_MS   2000  /* a notice that was not queued by then is none of that endpoint's */
 #define CLOSE      "10m" /* should this program be killed */
 
@@ -40,6 +42,8 @@ static const char help[] =
 	"  --stream HOST:PORT  the native stream listener [127.0.0.1:8481]\n"
 	"  --hosts N           simulated hosts [160]\n"
 	"  --wait TIME         for each stage [30s]\n"
+	"  --times N           N alarms, one after the other, and the latencies of all; tells endpoints and looks at\n"
+	"                      webhooks with the last [1]\n"
 	"  --keep              leave the deployment for a look (faultline explain ID; deploy delete ID --force)\n"
 	"  --server URL        address of the API [$FAULTLINE_SERVER, else http://127.0.0.1:8482]\n"
 	"  --token-file FILE   file with the bearer token [$FAULTLINE_TOKEN_FILE]\n"
@@ -51,7 +55,8 @@ struct drill {
 	struct faultline *stream;
 	const char *server, *token_file, *stream_server;
 	char id[140], token[1100], module[48];
-	unsigned hosts, crashed;
+	unsigned hosts, times, done, crashed; /* done: alarms that worked */
+	double *halted_ms;                    /* of each */
 	int64_t wait_ms;
 	uint64_t salt;
 	bool keep, json, registered;
@@ -62,6 +67,7 @@ struct drill {
 	_Atomic bool stop;
 	_Atomic int64_t halted_us;   /* clock_boot_us(); 0: not yet */
 	char reason[512], since[40]; /* of the halt, once halted_us is set */
+	unsigned counted;            /* crashes in its evidence */
 	/* the result */
 	int64_t sent_us, accepted_us, told_us; /* of the crash that decided; endpoints told */
 	unsigned decided;                      /* which crash that was */
@@ -292,6 +298,7 @@ watch(void *arg)
 		if (ok && a.body != NULL && strcmp(json_member(a.body, "verdict"), "halt") == 0) {
 			snprintf(d->reason, sizeof(d->reason), "%s", json_member(a.body, "reason"));
 			snprintf(d->since, sizeof(d->since), "%s", json_member(a.body, "since"));
+			d->counted = (unsigned)json_count(json_object_get(a.body, "evidence"), "hosts");
 			d->halted_us = now;
 			d->stop = true;
 		}
@@ -318,15 +325,15 @@ burn(struct drill *d)
 		if (d->refused > 0)
 			return fail(d, "report", d->why);
 		accepted[d->crashed++] = clock_boot_us();
-		for (int64_t next = clock_boot_us() + PACE_MS * 1000; d->halted_us == 0 && !over(next);)
+		for (int64_t next = clock_boot_us() + PACE_MS * 1000;
+		     d->crashed >= TOO_FEW && d->halted_us == 0 && !over(next);)
 			faultline_wait(d->stream, 5);
 	}
 	while (d->halted_us == 0 && !over(end))
 		faultline_wait(d->stream, 20);
 	if (d->halted_us == 0)
 		return fail(d, "halt", "every served host has crashed and the gate was not told to halt");
-	for (d->decided = d->crashed - 1; d->decided > 0 && sent[d->decided] > d->halted_us;)
-		d->decided--;
+	d->decided = (d->counted > 0 && d->counted < d->crashed ? d->counted : d->crashed) - 1;
 	d->sent_us = sent[d->decided];
 	d->accepted_us = accepted[d->decided];
 	return true;
@@ -434,21 +441,33 @@ hooks(struct drill *d)
 
 /* ---- the end ---- */
 
-static void
-clean_up(struct drill *d)
+/* The gate leaves, the deployment goes. */
+static bool
+drop(struct drill *d)
 {
 	struct api_answer a;
+	bool ok = true;
 
 	d->stop = true;
 	if (d->waiting)
 		pthread_join(d->thread, NULL);
-	if (d->registered && !d->keep) {
-		if (!ask(d, "clean up", "DELETE", "/v1/deployments/%s?force=1",
-			 json_pack("{s:s, s:s}", "reason", "the fire drill is over", "actor", "faultline deploy drill"),
-			 &a))
-			fprintf(stderr, "faultline deploy drill: deployment %s is left: %s\n", d->id, a.error);
-		api_answer_fini(&a);
+	d->waiting = false;
+	if (!d->registered || d->keep)
+		return true;
+	if (!ask(d, "clean up", "DELETE", "/v1/deployments/%s?force=1",
+		 json_pack("{s:s, s:s}", "reason", "the fire drill is over", "actor", "faultline deploy drill"), &a)) {
+		fprintf(stderr, "faultline deploy drill: deployment %s is left: %s\n", d->id, a.error);
+		ok = false;
 	}
+	api_answer_fini(&a);
+	d->registered = false;
+	return ok;
+}
+
+static void
+clean_up(struct drill *d)
+{
+	drop(d);
 	if (d->stream != NULL && faultline_connected(d->stream) && !beats(d, true))
 		fail(d, "clean up", "the hosts of the drill could not say goodbye; they will count as silent");
 	faultline_free(d->stream);
@@ -458,6 +477,23 @@ static double
 ms(int64_t from_us, int64_t to_us)
 {
 	return to_us > from_us ? (double)(to_us - from_us) / 1e3 : 0;
+}
+
+static int
+by_time(const void *a, const void *b)
+{
+	const double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Of the alarms that worked, sorted. */
+static double
+quantile(const struct drill *d, double q)
+{
+	const double at = ceil(q * d->done);
+
+	return d->done > 0 ? d->halted_ms[at > 1 ? (unsigned)at - 1 : 0] : 0;
 }
 
 static void
@@ -485,6 +521,9 @@ print(const struct drill *d)
 				printf(", %.0f ms after it was queued", s * 1e3);
 			putchar('\n');
 		}
+		if (d->times > 1)
+			printf("  %u of %u alarms worked: report sent -> gate says halt p50 %.1f, p99 %.1f, max %.1f ms\n",
+			       d->done, d->times, quantile(d, .5), quantile(d, .99), quantile(d, 1));
 		if (json_array_size(d->webhooks) == 0)
 			puts("  no webhooks are configured: nobody was told");
 	}
@@ -507,6 +546,9 @@ print_json(const struct drill *d)
 		json_object_set_new(j, "halted_ms", json_real(ms(d->sent_us, d->halted_us)));
 		json_object_set_new(j, "reason", json_string(d->reason));
 	}
+	json_object_set_new(j, "alarms",
+			    json_pack("{s:i, s:f, s:f, s:f}", "worked", (int)d->done, "p50_ms", quantile(d, .5),
+				      "p99_ms", quantile(d, .99), "max_ms", quantile(d, 1)));
 	if (d->told_us != 0)
 		json_object_set_new(j, "endpoints_ms", json_real(ms(d->sent_us, d->told_us)));
 	json_dumpf(j, stdout, JSON_COMPACT);
@@ -514,15 +556,46 @@ print_json(const struct drill *d)
 	json_decref(j);
 }
 
+/* From a deployment to its halt. */
 static bool
-run(struct drill *d)
+alarm_once(struct drill *d)
 {
-	if (!connect_hosts(d) || !deploy(d) || !serve(d))
+	d->salt = hash_mix(d->salt + 1);
+	/* never seen before, nor its module: what is known has a past to be compared with */
+	snprintf(d->module, sizeof(d->module), "faultline-drill-%08x.exe", (unsigned)(d->salt >> 32));
+	d->crashed = d->counted = 0;
+	d->halted_us = 0;
+	d->stop = false;
+	if (!deploy(d) || !serve(d))
 		return false;
 	if (pthread_create(&d->thread, NULL, watch, d) != 0)
 		return fail(d, "gate", "no thread for it");
 	d->waiting = true;
-	return burn(d) && brake(d) && hooks(d);
+	if (!burn(d))
+		return false;
+	d->halted_ms[d->done++] = ms(d->sent_us, d->halted_us);
+	return true;
+}
+
+static bool
+run(struct drill *d)
+{
+	char name[sizeof(d->id)];
+
+	snprintf(name, sizeof(name), "%s", d->id);
+	if (!connect_hosts(d))
+		return false;
+	for (unsigned i = 1;; i++) {
+		if (d->times > 1)
+			snprintf(d->id, sizeof(d->id), "%.120s-%u", name, i);
+		if (!alarm_once(d))
+			return false;
+		if (i == d->times)
+			return brake(d) && hooks(d);
+		if (!drop(d))
+			return false;
+		beats(d, false); /* all are still there */
+	}
 }
 
 static int
@@ -532,8 +605,6 @@ drill(struct drill *d)
 	char err[256];
 
 	d->salt = hash_mix((uint64_t)clock_wall_us() ^ (uint64_t)getpid() << 48);
-	/* never seen before, nor its module: what is known has a past to be compared with */
-	snprintf(d->module, sizeof(d->module), "faultline-drill-%08x.exe", (unsigned)(d->salt >> 32));
 	if (option_token(d->token_file, d->token, sizeof(d->token), err, sizeof(err)) != 0 ||
 	    (d->client = api_client_new(d->server, d->token_file, err, sizeof(err))) == NULL ||
 	    (d->gate = api_client_new(d->server, d->token_file, err, sizeof(err))) == NULL) {
@@ -544,8 +615,13 @@ drill(struct drill *d)
 	sigaction(SIGINT, &quiet, NULL);
 	sigaction(SIGTERM, &quiet, NULL);
 	d->webhooks = json_array();
-	run(d);
+	d->halted_ms = calloc(d->times, sizeof(*d->halted_ms));
+	if (d->halted_ms == NULL)
+		fail(d, "start", "out of memory");
+	else
+		run(d);
 	clean_up(d);
+	qsort(d->halted_ms, d->done, sizeof(*d->halted_ms), by_time);
 	(d->json ? print_json : print)(d);
 	if (d->failed != NULL) {
 		fprintf(stderr, "faultline deploy drill: %s: ", d->failed);
@@ -553,6 +629,7 @@ drill(struct drill *d)
 		fputc('\n', stderr);
 	}
 	json_decref(d->webhooks);
+	free(d->halted_ms);
 	api_client_free(d->client);
 	api_client_free(d->gate);
 	return d->failed == NULL ? 0 : 1;
@@ -569,6 +646,8 @@ take_option(struct drill *d, int o, const char *arg)
 		return option_unsigned(arg, 100, 10000, &d->hosts);
 	case 'w':
 		return parse_wait(arg, &d->wait_ms) == 0 && d->wait_ms >= 1000 && d->wait_ms <= 600000;
+	case 'x':
+		return option_unsigned(arg, 1, 100000, &d->times);
 	case 'k':
 		return d->keep = true;
 	case 's':
@@ -588,17 +667,13 @@ int
 cmd_drill(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "stream", required_argument, NULL, 'm' },
-		{ "hosts", required_argument, NULL, 'n' },
-		{ "wait", required_argument, NULL, 'w' },
-		{ "keep", no_argument, NULL, 'k' },
-		{ "server", required_argument, NULL, 's' },
-		{ "json", no_argument, NULL, 'j' },
-		{ "token-file", required_argument, NULL, 't' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
+		{ "stream", required_argument, NULL, 'm' }, { "hosts", required_argument, NULL, 'n' },
+		{ "wait", required_argument, NULL, 'w' },   { "keep", no_argument, NULL, 'k' },
+		{ "server", required_argument, NULL, 's' }, { "json", no_argument, NULL, 'j' },
+		{ "times", required_argument, NULL, 'x' },  { "token-file", required_argument, NULL, 't' },
+		{ "help", no_argument, NULL, 'h' },         { NULL, 0, NULL, 0 },
 	};
-	struct drill d = { .stream_server = "127.0.0.1:8481", .hosts = 160, .wait_ms = 30000 };
+	struct drill d = { .stream_server = "127.0.0.1:8481", .hosts = 160, .times = 1, .wait_ms = 30000 };
 	const time_t now = time(NULL);
 	struct tm tm;
 	int o;

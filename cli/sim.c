@@ -42,6 +42,7 @@ static const char help[] =
 	"  --seed N            same seed, same fleet and same crashes [1]\n"
 	"  --load              no rollout: reports as fast as they are acknowledged\n"
 	"  --batch B           reports in a frame [256]\n"
+	"  --load-rate R       with --load: so many reports per second, not more\n"
 	"  --window W          with --load: frames in flight per connection [2]\n"
 	"  --server-pid PID    with --load: show CPU time of the server's threads\n"
 	"  --json              print the result as JSON\n"
@@ -178,6 +179,7 @@ enum {
 	OPT_DEPLOYMENT,
 	OPT_RATE,
 	OPT_SERVE_RATE,
+	OPT_LOAD_RATE,
 	OPT_INTERVAL,
 	OPT_BAKE,
 	OPT_RING_WAIT,
@@ -212,6 +214,7 @@ static const struct option long_options[] = {
 	{ "duration", required_argument, NULL, OPT_DURATION },
 	{ "seed", required_argument, NULL, OPT_SEED },
 	{ "load", no_argument, NULL, OPT_LOAD },
+	{ "load-rate", required_argument, NULL, OPT_LOAD_RATE },
 	{ "batch", required_argument, NULL, OPT_BATCH },
 	{ "window", required_argument, NULL, OPT_WINDOW },
 	{ "server-pid", required_argument, NULL, OPT_PID },
@@ -246,6 +249,8 @@ set_number(struct sim_options *o, int opt, const char *v)
 		return option_double(v, 0, 1, &o->hazard);
 	case OPT_RATE:
 		return option_double(v, 0, 1e6, &o->rate);
+	case OPT_LOAD_RATE:
+		return option_double(v, 0, 1e9, &o->load_rate);
 	case OPT_SERVE_RATE:
 		return option_double(v, 0.1, 1e9, &o->serve_rate);
 	case OPT_DELAY:

@@ -22,6 +22,7 @@ struct sim_options {
 	unsigned hosts, connections, sites, batch, window;
 	double rate;       /* background crashes per second, whole fleet */
 	double serve_rate; /* hosts served per second */
+	double load_rate;  /* load: reports per second; 0: as fast as they are acknowledged */
 	double hazard;     /* chance that a host served the bad payload crashes */
 	double delay_s;    /* mean time from serving to the crash */
 	double interval_s, bake_s, ring_wait_s, duration_s;

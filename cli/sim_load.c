@@ -51,6 +51,7 @@ struct load {
 	struct load_conn *conns;
 	int epoll;
 	uint64_t sent, acked, frames_refused;
+	uint64_t allowed; /* to send by now: rate times time */
 	struct latencies latencies;
 	bool stop;
 	char error[160];
@@ -208,7 +209,7 @@ push(struct load *l, struct load_conn *c)
 		ssize_t n;
 
 		if (c->sent == c->len) {
-			if (l->stop || c->number - c->acked >= l->o->window)
+			if (l->stop || c->number - c->acked >= l->o->window || l->sent >= l->allowed)
 				break;
 			next_frame(l, c);
 		}
@@ -341,15 +342,25 @@ threads_used(int pid, const struct thread_cpu *before, int n_before)
 static void
 run(struct load *l, double seconds)
 {
-	int64_t end = clock_boot_us() + (int64_t)(seconds * 1e6), grace = end + 5000000, now;
+	const int64_t start = clock_boot_us(), end = start + (int64_t)(seconds * 1e6), grace = end + 5000000;
+	const int turn = l->o->load_rate > 0 ? 1 : 50;
 	struct epoll_event events[256];
+	unsigned first = 0;
+	int64_t now;
 
+	l->allowed = l->o->load_rate > 0 ? 0 : UINT64_MAX;
 	for (unsigned i = 0; i < l->o->connections; i++)
 		push(l, &l->conns[i]);
 	while ((now = clock_boot_us()) < grace && l->error[0] == '\0') {
-		int n = epoll_wait(l->epoll, events, 256, 50);
+		int n = epoll_wait(l->epoll, events, 256, turn);
 
 		l->stop |= now >= end;
+		if (l->o->load_rate > 0) {
+			l->allowed = (uint64_t)((double)(clock_boot_us() - start) / 1e6 * l->o->load_rate);
+			for (unsigned i = 0; i < l->o->connections; i++)
+				push(l, &l->conns[(first + i) % l->o->connections]);
+			first++; /* each is the first to be allowed something in turn */
+		}
 		for (int i = 0; i < n; i++) {
 			take(l, events[i].data.ptr);
 			push(l, events[i].data.ptr);

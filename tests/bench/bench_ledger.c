@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
+#include "collector/ledger/correlate.h"
 #include "collector/ledger/ledger.h"
 #include "proto/log.pb-c.h"
 #include "proto/presence.h"
@@ -335,6 +336,35 @@ load(void)
 	ledger_free(l);
 }
 
+/* What the hosts of the most common signature have in common: CPU, and the longest turn. */
+static void
+correlate(struct ledger *l)
+{
+	struct correlate_fleet *fleet = correlate_fleet_new();
+	struct key_query q = { .sort = KEYS_BY_HOSTS };
+	struct correlation c = { 0 };
+	struct arena *a = arena_new((size_t)16 << 20);
+	enum correlate_state state = CORRELATE_MORE;
+	int64_t all = 0, longest = 0;
+	unsigned turns = 0;
+
+	if (fleet == NULL || a == NULL || ledger_keys(l, &q, &c.key_no, NULL, 1) != 1)
+		fail("correlate");
+	for (; state == CORRELATE_MORE; turns++) {
+		int64_t t = clock_cpu_us();
+
+		state = correlation_step(&c, fleet, l, a);
+		t = clock_cpu_us() - t;
+		all += t;
+		longest = t > longest ? t : longest;
+	}
+	correlation_rank(&c);
+	printf("correlation of %8u hosts %6.0f ms in %u turns, longest %.1f ms\n", c.hosts, (double)all / 1e3, turns,
+	       (double)longest / 1e3);
+	arena_free(a);
+	correlate_fleet_free(fleet);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -357,11 +387,13 @@ main(int argc, char **argv)
 	crash(l, hosts, reports / 2, 1, "report, one signature");
 	now_us += 3700 * 1000000ll; /* hosts vote that are known for an hour, and there */
 	presence(l, hosts);
+	correlate(l);
 	alone = crash(l, hosts, reports / 4, 10000, "report, no deployment open");
 	for (unsigned i = 0; i < DEPLOYMENTS; i++)
 		deploy(l, hosts, i);
 	crowd = crash(l, hosts, reports / 4, 10000, "report, 8 deployments open");
 	printf("a vote in a deployment's key  %6.0f ns\n", (crowd - alone) / (DEPLOYMENTS * KEYS_A_REPORT));
+	correlate(l);
 	ledger_stats(l, &s);
 	printf("keys                          %6.1f MB (%llu keys)\n", (double)ledger_key_bytes(l) / 1e6,
 	       (unsigned long long)s.keys);

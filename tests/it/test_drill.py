@@ -74,6 +74,15 @@ def test_the_alarm_works_with_shipped_settings(make_daemon, programs):
     server.shutdown()
 
 
+def test_alarms_one_after_the_other(make_daemon, programs):
+    d = make_daemon(halt_host_age="1h")
+    code, r, err = drill(programs, d, "row", "--times", "5")
+    assert code == 0 and r["alarms"]["worked"] == 5 and r["deployment"] == "row-5", (r, err)
+    assert 0 < r["alarms"]["p50_ms"] <= r["alarms"]["p99_ms"] <= r["alarms"]["max_ms"]
+    assert r["decided"] == r["crashed"] and r["webhooks"] == []
+    assert d.get("/v1/deployments").json["deployments"] == []
+
+
 def test_an_alarm_that_does_not_arrive(make_daemon, programs):
     server, _ = receiver(410)
     d = hooked(make_daemon, f"[desk]\nurl = http://127.0.0.1:{server.server_address[1]}/\n")
