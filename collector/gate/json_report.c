@@ -143,7 +143,7 @@ take_time(struct item *it, int64_t scale, const char *field)
 	return minus ? -us : us;
 }
 
-/* {"name":"value",...} or [{"name":...,"value":...},...] */
+/* {"name":"value",...} or [{"name":...,"value":...},...]; "version" says the same: plans of deployments call it so. */
 static uint32_t
 take_pairs(struct item *it, struct report_pair *pairs, const char *field)
 {
@@ -169,7 +169,7 @@ take_pairs(struct item *it, struct report_pair *pairs, const char *field)
 			while (json_in_key(it->j, &inner, &key)) {
 				if (text_equal(key, TEXT("name")))
 					p.name = take_text(it, field);
-				else if (text_equal(key, TEXT("value")))
+				else if (text_equal(key, TEXT("value")) || text_equal(key, TEXT("version")))
 					p.value = take_text(it, field);
 				else
 					json_in_skip(it->j);
