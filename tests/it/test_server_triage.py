@@ -166,3 +166,35 @@ def test_false_claims_do_not_widen_the_quota(make_daemon, programs):
         assert triaged(daemon, report)["triage"] == "done"
     daemon.until(lambda: sum(kept(daemon, h) for h in hashes) == 2, "two dumps to be left")
     assert kept(daemon, hashes[0]) and kept(daemon, hashes[1])
+
+
+def test_corpus(daemon, programs):
+    """Every real dump and text through the confined workers, with every real image in the store: what the command says
+    without any, and no worker lost."""
+    folder = os.environ.get("FAULTLINE_CORPUS", os.path.join(programs.srcdir, "..", "shared", "corpus"))
+    manifest = os.path.join(folder, "MANIFEST.tsv")
+    if not os.path.exists(manifest):
+        pytest.skip(f"GOLDEN CORPUS NOT CHECKED: no {manifest}; set FAULTLINE_CORPUS")
+    with open(manifest, encoding="utf-8") as f:
+        rows = [line.split("\t") for line in f.read().splitlines()[1:]]
+    stored = 0
+    for path, _, _, kind, *_ in rows:
+        if kind.startswith(("breakpad-sym", "pe-", "elf-exec", "elf-dyn")):
+            with open(os.path.join(folder, path), "rb") as f:
+                stored += daemon.put(f"/v1/symbols/i{stored}", f.read(), headers=OCTETS).status == 201
+    assert stored > 20
+    compared = 0
+    for n, (path, _, _, kind, size, *_) in enumerate(rows):
+        if not any(word in kind for word in ("mdmp", "core", "kernel", "oops", "tombstone", "apple", "microdump")) or int(size) > 20 << 20:
+            continue
+        path = os.path.join(folder, path)
+        with open(path, "rb") as f:
+            got = triaged(daemon, send(daemon, f.read(), {"host": f"h{n}", "module": f"claimed{n}.so", "module_id": "ab", "offset": n,
+                                                          "reason": "SIGSEGV"}))
+        expected = by_hand(programs, path)
+        assert got["triage"] == ("unreadable" if "error" in expected else "done"), (path, got)
+        if (expected.get("signature") or {}).get("module"):
+            assert got["signature"] == expected["signature"]["id"], (path, got)
+            compared += 1
+    assert compared > 90
+    assert daemon.metrics()["triage_killed_total"] == 0 and daemon.metrics()["symbols_asked_total"] > 0

@@ -7,9 +7,12 @@ import os
 import re
 import resource
 import shutil
+import socket
 import subprocess
 
 import pytest
+
+from conftest import request
 
 OCTETS = {"Content-Type": "application/octet-stream"}
 CRASHER = r"""
@@ -242,6 +245,40 @@ def test_garbage_is_refused(daemon, body, code):
     a = daemon.put("/v1/symbols/x", body, headers=OCTETS)
     assert a.status >= 400 and a.json["error"]["code"] == code, a
     assert daemon.get("/v1/symbols").json == {"files": 0, "bytes": 0, "symbols": [], "next": None}
+
+
+def test_tokens(make_daemon, crash, tmp_path):
+    tokens = tmp_path / "tokens"
+    tokens.write_text("secret-secret-secret\n")
+    tokens.chmod(0o600)
+    d = make_daemon(token_file=str(tokens))
+    image = crash[0] / "images" / "crash"
+    good = {"Authorization": "Bearer secret-secret-secret"}
+
+    def upload(headers):
+        return d.put("/v1/symbols/crash", image.read_bytes(), headers={**OCTETS, **headers})
+
+    def remove(sha256, headers):
+        return request(d.api_port, "DELETE", f"/v1/symbols/{sha256}", headers={"Content-Type": "application/json", **headers})
+    assert upload({}).status == 401 and upload({"Authorization": "Bearer secret"}).status == 401
+    assert d.get("/v1/symbols").json["files"] == 0
+    stored = upload(good)
+    assert stored.status == 201
+    assert remove(stored.json["sha256"], {}).status == 401
+    assert remove(stored.json["sha256"], good).json == {"removed": True}
+
+
+def test_killed_in_the_middle_of_an_upload(daemon, crash):
+    image = (crash[0] / "images" / "crash").read_bytes() + bytes(8 << 20)
+    with socket.create_connection(("127.0.0.1", daemon.api_port)) as s:
+        s.sendall(b"PUT /v1/symbols/crash HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Type: application/octet-stream\r\n"
+                  b"Content-Length: %d\r\n\r\n" % (daemon.api_port, len(image)) + image[:len(image) // 2])
+        incoming = os.path.join(daemon.data, "symbols", "incoming")
+        daemon.until(lambda: os.listdir(incoming), "upload that has begun", seconds=20)
+        daemon.kill()
+    daemon.start()
+    assert os.listdir(incoming) == [] and daemon.get("/v1/symbols").json["files"] == 0
+    assert put(daemon, crash[0] / "images" / "crash").status == 201
 
 
 def test_limits(make_daemon, crash):
