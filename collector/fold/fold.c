@@ -265,6 +265,7 @@ count(struct fold *f)
 	counter_add(COUNTER_fold_duplicates,
 		    s.duplicate_batches + s.stale_batches - f->counted.duplicate_batches - f->counted.stale_batches);
 	counter_add(COUNTER_reports_resent, s.reports_resent - f->counted.reports_resent);
+	counter_add(COUNTER_changes_refused, s.refused_changes - f->counted.refused_changes);
 	counter_set(COUNTER_hosts, s.hosts);
 	counter_set(COUNTER_hosts_seen_recently, s.hosts_recent);
 	ledger_silence(f->ledger, &silence);
