@@ -76,7 +76,8 @@ write_file(const char *path, const struct dumpfile *f)
 	if (part == NULL)
 		return "out of memory";
 	snprintf(part, n, "%s.part", path);
-	fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	unlink(part); /* of a run that was killed; never written through a link */
+	fd = open(part, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		why = strerror(errno);
 	while (why == NULL && done < f->size) {
