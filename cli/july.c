@@ -99,7 +99,7 @@ cut_region(struct run *r, struct push *p)
 static int
 confusers_alone(struct study *s, struct world *w, struct sheet *sheet, unsigned n)
 {
-	struct run r = { .world = w, .also = cut_region, .max_h = .75 };
+	struct run r = { .world = w, .also = cut_region, .max_h = .5 };
 	struct outcome *o;
 	unsigned halted = 0;
 
@@ -160,7 +160,7 @@ fleet_of(const struct study *s, unsigned interval_s)
 	o.sites = o.hosts / 142 < 60000 ? o.hosts / 142 : 60000;
 	o.interval_s = interval_s;
 	o.settings = interval_s < 120 ? quick : NULL;
-	o.history_h = .5;
+	o.history_h = .25;
 	o.churn = .05;
 	o.goodbye = .99;
 	o.epoch_us = 1721362140000000; /* 04:09:00 UTC */
