@@ -68,7 +68,8 @@ trial_material(const struct deployment *d, const struct trial_row *row)
 {
 	double served = d->served, unserved = d->eligible - d->served_eligible, mu;
 
-	if (row->e.grid == GRID_NEW || unserved < 1)
+	/* of silence served hosts are asked about for minutes, the others all day: their shares do not compare */
+	if (row->e.grid != GRID_OLD || unserved < 1)
 		mu = material_mu_new(d->params.delta, served);
 	else
 		mu = material_mu_old(d->params.delta, served, trial_unserved(row), unserved);
