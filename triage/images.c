@@ -207,9 +207,13 @@ find(struct images *s, const struct image_key *key, enum image_kind kind)
 	s->entries[s->n++] = e;
 	if (s->opener.open(s->opener.arg, key, kind, &e->file)) {
 		take(s, e);
-		if (!e->open) {
+		if (!e->open) { /* what was read of it goes with its arena */
+			elfimage_close(e->elf);
 			arena_free(e->arena);
 			s->opener.close(s->opener.arg, &e->file);
+			e->elf = NULL;
+			e->pe = NULL;
+			e->sym = NULL;
 			e->arena = NULL;
 			e->file = (struct image_file){ 0 };
 		}

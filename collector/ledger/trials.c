@@ -271,10 +271,12 @@ uint32_t
 trial_obtain(struct ledger *l, struct deployment *d, uint32_t key_no, const struct birth *b)
 {
 	uint32_t trial = trial_number(d, key_no);
-	const struct key *key = key_at(&l->keys, key_no);
+	const struct key *key;
 
-	if (trial != UINT32_MAX)
+	/* silence and boot loops have their trials from the start, and no key */
+	if (trial != UINT32_MAX || key_no == KEY_DARK || key_no == KEY_BOOT)
 		return trial;
+	key = key_at(&l->keys, key_no);
 	switch ((enum signature_rung)key->rung) {
 	case RUNG_KEY:
 	case RUNG_STOP:
