@@ -108,14 +108,6 @@ count_active(struct ledger *l)
 
 /* ---- rows ---- */
 
-static const struct outbreak_row *
-row_of_key(const struct ledger *l, uint32_t key_no)
-{
-	uint32_t row = table_has(&l->keys.rows, key_no) ? key_at(&l->keys, key_no)->outbreak : 0;
-
-	return row != 0 ? table_at(&l->outbreaks.rows, row - 1) : NULL;
-}
-
 struct outbreak_row *
 outbreak_edit(struct ledger *l, uint32_t row)
 {
@@ -426,23 +418,6 @@ outbreaks_vote(struct ledger *l, uint32_t key_no, const struct outbreak_vote *v)
 	outbreak_heat(o, no, row);
 }
 
-bool
-outbreak_evidence(const struct ledger *l, uint32_t key_no, double *log_e_out, bool *learned_out)
-{
-	const struct outbreak_row *row = row_of_key(l, key_no);
-	const struct outbreaks *o = &l->outbreaks;
-
-	if (row == NULL || !row->newborn)
-		return false;
-	for (uint32_t i = 0; i < o->n_fleets; i++)
-		if (o->fleets[i]->tenant == key_at(&l->keys, key_no)->tenant) {
-			*log_e_out = birth_evidence(l, row, o->fleets[i]);
-			*learned_out = births_learned(&o->fleets[i]->tally);
-			return true;
-		}
-	return false;
-}
-
 /* ---- a key's own past ---- */
 
 /* Votes expected a bin at this time of day: from the hours around it on the last six days in which
@@ -469,15 +444,6 @@ double
 outbreak_kappa(const struct ledger *l)
 {
 	return frailty_kappa(&l->outbreaks.fit, params(l)->kappa);
-}
-
-double
-outbreak_expected(const struct ledger *l, uint32_t key_no, uint32_t bins)
-{
-	const struct outbreak_row *row = row_of_key(l, key_no);
-	double mu = row != NULL ? expected_a_bin(&l->outbreaks, row, (uint32_t)(l->now_us / HOUR_US)) : -1;
-
-	return mu < 0 ? -1 : mu * bins;
 }
 
 static void

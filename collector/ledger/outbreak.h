@@ -95,11 +95,6 @@ struct outbreak_vote {
 void outbreaks_vote(struct ledger *l, uint32_t key_no, const struct outbreak_vote *v);
 void outbreaks_tick(struct ledger *l, uint64_t pos);
 
-/* Evidence about a newborn signature, for a deployment that has no controls left: log of weight and E of
- * HALT 4.4.  false: the key is not a newborn kernel signature. */
-bool outbreak_evidence(const struct ledger *l, uint32_t key_no, double *log_e_out, bool *learned_out);
-/* Votes that a known key was expected to have in the last `bins` bins, from its own past; negative: no past. */
-double outbreak_expected(const struct ledger *l, uint32_t key_no, uint32_t bins);
 double outbreak_kappa(const struct ledger *l);
 
 /* ---- for outbreak_*.c ---- */
