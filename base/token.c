@@ -89,9 +89,16 @@ bool
 tokens_match(const struct tokens *t, const char *token, size_t len)
 {
 	uint8_t digest[SHA256_BYTES];
-	bool found = false;
 
 	sha256(token, len, digest);
+	return tokens_have_digest(t, digest);
+}
+
+bool
+tokens_have_digest(const struct tokens *t, const uint8_t digest[SHA256_BYTES])
+{
+	bool found = false;
+
 	for (size_t i = 0; i < t->n; i++)
 		found |= equal_secret(digest, t->digest[i], SHA256_BYTES);
 	return found;

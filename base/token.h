@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Bearer tokens from a file, one a line, '#' starts a comment.  Immutable once loaded. */
 struct tokens;
@@ -16,7 +17,10 @@ void tokens_free(struct tokens *t); /* NULL is fine */
 /* Is the presented token one of ours?  Time does not depend on where it differs. */
 bool tokens_match(const struct tokens *t, const char *token, size_t len);
 
-/* The same for an Authorization header value: "Bearer TOKEN", or "Basic" with any user name and the
+/* Is the SHA-256 of a token that was presented before still that of one of ours? */
+bool tokens_have_digest(const struct tokens *t, const uint8_t digest[32]);
+
+/* The same as tokens_match() for an Authorization header value: "Bearer TOKEN", or "Basic" with any user name and the
  * token as its password. */
 bool tokens_match_header(const struct tokens *t, const char *value, size_t len);
 

@@ -13,6 +13,8 @@
 #include "base/settings.h"
 #include "collector/api/call.h"
 #include "collector/api/evidence.h"
+#include "collector/api/page.h"
+#include "collector/api/session.h"
 #include "collector/ledger/correlate.h"
 #include "collector/symbols/store.h"
 
@@ -76,12 +78,27 @@ static const struct {
 	{ HTTP_METHOD_GET, "/v1/webhooks/{}", &webhook_ops, READ, "" },
 	{ HTTP_METHOD_POST, "/v1/webhooks/{}/redeliver", &webhook_redeliver_ops, WRITE, "" },
 	{ HTTP_METHOD_POST, "/v1/webhooks/{}/ping", &webhook_ping_ops, WRITE, "" },
+	{ HTTP_METHOD_GET, "/v1/session", &session_ops, OPEN, "" },
+	{ HTTP_METHOD_POST, "/v1/session", &session_begin_ops, OPEN, "" },
+	{ HTTP_METHOD_DELETE, "/v1/session", &session_end_ops, OPEN, "" },
+	{ HTTP_METHOD_GET, "/", &shell_ops, OPEN, NULL },
+	{ HTTP_METHOD_GET, "/deployments", &shell_ops, OPEN, NULL },
+	{ HTTP_METHOD_GET, "/deployments/*", &shell_ops, OPEN, NULL },
+	{ HTTP_METHOD_GET, "/signatures", &shell_ops, OPEN, NULL },
+	{ HTTP_METHOD_GET, "/signatures/*", &shell_ops, OPEN, NULL },
+	{ HTTP_METHOD_GET, "/hosts", &shell_ops, OPEN, NULL },
+	{ HTTP_METHOD_GET, "/hosts/*", &shell_ops, OPEN, NULL },
+	{ HTTP_METHOD_GET, "/halts", &shell_ops, OPEN, NULL },
+	{ HTTP_METHOD_GET, "/halts/*", &shell_ops, OPEN, NULL },
+	{ HTTP_METHOD_GET, "/health", &shell_ops, OPEN, NULL },
+	{ HTTP_METHOD_GET, "/signin", &shell_ops, OPEN, NULL },
+	{ HTTP_METHOD_GET, "/about", &shell_ops, OPEN, NULL },
 	{ HTTP_METHOD_GET, "/*", &asset_ops, OPEN, NULL },
 };
 #define N_ROUTES (sizeof(routes) / sizeof(routes[0]))
 
 static struct http_options
-options(const struct api *a)
+options(struct api *a)
 {
 	const struct settings *s = a->env.settings(a->env.arg);
 
@@ -95,6 +112,8 @@ options(const struct api *a)
 		.connections = COUNTER_connections_api,
 		.tokens = a->env.tokens,
 		.tokens_arg = a->env.arg,
+		.session = sign_in_session,
+		.session_arg = a,
 	};
 }
 
@@ -186,6 +205,7 @@ on_second(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	page_second(a);
 	now_second(a);
 	hub_second(a->hub);
 }
@@ -235,7 +255,8 @@ api_new(struct event_base *base, const struct api_env *env, char *err, size_t er
 	if ((a->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) == -1 || (a->replies = mailbox_new()) == NULL ||
 	    (a->histories = mailbox_new()) == NULL || (a->symbols_done = mailbox_new()) == NULL ||
 	    (a->intake = intake_new(env->log)) == NULL || (a->reader = log_reader_new(env->log, 0)) == NULL ||
-	    (a->hub = hub_new(a)) == NULL || (a->http = make_server(a)) == NULL || !watch(a)) {
+	    (a->sessions = sessions_new()) == NULL || (a->hub = hub_new(a)) == NULL ||
+	    (a->http = make_server(a)) == NULL || !watch(a)) {
 		snprintf(err, err_size, "cannot start the API: out of memory or descriptors");
 		api_free(a);
 		return NULL;
@@ -320,5 +341,6 @@ api_free(struct api *a)
 	if (a->wake_fd > 0)
 		close(a->wake_fd);
 	correlate_fleet_free(a->correlate_fleet);
+	sessions_free(a->sessions);
 	free(a);
 }

@@ -79,6 +79,10 @@ call_admit(struct http_request *r)
 			    "without a token file this address answers to its number and to localhost only");
 		return false;
 	}
+	if (sign_in_is_forged(r)) {
+		http_refuse(r, DISCARD_bad_origin, "Origin", NULL);
+		return false;
+	}
 	return true;
 }
 
@@ -113,6 +117,7 @@ call_new_as(struct http_request *r, const char *type)
 	c->api = a;
 	c->req = r;
 	c->status = 200;
+	c->role = sign_in_caller(r).role;
 	jsonout_init(&c->out);
 	r->ctx = c;
 	if ((c->arena = arena_new(CALL_ARENA)) == NULL) {

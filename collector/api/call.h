@@ -26,6 +26,7 @@
 #define API_WRITE_WAIT_MS 10000    /* for a durable record to be folded */
 #define API_STALE_US      15000000 /* ledger clock this far behind: no verdict but halt is sure */
 #define API_ARRIVALS      600      /* seconds of crash arrivals kept */
+#define LOG_ENDS          3600
 
 struct event;
 struct hub;
@@ -33,6 +34,13 @@ struct call;
 
 typedef void call_ask_fn(struct call *c, const struct ledger *l); /* on the ledger thread */
 typedef void call_then_fn(struct call *c);                        /* on the API's loop */
+
+/* What somebody may do.  More roles come between these: nothing asks for more than "at least". */
+enum role { ROLE_NONE, ROLE_VIEWER, ROLE_OPERATOR };
+struct caller {
+	enum role role;
+	bool browser; /* a page may be behind it: what cannot be taken back is asked for twice */
+};
 
 struct call {
 	struct fold_query query; /* first */
@@ -42,6 +50,7 @@ struct call {
 	struct arena *arena;      /* parsed body and whatever lives as long as the call */
 	struct jsonout out;       /* the answer */
 	int status;               /* of the answer; 200 at first */
+	enum role role;           /* of the caller */
 	enum discard refusal;     /* set by an ask that found nothing; 0: none */
 	char id[DEPLOYMENT_ID_MAX + 1];
 	void *state;                /* the handler's own, from the arena */
@@ -72,6 +81,7 @@ struct api {
 	struct log_reader *reader; /* for GET /v1/reports/{id} */
 	struct call_list waiters;  /* long polls on verdicts */
 	struct hub *hub;           /* SSE */
+	struct sessions *sessions;
 	size_t n_calls, n_waiters, n_uploads;
 	struct mailbox *symbols_done; /* from the symbol store */
 	struct event *stored;
@@ -81,6 +91,11 @@ struct api {
 	uint64_t reports_before;
 	uint32_t arrivals[API_ARRIVALS]; /* a ring */
 	uint64_t seconds;                /* arrivals[seconds % API_ARRIVALS] is the running one */
+	struct log_end {
+		uint64_t position;
+		int64_t at_us;
+	} ends[LOG_ENDS]; /* of the log, each second: a ring */
+	uint64_t n_ends;
 };
 
 /* ---- call.c ---- */
@@ -134,6 +149,14 @@ void jsonout_position(struct jsonout *j, const char *key, uint64_t pos);
 /* Is the fold as far as a verdict needs?  NULL, or a sentence why not. */
 const char *call_not_fresh(const struct api *a, int64_t ledger_us);
 
+/* ---- who asks: sign_in.c ---- */
+
+struct caller sign_in_caller(struct http_request *r);
+/* Is it a write that a page of another site may have made a browser send? */
+bool sign_in_is_forged(struct http_request *r);
+void sign_in_members(struct jsonout *j, enum role role);       /* "role", "can" */
+bool sign_in_session(void *api, const struct http_request *r); /* for struct http_options */
+
 /* ---- the handlers, one file each ---- */
 
 extern const struct http_ops signatures_list_ops, signature_ops;      /* signatures.c */
@@ -156,7 +179,8 @@ extern const struct http_ops symbols_put_ops, symbols_list_ops, symbols_delete_o
 extern const struct http_ops now_ops;                                                                 /* now.c */
 extern const struct http_ops stream_ops;                                                              /* stream.c */
 extern const struct http_ops healthz_ops, readyz_ops, version_ops, metrics_ops;                       /* status.c */
-extern const struct http_ops asset_ops;                                                               /* assets.c */
+extern const struct http_ops asset_ops, shell_ops;                                                    /* assets.c */
+extern const struct http_ops session_ops, session_begin_ops, session_end_ops;                         /* sign_in.c */
 extern const struct http_ops alarms_ops, learned_ops;                                                 /* alarms.c */
 
 /* history.c: members of a report that the database holds; the triage result or null. */

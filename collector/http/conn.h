@@ -81,7 +81,7 @@ struct request {
 	size_t overhead; /* bytes of chunk extensions and trailers */
 	bool has_body, chunked, whole;
 	bool begun, streaming, more_output, expect, keep_alive, is_head;
-	bool auth_checked, authenticated;
+	bool auth_checked, authenticated, by_session;
 
 	char *head;
 	size_t head_len, head_cap;

@@ -90,6 +90,10 @@ struct http_options {
 	 * wants to know, so a reload may swap them.  The function may be NULL. */
 	const struct tokens *(*tokens)(void *arg);
 	void *tokens_arg;
+	/* Does a request without an Authorization header come with a session that stands for a token of now?
+	 * NULL: there are no sessions. */
+	bool (*session)(void *arg, const struct http_request *r);
+	void *session_arg;
 };
 
 /* Routes are copied, patterns and ops borrowed.  NULL when out of memory. */
@@ -127,6 +131,8 @@ int http_form_value(const char *form, const char *name, char *buf, size_t size);
 const struct sockaddr *http_peer(const struct http_request *r);
 /* Did the client present one of our tokens?  False if none are configured. */
 bool http_authenticated(struct http_request *r);
+/* ... by a session and not by an Authorization header: then a page of another site may be behind it. */
+bool http_by_session(struct http_request *r);
 bool http_tokens_configured(const struct http_request *r);
 
 /* Other limits than the route's; only from begin(). */

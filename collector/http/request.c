@@ -501,6 +501,7 @@ bool
 http_authenticated(struct http_request *pub)
 {
 	struct request *r = request_of(pub);
+	const struct http_options *o = &r->conn->server->options;
 	const struct tokens *t = current_tokens(pub);
 	const char *value;
 
@@ -508,8 +509,15 @@ http_authenticated(struct http_request *pub)
 		r->auth_checked = true;
 		value = http_header(pub, "authorization");
 		r->authenticated = t != NULL && value != NULL && tokens_match_header(t, value, strlen(value));
+		r->by_session = t != NULL && value == NULL && o->session != NULL && o->session(o->session_arg, pub);
 	}
-	return r->authenticated;
+	return r->authenticated || r->by_session;
+}
+
+bool
+http_by_session(struct http_request *pub)
+{
+	return http_authenticated(pub) && request_of(pub)->by_session;
 }
 
 void

@@ -29,7 +29,7 @@ def artefact(programs, name):
 def test_files_are_closed_to_everything_else(daemon):
     a = daemon.get("/")
     policy = a.headers["Content-Security-Policy"]
-    assert "default-src 'self'" in policy and "unsafe" not in policy and "frame-ancestors 'none'" in policy
+    assert "default-src 'none'" in policy and "unsafe" not in policy and "frame-ancestors 'none'" in policy
     assert a.headers["X-Content-Type-Options"] == "nosniff"
     assert b"http://" not in a.body and b"https://" not in a.body  # nothing from elsewhere
     packed = daemon.get("/app.js", headers={"Accept-Encoding": "gzip"})

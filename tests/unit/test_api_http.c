@@ -478,7 +478,7 @@ tokens_guard_writes_and_foreign_reads(void **state)
 	assert_int_equal(c.status, 200);
 	ask(w, &c, "GET", "/", "", "");
 	assert_int_equal(c.status, 200);
-	assert_non_null(strstr(c.buf, "Content-Security-Policy: default-src 'self'"));
+	assert_non_null(strstr(c.buf, "Content-Security-Policy: default-src 'none'"));
 	ask(w, &c, "GET", "/v1/now", "Authorization: Bearer " TOKEN "\r\n", "");
 	assert_int_equal(c.status, 200);
 	client_close(&c);
