@@ -499,9 +499,12 @@ scan_segment(struct snapshot_files *f, const struct segment *s)
 	uint8_t head[SEGMENT_HEADER];
 	bool ok = fd >= 0 && read_full(fd, head, sizeof(head), 0);
 	struct reader r;
+	uint32_t version;
 
 	reader_init(&r, head, sizeof(head), false);
-	ok = ok && reader_u32(&r) == SEGMENT_MAGIC && reader_u32(&r) == LEDGER_SNAPSHOT_VERSION &&
+	ok = ok && reader_u32(&r) == SEGMENT_MAGIC;
+	version = reader_u32(&r);
+	ok = ok && version >= LEDGER_SNAPSHOT_OLDEST && version <= LEDGER_SNAPSHOT_VERSION &&
 	     memcmp(reader_bytes(&r, 16), f->uuid, 16) == 0 && reader_u64(&r) == s->number &&
 	     reader_u32(&r) == crc32c(0, head, 32);
 	while (ok && at < s->bytes) {

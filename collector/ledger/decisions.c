@@ -32,7 +32,7 @@ refuses_action(const struct deployment *d, int action, bool forced, struct text 
 	if (d->life == DEPLOYMENT_CLOSED)
 		return "closed";
 	if ((action == FAULTLINE__LOG__ACTION__ACTION_RESUME ||
-	     (action >= FAULTLINE__LOG__ACTION__ACTION_MUTE && action <= FAULTLINE__LOG__ACTION__ACTION_RELEASE)) &&
+	     (action >= FAULTLINE__LOG__ACTION__ACTION_MUTE && action <= FAULTLINE__LOG__ACTION__ACTION_ACK)) &&
 	    reason.len == 0)
 		return "reason_missing";
 	return NULL;
@@ -190,11 +190,18 @@ apply(struct ledger *l, struct deployment *d, const Faultline__Log__Decision *m,
 		deployment_close(l, d, DEPLOYMENT_CLOSED);
 		break;
 	default:
-		return;
+		return; /* an acknowledgement is in the annals: that is all */
 	}
 	if (m->automatic)
 		return;
 	deployment_say(d, said);
+}
+
+/* The engine's own decision again: after a restart it may be appended twice, or after a person had resumed. */
+static bool
+told_before(const struct deployment *d, const Faultline__Log__Decision *m)
+{
+	return m->automatic && (m->basis <= d->resumed_pos || (d->halted && d->recorded));
 }
 
 void
@@ -214,6 +221,8 @@ fold_decision(struct ledger *l, const struct record_view *rec)
 		return;
 	}
 	deployment_touch(l, d);
+	if (!told_before(d, m))
+		annals_add(l, d, m, rec->pos);
 	apply(l, d, m, rec->pos);
 	deployment_tell(l, d, rec->pos);
 }

@@ -61,6 +61,7 @@ deployment_free(struct deployment *d)
 	free(d->blocks);
 	free(d->packed);
 	free(d->said);
+	annals_fini(d);
 	free(d->slots);
 	free(d->near);
 	free(d->may_strata);
@@ -351,6 +352,7 @@ create(struct ledger *l, const struct record_view *rec)
 	l->deployments = mem_grow(l->deployments, l->n_deployments, l->n_deployments + 1, sizeof(*l->deployments));
 	l->deployments[l->n_deployments] = d;
 	deployment_start(d, l->n_deployments++);
+	annals_touch(l, d);
 	d->tenant = rec->tenant;
 	d->begin_pos = rec->pos;
 	d->begin_us = l->now_us;

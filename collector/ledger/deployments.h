@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "collector/ledger/annals.h"
 #include "collector/ledger/eprocess.h"
 #include "collector/ledger/dark.h"
 #include "collector/ledger/halt_params.h"
@@ -81,6 +82,9 @@ struct deployment {
 	uint32_t forgiven_bad;  /* when a person resumed it last */
 	struct mute *mutes;
 	uint32_t n_mutes;
+	struct annal *annals;
+	uint32_t n_annals, word_annals;
+	bool annals_loaded;
 	char *said; /* reason a person gave for the last decision */
 	size_t said_len;
 	struct dark dark;

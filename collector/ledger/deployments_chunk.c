@@ -87,6 +87,8 @@ deployment_word(struct ledger *l, uint64_t id)
 		return b < d->strata.n_moved && d->strata.moved[b] != NULL ? &d->strata.moved[b]->word : NULL;
 	case CHUNK_DARK:
 		return &d->dark.word;
+	case CHUNK_ANNALS:
+		return &d->word_annals;
 	default:
 		set = trial_set(d, b);
 		return set != NULL ? hostset_word(set, trial_block(b)) : NULL;
@@ -690,6 +692,9 @@ deployment_pack(const struct ledger *l, uint64_t id, struct pack *k)
 	case CHUNK_DARK:
 		dark_pack(l, d, k);
 		return true;
+	case CHUNK_ANNALS:
+		annals_pack(d, k);
+		return true;
 	case CHUNK_MOVED:
 		for (uint32_t i = 0; i < MOVED_BLOCK; i++)
 			pack_u16(k, d->strata.moved[b]->stratum[i]);
@@ -737,6 +742,8 @@ deployment_unpack(struct ledger *l, uint64_t id, struct reader *r)
 		return unpack_moved(d, b, r);
 	case CHUNK_DARK:
 		return dark_unpack(l, d, r);
+	case CHUNK_ANNALS:
+		return annals_unpack(d, r);
 	default:
 		set = trial_set(d, b);
 		return set != NULL && hostset_unpack_block(set, trial_block(b), r);

@@ -469,6 +469,7 @@ count_report(struct ledger *l, const struct record_view *rec, const struct repor
 	vote(l, &ballot, keys, 6, &v);
 	side = hosts_edit_side(&l->hosts, &l->snap, row->host_no);
 	side->reports++;
+	pulse_report(l, r->kind == REPORT_KERNEL || r->kind == REPORT_BOOT_CRITICAL, side->last_report);
 	side->last_report = seconds(l->now_us);
 	side->last_signature = signature_of(l, &row->claimed);
 	if (row->stage == DUMP_STORED)

@@ -70,6 +70,7 @@ ledger_new(const struct ledger_options *o)
 		abort();
 	silence_touch(l); /* these chunks are there from the beginning */
 	boots_touch(l);
+	pulse_touch(l);
 	return l;
 }
 
@@ -308,6 +309,7 @@ fold_tick(struct ledger *l, const struct record_view *rec, uint32_t epoch)
 	for (int i = 0; i < RECENT_N; i++)
 		recent_expire(&l->recent[i], &l->snap, seconds(l->now_us));
 	reports_expire(l);
+	pulse_tick(l);
 	minute = seconds(l->now_us) / 60 != l->tick_minute;
 	l->tick_minute = seconds(l->now_us) / 60;
 	deployments_tick(l, minute);

@@ -224,6 +224,39 @@ const char *ledger_refuses_decision(const struct ledger *l, uint16_t tenant, str
 				    bool forced, struct text reason);
 const char *ledger_refuses_deployment(const struct ledger *l, uint16_t tenant, const void *packed, size_t len);
 
+/* What people, and the engine through its records, decided. */
+struct decision_view {
+	uint32_t deployment;
+	uint64_t pos;
+	int64_t at_us;  /* of an automatic halt: when it halted */
+	uint8_t action; /* log.Action */
+	bool automatic;
+	uint64_t signature;          /* of a mute and the like; 0: none */
+	int64_t until_us;            /* of a mute */
+	double log_odds, log_needed; /* of the key shown then; needed 0: there was none */
+	struct text actor, reason;   /* borrowed until the next fold */
+};
+/* Newest first, of one deployment or of all (UINT32_MAX); the last 64 of each are kept.  Returns how many. */
+size_t ledger_decisions(const struct ledger *l, uint16_t tenant, uint32_t deployment, struct decision_view *out,
+			size_t cap);
+/* Does a person look after it?  The newest acknowledgement since the last halt or resume. */
+bool ledger_acknowledged(const struct ledger *l, uint32_t deployment, struct decision_view *out);
+
+/* The fleet's short history: docs/LEDGER.md. */
+enum pulse_tile { PULSE_ALIVE, PULSE_DARK, PULSE_LOOPING, PULSE_CRASHING, PULSE_TILES };
+#define PULSE_SPARK   96u  /* quarters of an hour */
+#define PULSE_RATES   180u /* times 20 s */
+#define PULSE_UNKNOWN UINT32_MAX
+struct pulse_view {
+	uint32_t value[PULSE_TILES];
+	uint32_t usual[PULSE_TILES]; /* at this hour of the week; PULSE_UNKNOWN while that is not learned */
+	int64_t usual_from_us;       /* then it may be; 0: it is */
+	int64_t spark_from_us, rates_from_us;
+	uint32_t spark[PULSE_TILES][PULSE_SPARK]; /* means, PULSE_UNKNOWN where we did not run; the last is not over */
+	uint32_t all[PULSE_RATES], kernel[PULSE_RATES]; /* reports; kernel and boot-critical ones of them */
+};
+void ledger_pulse(const struct ledger *l, struct pulse_view *out);
+
 /* Alarms of a tenant, those that go on first, then newest first; returns how many. */
 size_t ledger_alarms(const struct ledger *l, uint16_t tenant, struct alarm *out, size_t cap);
 /* What the tests behind them have learned of it. */
@@ -314,7 +347,9 @@ bool host_map_find(struct host_map_reader *r, uint16_t tenant, uint64_t hash, ui
  * chunk (len 0) says that the chunk is gone. */
 typedef void ledger_chunk_fn(void *arg, uint64_t chunk, const void *bytes, size_t len);
 
-#define LEDGER_SNAPSHOT_VERSION 5u
+/* Snapshots of LEDGER_SNAPSHOT_OLDEST and later are read: version 5 had no history and no decisions. */
+#define LEDGER_SNAPSHOT_VERSION 6u
+#define LEDGER_SNAPSHOT_OLDEST  5u
 
 /* Start a snapshot at ledger_position(): chunks changed since the last one that ended well
  * (all, when full) will be given to fn by step(), and by ledger_fold() for chunks about to

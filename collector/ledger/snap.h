@@ -42,6 +42,8 @@ enum chunk_kind {
 	CHUNK_SILENCE,     /* what belongs to no host; b 1: boots */
 	CHUNK_DARK,        /* a: deployment */
 	CHUNK_SAFEGUARD,   /* a: slot */
+	CHUNK_PULSE,       /* short history of the fleet */
+	CHUNK_ANNALS,      /* a: deployment */
 	CHUNK_N
 };
 

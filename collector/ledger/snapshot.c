@@ -89,7 +89,8 @@ unpack_globals(struct ledger *l, struct reader *r)
 		&s->triage_results,  &s->refused_changes, &l->keys.over_cap
 	};
 
-	if (reader_u32(r) != LEDGER_SNAPSHOT_VERSION)
+	l->loading.version = reader_u32(r);
+	if (l->loading.version < LEDGER_SNAPSHOT_OLDEST || l->loading.version > LEDGER_SNAPSHOT_VERSION)
 		return false;
 	l->position = reader_u64(r);
 	l->now_us = (int64_t)reader_u64(r);
@@ -281,6 +282,8 @@ state_word(void *state, uint64_t id)
 		return outbreaks_word(l, id);
 	case CHUNK_SILENCE:
 		return chunk_b(id) == 0 ? &l->silence.word : &l->boots.word;
+	case CHUNK_PULSE:
+		return &l->pulse.word;
 	case CHUNK_SAFEGUARD:
 		return safeguard_word(l, id);
 	default:
@@ -327,6 +330,9 @@ write_chunk(const struct ledger *l, uint64_t id, struct pack *out)
 		return true;
 	case CHUNK_SAFEGUARD:
 		return safeguard_pack(l, id, out);
+	case CHUNK_PULSE:
+		pulse_pack(&l->pulse, out);
+		return true;
 	default:
 		return deployment_pack(l, id, out);
 	}
@@ -381,7 +387,10 @@ load(struct ledger *l, uint64_t id, struct reader *r)
 	case CHUNK_MOVED:
 	case CHUNK_MINUTES:
 	case CHUNK_DARK:
+	case CHUNK_ANNALS:
 		return deployment_unpack(l, id, r);
+	case CHUNK_PULSE:
+		return pulse_unpack(&l->pulse, r);
 	case CHUNK_SILENCE:
 		return chunk_b(id) == 0 ? silence_unpack(l, r) : boots_unpack(l, r);
 	default:
@@ -401,6 +410,26 @@ ledger_load_chunk(struct ledger *l, uint64_t chunk, const void *bytes, size_t le
 	return load(l, chunk, &r) && !reader_failed(&r) && r.pos == r.size ? ERR_OK : ERR_MALFORMED;
 }
 
+/* What version 5 did not have: empty then, and part of the next snapshot. */
+static bool
+later_loaded(struct ledger *l)
+{
+	const bool had = l->loading.version > 5;
+
+	if (had != l->pulse.loaded)
+		return false;
+	for (uint32_t i = 0; i < l->n_deployments; i++) {
+		struct deployment *d = l->deployments[i];
+
+		if (had != d->annals_loaded)
+			return false;
+		if (!had)
+			annals_touch(l, d);
+	}
+	pulse_loaded(l);
+	return true;
+}
+
 enum err
 ledger_load_end(struct ledger *l)
 {
@@ -416,7 +445,7 @@ ledger_load_end(struct ledger *l)
 	     table_loaded(&l->keys.rows, l->loading.keys) && l->keys.n_fingerprints == l->loading.fingerprints &&
 	     l->hosts.n == l->loading.hosts && l->n_deployments == l->loading.deployments &&
 	     (l->keys.hand == 0 || l->keys.hand < l->keys.rows.n);
-	if (!ok || !hosts_loaded(&l->hosts))
+	if (!ok || !hosts_loaded(&l->hosts) || !later_loaded(l))
 		return ERR_MALFORMED;
 	return keys_loaded(&l->keys) && deployments_loaded(l) && silence_loaded(l) && outbreaks_loaded(l)
 		       ? ERR_OK
@@ -547,6 +576,9 @@ state_each(const struct ledger *l, void (*fn)(void *arg, uint64_t id), void *arg
 	for (uint32_t i = 0; i < l->n_safeguards; i++)
 		if (l->safeguards[i] != NULL)
 			fn(arg, chunk_id(CHUNK_SAFEGUARD, i, 0));
+	fn(arg, chunk_id(CHUNK_PULSE, 0, 0));
+	for (uint32_t i = 0; i < l->n_deployments; i++)
+		fn(arg, chunk_id(CHUNK_ANNALS, i, 0));
 }
 
 struct digest {

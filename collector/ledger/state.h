@@ -14,6 +14,7 @@
 #include "collector/ledger/ledger.h"
 #include "collector/ledger/numeric.h"
 #include "collector/ledger/outbreak.h"
+#include "collector/ledger/pulse.h"
 #include "collector/ledger/recent.h"
 #include "collector/ledger/safeguards.h"
 #include "collector/ledger/riskset.h"
@@ -76,6 +77,7 @@ struct ledger {
 	struct hosts hosts;
 	struct silence silence;
 	struct boots boots;
+	struct pulse pulse;
 	struct recent recent[RECENT_N];
 	struct keys keys;
 	struct table reports;          /* struct report_row, by position */
@@ -98,6 +100,7 @@ struct ledger {
 	struct key_birth birth; /* of the record being folded */
 	struct {                /* sizes to find while a snapshot is loaded */
 		bool globals, producers;
+		uint32_t version;
 		uint32_t seen; /* chunks */
 		uint64_t last;
 		uint64_t interns[INTERN_N], recent_first[RECENT_N], recent[RECENT_N];
