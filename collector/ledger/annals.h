@@ -15,7 +15,7 @@ struct reader;
 /* What was decided about a deployment, by whom and why: its newest ANNALS_KEPT decisions, oldest first. */
 #define ANNALS_KEPT   64u
 #define ANNALS_ACTOR  128u /* bytes of each text kept */
-#define ANNALS_REASON 768u
+#define ANNALS_REASON 1024u
 
 struct annal {
 	uint64_t pos;

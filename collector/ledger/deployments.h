@@ -178,6 +178,7 @@ void fold_decision(struct ledger *l, const struct record_view *rec);
 void deployment_state(const struct ledger *l, const struct deployment *d,
 		      struct verdict_view *v); /* without words and evidence */
 void deployment_verdict(const struct ledger *l, const struct deployment *d, struct verdict_view *out);
+void verdict_say(const struct ledger *l, const struct deployment *d, struct verdict_view *v); /* its reason */
 void deployment_say(struct deployment *d, struct text said); /* reason of the last decision */
 uint32_t deployment_shown(const struct deployment *d);       /* trial whose evidence is shown; UINT32_MAX: none */
 void deployment_harm(const struct ledger *l, const struct deployment *d, uint32_t *harmed_out, uint32_t *back_out);

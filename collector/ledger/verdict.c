@@ -6,7 +6,7 @@
 #include "collector/ledger/proceed.h"
 #include "collector/ledger/state.h"
 
-/* The words of a verdict: the one place where it becomes sentences. */
+/* Verdict and state of a deployment; its sentence is made in sentence.c. */
 
 static const char *const VERDICTS[] = { "hold", "proceed", "halt" };
 static const char *const STATES[STATE_N] = {
@@ -214,159 +214,6 @@ look_ahead(const struct ledger *l, const struct deployment *d, struct verdict_vi
 				   .over_cap = d->over_cap };
 }
 
-/* ---- sentences ---- */
-
-/* "7.16", or the name of the deployment. */
-static const char *
-what(const struct deployment *d)
-{
-	return d->msg->version[0] != '\0' ? d->msg->version : d->msg->id;
-}
-
-static const char *
-title_of(const struct standing *s)
-{
-	return s->title[0] != '\0' ? s->title : "a signature";
-}
-
-/* Every sentence fits unless a title is absurdly long: the numbers are in the evidence. */
-static void
-say_evidence(const struct deployment *d, const struct verdict_view *v, const char *lead, char *out, size_t size)
-{
-	const struct evidence *e = &v->evidence;
-	const struct standing *s = &e->standing;
-	char also[VERDICT_TITLE_MAX + 16] = "";
-
-	if (e->signature != s->signature)
-		snprintf(also, sizeof(also), " (mostly %s)", e->title);
-	if (!s->set ||
-	    snprintf(out, size,
-		     "%s%s%s is on %u of %u served hosts at %u sites and on %u of %u hosts not served. If %s "
-		     "were harmless, evidence this strong would appear in fewer than 1 of %.2g deployments "
-		     "(threshold: 1 of %.2g).",
-		     lead, title_of(s), also, s->served_with, s->served, s->served_sites, s->unserved_with, s->unserved,
-		     what(d), num_exp(s->log_weight + s->log_e > 0 ? s->log_weight + s->log_e : 0),
-		     num_exp(s->log_needed)) < 0)
-		snprintf(out, size, "%sThe log records an automatic halt.", lead);
-}
-
-static void
-say_hold(const struct ledger *l, const struct deployment *d, const struct verdict_view *v, char *out, size_t size)
-{
-	switch (v->state) {
-	case STATE_NOTHING_SERVED:
-		snprintf(out, size, "No host has been served this deployment yet.");
-		break;
-	case STATE_WATCH:
-		if (d->eligible < d->params.small_fleet && d->sticky && v->evidence.standing.log_needed > 0 &&
-		    !v->evidence.standing.would_cross)
-			snprintf(out, size,
-				 "%u served hosts crashed in a fleet of %u, too small for a proof: a person decides.",
-				 v->bad, v->eligible);
-		else
-			say_evidence(d, v,
-				     d->sticky ? "Paused until a person decides: "
-					       : "Paused, to see whether there are more: ",
-				     out, size);
-		break;
-	case STATE_CO_SUSPECT:
-		snprintf(out, size,
-			 "%s was halted, and the same crashes speak against this deployment as much: held until they "
-			 "can be told apart or a person releases it.",
-			 l->deployments[d->co_of - 1]->msg->id);
-		break;
-	case STATE_BLIND:
-		snprintf(out, size, "The server does not hear its fleet: %s", ledger_blind_why(l, d->tenant));
-		break;
-	default:
-		if (v->resolved >= v->needed) {
-			snprintf(
-				out, size,
-				"%u served hosts are resolved, %u of them crashed, and %u others fell silent: this excludes "
-				"no hazard, until more hosts are resolved or a person lets it go on.",
-				v->resolved, v->bad, v->lost);
-			break;
-		}
-		snprintf(out, size,
-			 "%u of %u served hosts are resolved (alive for the bake time, or crashed); %u are needed.",
-			 v->resolved, v->served, v->needed);
-	}
-}
-
-static void
-say_proceed(const struct verdict_view *v, char *out, size_t size)
-{
-	char fell[48] = "";
-	int n;
-
-	if (v->lost > 0)
-		snprintf(fell, sizeof(fell), ", and %u others fell silent", v->lost);
-	if (v->state == STATE_UNCERTIFIED)
-		n = snprintf(
-			out, size,
-			"UNCERTIFIED: %u served hosts are resolved and none crashed; a fleet of %u is too small to "
-			"prove anything.",
-			v->resolved, v->eligible);
-	else
-		n = snprintf(out, size,
-			     "%u served hosts are resolved, %u of them crashed%s: a hazard of %.2g and more is "
-			     "excluded. A next ring of up to %llu hosts is certified.",
-			     v->resolved, v->bad, fell, v->hazard, (unsigned long long)v->next_ring_max);
-	if (v->cannot_certify && v->votes_needed == UINT32_MAX)
-		snprintf(out + n, size - (size_t)n,
-			 " CANNOT CERTIFY a halt any more: no hosts are left to compare with.");
-	else if (v->cannot_certify)
-		snprintf(out + n, size - (size_t)n, " CANNOT CERTIFY a halt: votes still possible %u, needed %u.",
-			 v->votes_possible, v->votes_needed);
-}
-
-static void
-say_reason(const struct ledger *l, const struct deployment *d, struct verdict_view *v)
-{
-	char *out = v->reason;
-	size_t size = sizeof(v->reason), n = 0;
-
-	out[0] = '\0';
-	if (v->shadow && v->verdict == VERDICT_PROCEED && v->state != STATE_CLEAN && v->state != STATE_UNCERTIFIED &&
-	    v->state != STATE_WOULD_HALT && v->state != STATE_CLOSED)
-		n = (size_t)snprintf(out, size, "Shadow mode; armed it would hold: ");
-	switch (v->state) {
-	case STATE_CLEAN:
-	case STATE_UNCERTIFIED:
-		say_proceed(v, out, size);
-		break;
-	case STATE_WOULD_HALT:
-		say_evidence(d, v, "Shadow mode; armed it would have halted: ", out, size);
-		break;
-	case STATE_HALTED:
-		say_evidence(d, v, "", out, size);
-		break;
-	case STATE_RECOVERED:
-		n = (size_t)snprintf(out, size, "%u of %u harmed hosts are well again. ", v->harmed_back, v->harmed);
-		say_evidence(d, v, "", out + n, size - n);
-		break;
-	case STATE_HALTED_HEURISTIC:
-		snprintf(out, size, "Without a proof that it was this deployment: %.*s", (int)d->said_len,
-			 d->said != NULL ? d->said : "");
-		break;
-	case STATE_HALTED_BY_PERSON:
-		snprintf(out, size, "Halted by a person: %.*s", (int)d->said_len, d->said != NULL ? d->said : "");
-		break;
-	case STATE_PAUSED:
-		snprintf(out, size, "Paused by a person: %.*s", (int)d->said_len, d->said != NULL ? d->said : "");
-		break;
-	case STATE_CLOSED:
-		snprintf(out, size, "The deployment is closed; its last verdict was %s.", verdict_name(v->verdict));
-		break;
-	case STATE_DELETED:
-	case STATE_N:
-		snprintf(out, size, "The deployment was deleted.");
-		break;
-	default:
-		say_hold(l, d, v, out + n, size - n);
-	}
-}
-
 void
 deployment_verdict(const struct ledger *l, const struct deployment *d, struct verdict_view *out)
 {
@@ -380,7 +227,7 @@ deployment_verdict(const struct ledger *l, const struct deployment *d, struct ve
 		deployment_evidence(l, d, trial, &out->evidence);
 	else
 		memset(&out->evidence, 0, offsetof(struct evidence, votes));
-	say_reason(l, d, out);
+	verdict_say(l, d, out);
 }
 
 bool

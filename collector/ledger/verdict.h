@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "collector/ledger/prose.h"
+
 /* What the ledger says about a deployment.  docs/HALT.md explains the numbers. */
 
 enum verdict { VERDICT_HOLD, VERDICT_PROCEED, VERDICT_HALT };
@@ -34,8 +36,9 @@ enum verdict_state {
 const char *verdict_name(enum verdict v);             /* "hold", "proceed", "halt" */
 const char *verdict_state_name(enum verdict_state s); /* "too_few_resolved", ... */
 
-#define VERDICT_REASON_MAX 768
+#define VERDICT_REASON_MAX 1024
 #define VERDICT_TITLE_MAX  320
+#define VERDICT_PARTS      24
 #define VERDICT_VOTES      32 /* first votes in an evidence; ledger_votes() has all */
 #define VERDICT_SUSPECTS   4
 
@@ -149,6 +152,8 @@ struct verdict_view {
 	uint32_t n_suspects;          /* deployments this one cannot be told from, by number */
 	uint32_t suspects[VERDICT_SUSPECTS];
 	struct assumptions assumed;
+	uint32_t n_parts; /* of the reason; what stands between them is text */
+	struct part parts[VERDICT_PARTS];
 	char reason[VERDICT_REASON_MAX];
 	struct evidence evidence; /* of the key that halted, else of the one that stands highest */
 };

@@ -178,7 +178,7 @@ static void
 who_decided_what(void **state)
 {
 	struct decision_view v, ack;
-	char long_text[1000];
+	char long_text[1400];
 	struct scribe s;
 	uint64_t pos;
 	size_t n;
@@ -212,11 +212,11 @@ who_decided_what(void **state)
 	decide(&s, "a", FAULTLINE__LOG__ACTION__ACTION_RESUME, "fixed");
 	assert_false(ledger_acknowledged(s.l, 0, &ack));
 	memset(long_text, 'x', sizeof(long_text));
-	memcpy(long_text + 766, "\xe2\x82\xac", 3); /* three bytes across the limit */
-	long_text[999] = '\0';
+	memcpy(long_text + 1022, "\xe2\x82\xac", 3); /* three bytes across the limit */
+	long_text[1399] = '\0';
 	decide(&s, "a", FAULTLINE__LOG__ACTION__ACTION_ACK, long_text);
 	assert_true(ledger_acknowledged(s.l, 0, &ack));
-	assert_int_equal(ack.reason.len, 766);
+	assert_int_equal(ack.reason.len, 1022);
 	for (int i = 0; i < 100; i++)
 		decide(&s, "b", FAULTLINE__LOG__ACTION__ACTION_PAUSE, "again");
 	newest(&s, &n);
