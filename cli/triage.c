@@ -41,17 +41,18 @@ analyse(const struct triage_command *cmd, const char *path, struct analysed *x)
 	const struct triage_options opt = { .images = symbol_files_images(cmd->symbols), .all_threads = cmd->threads };
 	struct diag diag = { ERR_OK, "", 0 };
 	bool truncated = false;
-	const char *why;
+	const char *why, *cut;
 
 	*x = (struct analysed){ .arena = arena_new(cmd->threads ? TRIAGE_ARENA_ALL_BYTES : TRIAGE_ARENA_BYTES) };
 	why = x->arena == NULL ? "out of memory" : dumpfile_open(path, &x->file);
 	if (why == NULL)
 		why = dumpfile_expand(&x->file, &truncated, &diag);
+	cut = diag.what;
 	if (why == NULL && triage_run(x->arena, x->file.p, x->file.size, &opt, &x->r, &diag) != ERR_OK)
 		why = diag.what;
 	if (why == NULL && truncated && !x->r.partial) {
 		x->r.partial = true;
-		x->r.partial_what = "the compressed data ends early";
+		x->r.partial_what = cut;
 	}
 	return why;
 }

@@ -8,6 +8,7 @@
 #include <zstd_errors.h>
 
 #include "triage/expand.h"
+#include "triage/textscan.h"
 
 #define LEVELS_MAX     4  /* containers in containers */
 #define WINDOW_LOG_MAX 23 /* 8 MiB: what any sender's default level stays within */
@@ -48,17 +49,41 @@ expand_is_dump(const void *image, size_t size)
 	return triage_container_of(image, size) != TRIAGE_CONTAINER_NONE;
 }
 
+enum expand_content
+expand_content_of(const void *head, size_t size)
+{
+	if (expand_is_dump(head, size))
+		return triage_container_of(head, size) != TRIAGE_CONTAINER_NONE ? EXPAND_CONTAINER : EXPAND_DUMP;
+	return text_begins(head, size) ? EXPAND_TEXT : EXPAND_UNKNOWN;
+}
+
+/* The head is there: is the rest wanted, and how much of it? */
+static enum err
+look(struct sink *s)
+{
+	s->looked = true;
+	s->content = expand_content_of(s->buf, s->len);
+	if (s->content == EXPAND_UNKNOWN)
+		return ERR_UNSUPPORTED;
+	if (s->content == EXPAND_TEXT && s->limit > TEXT_SIZE_MAX)
+		s->limit = TEXT_SIZE_MAX;
+	return ERR_OK;
+}
+
 enum err
 sink_room(struct sink *s)
 {
 	size_t cap;
 	uint8_t *p;
+	enum err e;
 
+	if (!s->looked && s->len >= EXPAND_HEAD && (e = look(s)) != ERR_OK)
+		return e;
 	if (s->len < s->cap)
 		return ERR_OK;
 	if (s->len > s->limit)
 		return ERR_LIMIT;
-	cap = s->cap < 65536 ? 65536 : s->cap * 2;
+	cap = s->cap < EXPAND_HEAD ? EXPAND_HEAD : s->cap * 2;
 	if (cap > s->limit + 1)
 		cap = s->limit + 1;
 	if ((p = realloc(s->buf, cap)) == NULL)
@@ -170,24 +195,53 @@ expand_one(enum triage_container kind, const void *image, size_t size, struct si
 	return ERR_UNSUPPORTED;
 }
 
+/* Work of one byte that comes out: measured, a decoder's slowest beside the fastest.  Forms are copied. */
+static unsigned
+cost_of(enum triage_container kind)
+{
+	switch (kind) {
+	case TRIAGE_CONTAINER_BZIP2:
+		return 4;
+	case TRIAGE_CONTAINER_XZ:
+	case TRIAGE_CONTAINER_CAB:
+		return 2;
+	case TRIAGE_CONTAINER_FORM:
+		return 0;
+	default:
+		return 1;
+	}
+}
+
 /* One level into *s; the reason of a failure is in *diag. */
 static enum err
-expand_level(const void *image, size_t size, size_t limit, struct sink *s, struct diag *diag)
+expand_level(const void *image, size_t size, size_t limit, size_t *work_left, struct sink *s, struct diag *diag)
 {
+	enum triage_container kind = triage_container_of(image, size);
+	const unsigned cost = cost_of(kind);
+	const size_t afford = cost > 0 ? *work_left / cost : SIZE_MAX, most = limit < afford ? limit : afford;
 	enum err e;
 
-	*s = (struct sink){ .limit = limit < SIZE_MAX ? limit : SIZE_MAX - 1 };
+	*s = (struct sink){ .limit = most };
 	*diag = (struct diag){ ERR_OK, "the compressed data is damaged", 0 };
-	e = expand_one(triage_container_of(image, size), image, size, s, diag);
-	if (e == ERR_OK && s->len > limit)
+	e = expand_one(kind, image, size, s, diag);
+	*work_left -= s->len < afford ? s->len * cost : *work_left;
+	if (e == ERR_LIMIT && s->len > s->limit && s->content == EXPAND_TEXT && s->limit == TEXT_SIZE_MAX) {
+		e = ERR_OK; /* who reads it says so */
+	} else if (e == ERR_LIMIT && s->len > most && most < limit && s->content == EXPAND_DUMP) {
+		e = ERR_TRUNCATED;
+		diag->what = "it expands to more than its size can stand for";
+	} else if (e == ERR_OK && s->len > most) {
 		e = ERR_LIMIT;
+	}
 	diag->code = e;
-	if (e == ERR_LIMIT && s->len > limit)
+	if (e == ERR_LIMIT && (s->len > most || kind == TRIAGE_CONTAINER_FORM))
 		diag->what = "it expands beyond the limit";
-	else if (e == ERR_TRUNCATED)
+	else if (e == ERR_TRUNCATED && s->len <= most)
 		diag->what = "the compressed data ends early";
 	else if (e == ERR_NOMEM)
 		diag->what = "out of memory";
+	else if (e == ERR_UNSUPPORTED && s->looked)
+		diag->what = "not a dump format we know";
 	if (e != ERR_OK && e != ERR_TRUNCATED) {
 		free(s->buf);
 		*s = (struct sink){ 0 };
@@ -196,36 +250,53 @@ expand_level(const void *image, size_t size, size_t limit, struct sink *s, struc
 }
 
 enum err
-triage_expand(const void *image, size_t size, size_t limit, void **out, size_t *out_size, struct diag *diag)
+expand_counted(const void *image, size_t size, size_t limit, void **out, size_t *out_size, size_t *work_out,
+	       struct diag *diag)
 {
-	size_t left = limit < SIZE_MAX / 2 ? limit + limit / 2 : SIZE_MAX - 1;
+	const size_t most = limit < SIZE_MAX / 2 ? limit + limit / 2 : SIZE_MAX - 1;
+	const size_t bought = size < (SIZE_MAX - EXPAND_WORK_FREE) / EXPAND_WORK_PER_BYTE
+				      ? EXPAND_WORK_FREE + size * EXPAND_WORK_PER_BYTE
+				      : SIZE_MAX;
+	const size_t work = bought < most ? bought : most;
+	size_t left = work;
 	struct sink s = { 0 }, inner;
-	bool cut;
+	const char *cut = NULL;
 	enum err e;
 
 	*out = NULL;
 	*out_size = 0;
-	e = expand_level(image, size, limit, &s, diag);
-	cut = e == ERR_TRUNCATED;
+	e = expand_level(image, size, limit, &left, &s, diag);
+	cut = e == ERR_TRUNCATED ? diag->what : NULL;
 	for (int level = 1;
 	     (e == ERR_OK || e == ERR_TRUNCATED) && triage_container_of(s.buf, s.len) != TRIAGE_CONTAINER_NONE;
 	     level++) {
 		if (level == LEVELS_MAX) {
 			free(s.buf);
+			s = (struct sink){ 0 };
 			*diag = (struct diag){ ERR_LIMIT, "containers in containers, too many", 0 };
-			return ERR_LIMIT;
+			e = ERR_LIMIT;
+			break;
 		}
-		left -= s.len;
-		e = expand_level(s.buf, s.len, left < limit ? left : limit, &inner, diag);
+		e = expand_level(s.buf, s.len, limit, &left, &inner, diag);
 		free(s.buf);
 		s = inner;
-		cut |= e == ERR_TRUNCATED;
+		if (e == ERR_TRUNCATED && cut == NULL)
+			cut = diag->what;
 	}
+	*work_out = work - left;
 	if (e != ERR_OK && e != ERR_TRUNCATED)
 		return e;
-	if (cut)
-		*diag = (struct diag){ ERR_TRUNCATED, "the compressed data ends early", diag->at };
+	if (cut != NULL)
+		*diag = (struct diag){ ERR_TRUNCATED, cut, diag->at };
 	*out = s.buf;
 	*out_size = s.len;
-	return cut ? ERR_TRUNCATED : ERR_OK;
+	return cut != NULL ? ERR_TRUNCATED : ERR_OK;
+}
+
+enum err
+triage_expand(const void *image, size_t size, size_t limit, void **out, size_t *out_size, struct diag *diag)
+{
+	size_t work;
+
+	return expand_counted(image, size, limit, out, out_size, &work, diag);
 }

@@ -20,6 +20,7 @@ struct cabinet {
 	size_t size;
 	struct sink *sink;
 	enum err err; /* of the sink */
+	bool enough;  /* of this file: the rest is decoded, because the next may lie behind it, and dropped */
 };
 
 struct handle {
@@ -73,7 +74,12 @@ cab_write(struct mspack_file *f, void *buf, int n)
 	if (n < 0 || !h->writes)
 		return -1;
 	while (left > 0) {
-		if ((h->cab->err = sink_room(s)) != ERR_OK)
+		if (!h->cab->enough && (h->cab->err = sink_room(s)) != ERR_OK)
+			h->cab->enough = h->cab->err == ERR_UNSUPPORTED ||
+					 (h->cab->err == ERR_LIMIT && s->content == EXPAND_TEXT);
+		if (h->cab->enough)
+			return n;
+		if (h->cab->err != ERR_OK)
 			return -1;
 		take = left < s->cap - s->len ? left : s->cap - s->len;
 		memcpy(s->buf + s->len, p, take);
@@ -149,8 +155,9 @@ static enum err
 extract_files(struct cabinet *c, struct mscab_decompressor *d, struct mscabd_cabinet *cab, struct sink *best)
 {
 	const struct mscabd_folder *folder = NULL;
+	const size_t limit = c->sink->limit;
 	size_t spent = 0, at = 0, n = 0;
-	bool damaged = false, over = false;
+	bool damaged = false, over = false, unknown = false;
 
 	for (struct mscabd_file *f = cab->files; f != NULL && n < CAB_FILES_MAX; f = f->next, n++) {
 		size_t end = (size_t)f->offset + f->length, cost;
@@ -158,18 +165,26 @@ extract_files(struct cabinet *c, struct mscab_decompressor *d, struct mscabd_cab
 		if (f->length == 0)
 			continue;
 		cost = f->folder == folder && f->offset >= at ? end - at : end;
-		if (cost > c->sink->limit - spent) {
+		if (cost > limit - spent) {
 			over = true;
 			continue;
 		}
 		spent += cost;
 		folder = f->folder;
 		at = end;
-		c->sink->len = 0;
+		*c->sink = (struct sink){ .buf = c->sink->buf, .cap = c->sink->cap, .limit = limit };
+		c->err = ERR_OK;
+		c->enough = false;
 		if (d->extract(d, f, output_name) != MSPACK_ERR_OK) {
-			if (c->err != ERR_OK)
+			if (c->err != ERR_OK && !c->enough) {
+				swap(c->sink, best);
 				return c->err;
+			}
 			damaged = true; /* what came out may be a dump that is cut short */
+		}
+		if (c->err == ERR_UNSUPPORTED) {
+			unknown = true;
+			continue;
 		}
 		if (expand_is_dump(c->sink->buf, c->sink->len)) {
 			swap(c->sink, best);
@@ -180,7 +195,7 @@ extract_files(struct cabinet *c, struct mscab_decompressor *d, struct mscabd_cab
 	}
 	if (best->len > 0)
 		return damaged ? ERR_TRUNCATED : ERR_OK;
-	return over ? ERR_LIMIT : ERR_MALFORMED;
+	return over ? ERR_LIMIT : unknown ? ERR_UNSUPPORTED : ERR_MALFORMED;
 }
 
 enum err
@@ -215,6 +230,8 @@ expand_cab(const void *image, size_t size, struct sink *s, struct diag *diag)
 	}
 	mspack_destroy_cab_decompressor(d);
 	free(work.buf);
+	if (e == ERR_UNSUPPORTED)
+		diag->what = "not a dump format we know";
 	if (e == ERR_LIMIT)
 		diag->what = "the files of the cabinet are larger than the limit";
 	return e;

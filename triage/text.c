@@ -81,6 +81,16 @@ read_kind(struct arena *a, struct text t, struct dump *out, struct diag *diag)
 	return e;
 }
 
+bool
+text_begins(const void *head, size_t size)
+{
+	const uint8_t *p = head;
+	bool big;
+
+	return size > 0 &&
+	       ((p[0] < ' ' && tombstonepb_begins(head, size)) || is_utf16(p, size, &big) || is_text(p, size));
+}
+
 enum err
 text_read(struct arena *a, const void *image, size_t size, struct dump *out, struct diag *diag)
 {

@@ -75,8 +75,12 @@ enum err applepanic_read(struct arena *a, struct text text, struct dump *out, st
 bool winevent_is(struct text text); /* has words that only such events have, in any language */
 enum err winevent_read(struct arena *a, struct text text, struct dump *out, struct diag *diag);
 
+/* May these be the first bytes of a text we read?  false: they are none, whatever follows. */
+bool text_begins(const void *head, size_t size);
+
 /* Android's binary tombstone, tried when the bytes are no text. */
 bool tombstonepb_is(const void *image, size_t size);
+bool tombstonepb_begins(const void *head, size_t size); /* as far as it goes: it may be cut anywhere */
 enum err tombstonepb_read(struct arena *a, const void *image, size_t size, struct dump *out, struct diag *diag);
 
 #endif

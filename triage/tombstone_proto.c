@@ -110,8 +110,9 @@ message(struct text bytes)
 	return r;
 }
 
-bool
-tombstonepb_is(const void *image, size_t size)
+/* Do its fields come in the order of a tombstone's, and which of those that matter are there? */
+static bool
+tombstone_fields(const void *image, size_t size, bool *known_out, bool *thread_out)
 {
 	struct reader r;
 	struct field f;
@@ -129,7 +130,25 @@ tombstonepb_is(const void *image, size_t size)
 		if (f.number == TS_ARCH && (f.wire != WIRE_VARINT || f.value > 16))
 			return false;
 	}
-	return thread && (print || sig);
+	*known_out = print || sig;
+	*thread_out = thread;
+	return true;
+}
+
+bool
+tombstonepb_is(const void *image, size_t size)
+{
+	bool known, thread;
+
+	return tombstone_fields(image, size, &known, &thread) && known && thread;
+}
+
+bool
+tombstonepb_begins(const void *head, size_t size)
+{
+	bool known, thread;
+
+	return tombstone_fields(head, size, &known, &thread) && known;
 }
 
 /* ---- reading ---- */

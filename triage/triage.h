@@ -278,9 +278,12 @@ enum triage_container triage_container_of(const void *image, size_t size);
 
 /* Take what is in a container, and in the containers in it (4 levels), into memory the caller
  * frees with free(): zstd (window up to 8 MiB), gzip, xz (dictionary up to 64 MiB), bzip2, the dump
- * of a cabinet (64 files are looked at) or of a form.  ERR_LIMIT when any level would grow beyond
- * limit, all together beyond one and a half of it, or one needs more memory; ERR_TRUNCATED hands out what there was before the end (*out may be
- * used, free it too); other failures leave *out NULL. */
+ * of a cabinet (64 files are looked at) or of a form.  What is no dump by its first 64 KiB is not
+ * expanded to its end, of a text only what is read; all levels share a budget that size buys
+ * (expand.h).  ERR_LIMIT when any level would grow beyond limit, all beyond the budget, or one needs
+ * more memory; ERR_TRUNCATED hands out what there was before the end of the data or, of a dump, of
+ * the budget (*out may be used, free it too; diag->what says which); ERR_UNSUPPORTED when there is no
+ * dump in it; other failures leave *out NULL. */
 enum err triage_expand(const void *image, size_t size, size_t limit, void **out, size_t *out_size, struct diag *diag);
 
 #endif

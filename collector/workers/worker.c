@@ -20,8 +20,8 @@ struct finding {
 };
 
 static enum err
-analyse(const void *image, size_t size, struct images *images, struct finding *f, uint8_t *out, size_t cap,
-	size_t *len_out)
+analyse(const void *image, size_t size, const char *cut, struct images *images, struct finding *f, uint8_t *out,
+	size_t cap, size_t *len_out)
 {
 	const struct triage_options opt = { .images = images };
 	struct arena *a = arena_new(TRIAGE_ARENA_BYTES);
@@ -34,7 +34,7 @@ analyse(const void *image, size_t size, struct images *images, struct finding *f
 	if (e == ERR_OK) {
 		if (f->cut && !res.partial) {
 			res.partial = true;
-			res.partial_what = "the compressed file is cut short";
+			res.partial_what = cut;
 		}
 		*len_out = triage_result_encode(&res, out, cap < TRIAGE_WIRE_MAX ? cap : TRIAGE_WIRE_MAX);
 		if (*len_out == 0) {
@@ -55,6 +55,7 @@ worker_triage(const void *image, size_t size, struct images *images, void *out, 
 	struct diag diag = { .what = "" };
 	size_t len = 0, expanded_size = 0;
 	void *expanded = NULL;
+	const char *cut = "";
 	enum err e = ERR_OK;
 
 	if (cap < sizeof(f))
@@ -62,13 +63,14 @@ worker_triage(const void *image, size_t size, struct images *images, void *out, 
 	if (triage_container_of(image, size) != TRIAGE_CONTAINER_NONE) {
 		e = triage_expand(image, size, EXPAND_MAX, &expanded, &expanded_size, &diag);
 		f.cut = e == ERR_TRUNCATED;
+		cut = diag.what;
 		if (f.cut && expanded != NULL)
 			e = ERR_OK;
 		image = expanded;
 		size = expanded_size;
 	}
 	if (e == ERR_OK)
-		e = analyse(image, size, images, &f, (uint8_t *)out + sizeof(f), cap - sizeof(f), &len);
+		e = analyse(image, size, cut, images, &f, (uint8_t *)out + sizeof(f), cap - sizeof(f), &len);
 	else
 		snprintf(f.what, sizeof(f.what), "%s", diag.what);
 	free(expanded);

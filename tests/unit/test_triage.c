@@ -15,6 +15,7 @@
 
 #include "tests/synth/synth.h"
 #include "triage/blame.h"
+#include "triage/expand.h"
 #include "triage/reason.h"
 #include "triage/triage.h"
 
@@ -346,6 +347,7 @@ test_expand(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(plain); i++)
 		plain[i] = (uint8_t)(i * i >> 7);
+	memcpy(plain, "MDMP", 4); /* anything else is not expanded to its end */
 	for (int kind = 0; kind < 2; kind++) {
 		n = kind ? ZSTD_compress(packed, sizeof(packed), plain, sizeof(plain), 3)
 			 : gzip(plain, sizeof(plain), packed, sizeof(packed));
@@ -372,22 +374,33 @@ test_expand(void **state)
 	assert_null(p);
 }
 
-/* Ten megabytes of zeros in a few bytes, and a frame that wants a window of 128 MiB. */
+/* Ten megabytes in a few bytes, and a frame that wants a window of 128 MiB. */
 static void
 test_bombs(void **state)
 {
-	size_t size = 10 << 20, cap = ZSTD_compressBound(size), n, len;
+	size_t size = 10 << 20, cap = ZSTD_compressBound(size), n, len, work;
 	uint8_t *zeros = calloc(1, size), *packed = malloc(cap);
 	ZSTD_CCtx *ctx = ZSTD_createCCtx();
 	struct diag diag;
 	void *p;
 
 	(void)state;
-	n = ZSTD_compress(packed, cap, zeros, size, 1);
-	assert_true(n < 10000);
-	assert_int_equal(triage_expand(packed, n, 1 << 20, &p, &len, &diag), ERR_LIMIT);
-	n = gzip(zeros, size, packed, cap);
-	assert_int_equal(triage_expand(packed, n, 1 << 20, &p, &len, &diag), ERR_LIMIT);
+	/* what is no dump is given up after its first bytes */
+	for (int kind = 0; kind < 2; kind++) {
+		n = kind ? ZSTD_compress(packed, cap, zeros, size, 1) : gzip(zeros, size, packed, cap);
+		assert_int_equal(expand_counted(packed, n, 1 << 20, &p, &len, &work, &diag), ERR_UNSUPPORTED);
+		assert_string_equal(diag.what, "not a dump format we know");
+		assert_int_equal(work, EXPAND_HEAD);
+		assert_null(p);
+	}
+	memcpy(zeros, "MDMP", 4);
+	for (int kind = 0; kind < 2; kind++) {
+		n = kind ? ZSTD_compress(packed, cap, zeros, size, 1) : gzip(zeros, size, packed, cap);
+		assert_true(n < 20000);
+		assert_int_equal(expand_counted(packed, n, 1 << 20, &p, &len, &work, &diag), ERR_LIMIT);
+		assert_string_equal(diag.what, "it expands beyond the limit");
+		assert_int_equal(work, (1 << 20) + 1);
+	}
 	ZSTD_CCtx_setParameter(ctx, ZSTD_c_windowLog, 27);
 	ZSTD_CCtx_setParameter(ctx, ZSTD_c_contentSizeFlag, 0);
 	n = ZSTD_compress2(ctx, packed, cap, zeros, size);
@@ -396,6 +409,45 @@ test_bombs(void **state)
 	ZSTD_freeCCtx(ctx);
 	free(packed);
 	free(zeros);
+}
+
+/* All levels have one budget, which the bytes that were sent buy. */
+static void
+test_budget(void **state)
+{
+	const size_t size = 80 << 20, cap = ZSTD_compressBound(size);
+	uint8_t *plain = calloc(1, size), *packed = malloc(cap);
+	struct diag diag;
+	size_t n, len, work;
+	void *p;
+
+	(void)state;
+	/* as much as a text is read, in lines or not */
+	memset(plain, ' ', size);
+	n = ZSTD_compress(packed, cap, plain, size, 1);
+	assert_int_equal(expand_counted(packed, n, 1 << 30, &p, &len, &work, &diag), ERR_OK);
+	assert_int_equal(len, (32 << 20) + 1);
+	assert_int_equal(work, len);
+	free(p);
+	/* a dump of that size: all of it */
+	memset(plain, 0, size);
+	memcpy(plain, "MDMP", 4);
+	n = ZSTD_compress(packed, cap, plain, size, 1);
+	assert_int_equal(expand_counted(packed, n, 1 << 30, &p, &len, &work, &diag), ERR_OK);
+	assert_int_equal(len, size);
+	free(p);
+	/* the same in a container that ends in 80 MiB of nothing: the second has 48 left, and a few bytes bought */
+	memset(plain, 0, size);
+	memcpy(plain, packed, n);
+	n = ZSTD_compress(packed, cap, plain, size, 1);
+	assert_int_equal(expand_counted(packed, n, 1 << 30, &p, &len, &work, &diag), ERR_TRUNCATED);
+	assert_string_equal(diag.what, "it expands to more than its size can stand for");
+	assert_in_range(len, 48 << 20, (48 << 20) + EXPAND_WORK_PER_BYTE * n + 1);
+	assert_int_equal(work, EXPAND_WORK_FREE + EXPAND_WORK_PER_BYTE * n);
+	assert_memory_equal(p, "MDMP", 4);
+	free(p);
+	free(packed);
+	free(plain);
 }
 
 static void
@@ -437,7 +489,7 @@ main(void)
 		cmocka_unit_test(test_address),         cmocka_unit_test(test_blame),
 		cmocka_unit_test(test_wire_round_trip), cmocka_unit_test(test_wire_too_large),
 		cmocka_unit_test(test_expand),          cmocka_unit_test(test_bombs),
-		cmocka_unit_test(test_not_a_dump),
+		cmocka_unit_test(test_budget),          cmocka_unit_test(test_not_a_dump),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
