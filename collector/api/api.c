@@ -13,6 +13,7 @@
 #include "base/settings.h"
 #include "collector/api/call.h"
 #include "collector/api/evidence.h"
+#include "collector/api/inflow.h"
 #include "collector/api/page.h"
 #include "collector/api/session.h"
 #include "collector/ledger/correlate.h"
@@ -206,6 +207,7 @@ on_second(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	page_second(a);
+	inflow_second(a->inflow);
 	now_second(a);
 	hub_second(a->hub);
 }
@@ -255,8 +257,8 @@ api_new(struct event_base *base, const struct api_env *env, char *err, size_t er
 	if ((a->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) == -1 || (a->replies = mailbox_new()) == NULL ||
 	    (a->histories = mailbox_new()) == NULL || (a->symbols_done = mailbox_new()) == NULL ||
 	    (a->intake = intake_new(env->log)) == NULL || (a->reader = log_reader_new(env->log, 0)) == NULL ||
-	    (a->sessions = sessions_new()) == NULL || (a->hub = hub_new(a)) == NULL ||
-	    (a->http = make_server(a)) == NULL || !watch(a)) {
+	    (a->sessions = sessions_new()) == NULL || (a->inflow = inflow_new()) == NULL ||
+	    (a->hub = hub_new(a)) == NULL || (a->http = make_server(a)) == NULL || !watch(a)) {
 		snprintf(err, err_size, "cannot start the API: out of memory or descriptors");
 		api_free(a);
 		return NULL;
@@ -341,6 +343,8 @@ api_free(struct api *a)
 	if (a->wake_fd > 0)
 		close(a->wake_fd);
 	correlate_fleet_free(a->correlate_fleet);
+	now_fini(a);
+	inflow_free(a->inflow);
 	sessions_free(a->sessions);
 	free(a);
 }

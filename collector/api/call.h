@@ -31,12 +31,13 @@
 struct event;
 struct hub;
 struct call;
+struct inflow;
 
 typedef void call_ask_fn(struct call *c, const struct ledger *l); /* on the ledger thread */
 typedef void call_then_fn(struct call *c);                        /* on the API's loop */
 
 /* What somebody may do.  More roles come between these: nothing asks for more than "at least". */
-enum role { ROLE_NONE, ROLE_VIEWER, ROLE_OPERATOR };
+enum role { ROLE_NONE, ROLE_VIEWER, ROLE_OPERATOR, ROLE_N };
 struct caller {
 	enum role role;
 	bool browser; /* a page may be behind it: what cannot be taken back is asked for twice */
@@ -82,6 +83,12 @@ struct api {
 	struct call_list waiters;  /* long polls on verdicts */
 	struct hub *hub;           /* SSE */
 	struct sessions *sessions;
+	struct inflow *inflow;
+	struct now_cache {
+		struct http_blob *document; /* NULL: none yet */
+		uint64_t position, second;
+	} now[ROLE_N];
+	uint64_t now_told; /* hash of what the streams were told of it last */
 	size_t n_calls, n_waiters, n_uploads;
 	struct mailbox *symbols_done; /* from the symbol store */
 	struct event *stored;
@@ -189,6 +196,11 @@ void history_triage(struct jsonout *j, const struct store_query *q);
 const char *history_state(const struct store_query *q); /* "database", "down" or "slow" */
 
 void now_second(struct api *a); /* once a second: sample the arrivals */
+/* /v1/now for a stream: without sparks and what older programs read.  false: as the last time it was told. */
+bool now_event(struct api *a, struct jsonout *j);
+/* The deployments of a view, worst first; free() it.  NULL when out of memory. */
+const struct view_deployment **now_ranked(const struct api *a, const struct fold_view *v, uint32_t *n_out);
+void now_fini(struct api *a);
 
 struct hub *hub_new(struct api *a); /* stream.c; NULL when out of memory */
 void hub_free(struct hub *h);

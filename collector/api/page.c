@@ -140,20 +140,26 @@ page_etag(struct http_request *r, uint64_t position, char out[PAGE_ETAG_SIZE])
 	return out;
 }
 
-void
-page_send(struct call *c, uint64_t position)
+bool
+page_same(struct call *c, uint64_t position)
 {
 	char etag[PAGE_ETAG_SIZE];
 
+	http_set_header(c->req, "Cache-Control", "no-cache");
+	http_set_header(c->req, "Vary", "Authorization, Cookie");
+	http_set_header(c->req, "X-Content-Type-Options", "nosniff");
+	return http_not_modified(c->req, page_etag(c->req, position, etag));
+}
+
+void
+page_send(struct call *c, uint64_t position)
+{
 	if (c->refusal != DISCARD_none || c->out.failed) {
 		call_send(c);
 		return;
 	}
-	http_set_header(c->req, "Cache-Control", "no-cache");
-	http_set_header(c->req, "Vary", "Authorization, Cookie");
-	if (http_not_modified(c->req, page_etag(c->req, position, etag)))
+	if (page_same(c, position))
 		return;
 	jsonout_raw(&c->out, "\n", 1);
-	http_set_header(c->req, "X-Content-Type-Options", "nosniff");
 	http_answer(c->req, c->status, "application/json", c->out.at, c->out.len);
 }

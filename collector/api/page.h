@@ -27,6 +27,9 @@ void page_second(struct api *a); /* once a second */
 /* Of a document as of a position, for this path, query and role. */
 char *page_etag(struct http_request *r, uint64_t position, char out[PAGE_ETAG_SIZE]);
 
+/* Does the client have it?  Then it is answered 304 and c is gone; else the headers of a page document are set. */
+bool page_same(struct call *c, uint64_t position);
+
 /* Answer: the last use of c.  304 when the client has it, else as call_send() but to be revalidated. */
 void page_send(struct call *c, uint64_t position);
 

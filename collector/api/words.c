@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/signature.h"
 #include "collector/api/call.h"
+#include "collector/api/page.h"
 #include "collector/api/words.h"
+#include "collector/ledger/numeric.h"
 #include "proto/report.h"
+
+#define LN10 2.302585092994046
 
 static const char *const kinds_by_gravity[REPORT_N_KINDS] = {
 	[REPORT_UNKNOWN] = "unknown", [REPORT_USER] = "user",
@@ -119,6 +124,192 @@ words_key(struct jsonout *j, const struct key_view *k)
 	jsonout_text(j, "reason", k->reason);
 }
 
+static const char *
+part_name(unsigned kind)
+{
+	static const char *const names[PART_N] = {
+		[PART_COUNT] = "count",         [PART_MODULE] = "module",
+		[PART_SIGNATURE] = "signature", [PART_DEPLOYMENT] = "deployment",
+		[PART_TIME] = "time",           [PART_ODDS] = "odds",
+		[PART_RATE] = "rate",           [PART_BREAK] = "break",
+	};
+
+	return kind < PART_N ? names[kind] : "text";
+}
+
+static void
+piece(struct jsonout *j, const char *text, size_t len, const struct part *p)
+{
+	jsonout_open(j, NULL, '{');
+	jsonout_text(j, "text", (struct text){ text, len });
+	jsonout_string(j, "kind", p != NULL ? part_name(p->kind) : "text");
+	switch (p != NULL ? p->kind : PART_BREAK) {
+	case PART_COUNT:
+		jsonout_double(j, "value", p->value, 0);
+		break;
+	case PART_ODDS:
+	case PART_RATE:
+		jsonout_real(j, "value", p->value);
+		break;
+	case PART_MODULE:
+	case PART_SIGNATURE:
+		words_signature_id(j, "id", p->id);
+		break;
+	case PART_DEPLOYMENT:
+		jsonout_text(j, "id", (struct text){ text, len });
+		break;
+	case PART_TIME:
+		jsonout_time(j, "at", p->us);
+		break;
+	default:
+		break;
+	}
+	jsonout_close(j, '}');
+}
+
+void
+words_prose(struct jsonout *j, const char *key, const char *text, const struct part *parts, uint32_t n)
+{
+	const size_t len = strlen(text);
+	char name[40];
+	size_t at = 0;
+
+	jsonout_string(j, key, text);
+	snprintf(name, sizeof(name), "%s_parts", key);
+	jsonout_open(j, name, '[');
+	for (uint32_t i = 0; i < n && (size_t)parts[i].at + parts[i].len <= len; i++) {
+		if (parts[i].at > at)
+			piece(j, text + at, parts[i].at - at, NULL);
+		piece(j, text + parts[i].at, parts[i].len, &parts[i]);
+		at = (size_t)parts[i].at + parts[i].len;
+	}
+	if (at < len)
+		piece(j, text + at, len - at, NULL);
+	jsonout_close(j, ']');
+}
+
+const char *
+words_action(unsigned action)
+{
+	static const char *const names[] = { "start", "halt", "resume", "pause",   "delete",
+					     "close", "mute", "accept", "release", "ack" };
+
+	return names[action < sizeof(names) / sizeof(names[0]) ? action : 0];
+}
+
+void
+words_decision(struct jsonout *j, const char *key, const struct decision_view *d)
+{
+	if (d == NULL) {
+		jsonout_null(j, key);
+		return;
+	}
+	jsonout_open(j, key, '{');
+	jsonout_position(j, "position", d->pos);
+	jsonout_time(j, "at", d->at_us);
+	jsonout_string(j, "action", words_action(d->action));
+	jsonout_bool(j, "automatic", d->automatic);
+	if (d->actor.len > 0)
+		jsonout_text(j, "actor", d->actor);
+	else
+		jsonout_null(j, "actor");
+	jsonout_text(j, "reason", d->reason);
+	words_signature_id(j, "signature", d->signature);
+	jsonout_time(j, "until", d->until_us != INT64_MAX ? d->until_us : 0);
+	if (d->log_needed > 0)
+		jsonout_double(j, "log10_odds", d->log_odds / LN10, 2);
+	else
+		jsonout_null(j, "log10_odds");
+	if (d->automatic && d->log_needed > 0)
+		jsonout_real(j, "alpha_spent", num_exp(-d->log_needed));
+	else
+		jsonout_null(j, "alpha_spent");
+	jsonout_close(j, '}');
+}
+
+static void
+rings(struct jsonout *j, const char *status, const struct view_deployment *d)
+{
+	jsonout_open(j, "rings", '[');
+	for (uint32_t i = 0; i < d->n_rings; i++) {
+		jsonout_open(j, NULL, '{');
+		jsonout_string(j, "name", d->rings[i].name);
+		if (d->rings[i].rest)
+			jsonout_null(j, "size");
+		else
+			jsonout_u64(j, "size", d->rings[i].size);
+		jsonout_u64(j, "served", d->rings[i].served);
+		jsonout_string(j, "state", words_ring(d->rings, d->n_rings, i, status));
+		jsonout_close(j, '}');
+	}
+	jsonout_close(j, ']');
+}
+
+void
+words_acknowledged(struct jsonout *j, const struct view_deployment *d)
+{
+	struct decision_view ack;
+
+	if (d == NULL || d->acknowledged.pos == 0) {
+		jsonout_null(j, "acknowledged");
+		return;
+	}
+	ack = (struct decision_view){ .pos = d->acknowledged.pos,
+				      .at_us = d->acknowledged.at_us,
+				      .action = FAULTLINE__LOG__ACTION__ACTION_ACK,
+				      .actor = text_of(d->acknowledged.actor),
+				      .reason = text_of(d->acknowledged.reason) };
+	words_decision(j, "acknowledged", &ack);
+}
+
+/* Of a row: what stands beside what older programs read. */
+static void
+page_members(struct jsonout *j, const struct api *a, const struct view_deployment *d)
+{
+	const struct verdict_view *v = &d->verdict;
+	const struct standing *s = &v->evidence.standing;
+	const char *status = page_status(a, v), *doubt;
+	const bool sure = verdict_told(a, v, &doubt) == v->verdict;
+
+	jsonout_string(j, "status", status);
+	words_prose(j, "because", sure ? v->reason : doubt, v->parts, sure ? v->n_parts : 0);
+	jsonout_bool(j, "certified", words_certified(v));
+	jsonout_string(j, "mode", v->shadow ? "shadow" : "armed");
+	if (v->evidence.set)
+		jsonout_double(j, "log10_odds", (s->log_weight + s->log_e) / LN10, 2);
+	else
+		jsonout_null(j, "log10_odds");
+	jsonout_double(j, "log10_watch", v->assumed.alpha_watch > 0 ? -num_log(v->assumed.alpha_watch) / LN10 : 3, 2);
+	jsonout_double(j, "log10_halt", v->assumed.alpha > 0 ? -num_log(v->assumed.alpha) / LN10 : 6, 2);
+	jsonout_u64(j, "exposed", v->served);
+	jsonout_u64(j, "harmed", v->harmed > v->bad ? v->harmed : v->bad);
+	jsonout_u64(j, "silent", v->silent);
+	jsonout_u64(j, "next_ring_max", sure && v->verdict == VERDICT_PROCEED ? v->next_ring_max : 0);
+	jsonout_time(j, "watch_until", v->watch_until_us);
+	jsonout_bool(j, "sticky", v->sticky);
+	jsonout_string(j, "receipts", v->receipts);
+	jsonout_time(j, "created", d->created_us);
+	jsonout_time(j, "last_served", d->last_served_us);
+	words_acknowledged(j, d);
+	rings(j, status, d);
+}
+
+bool
+words_certified(const struct verdict_view *v)
+{
+	return v->state != STATE_UNCERTIFIED && v->state != STATE_HALTED_HEURISTIC && !v->cannot_certify;
+}
+
+const char *
+words_ring(const struct view_ring *r, uint32_t n, uint32_t i, const char *status)
+{
+	const bool last = i + 1 == n || r[i + 1].served == 0;
+
+	if (r[i].served == 0)
+		return i == 0 && strncmp(status, "halt", 4) == 0 ? status : "not_started";
+	return last ? status : "proceed";
+}
+
 void
 words_deployment(struct jsonout *j, const struct api *a, const struct view_deployment *d)
 {
@@ -139,6 +330,7 @@ words_deployment(struct jsonout *j, const struct api *a, const struct view_deplo
 	jsonout_u64(j, "unserved", d->verdict.unserved);
 	jsonout_u64(j, "needed", d->verdict.needed);
 	jsonout_bool(j, "shadow", d->verdict.shadow);
+	page_members(j, a, d);
 	jsonout_close(j, '}');
 }
 

@@ -26,6 +26,20 @@ void words_key(struct jsonout *j, const struct key_view *k); /* members only: in
 /* An alarm without a deployment. */
 void words_alarm(struct jsonout *j, const struct alarm *a);
 
+/* A sentence as "<key>" and "<key>_parts": the parts together are the sentence. */
+void words_prose(struct jsonout *j, const char *key, const char *text, const struct part *parts, uint32_t n);
+
+/* Is what it says bounded by a proof? */
+bool words_certified(const struct verdict_view *v);
+/* What became of ring i: that of the deployment for the ring that is being served, "proceed" before, "not_started". */
+const char *words_ring(const struct view_ring *r, uint32_t n, uint32_t i, const char *status);
+const char *words_action(unsigned action); /* log.Action: "halt", "ack" */
+/* Somebody's decision as an object, or null. */
+void words_decision(struct jsonout *j, const char *key, const struct decision_view *d);
+
+/* "acknowledged": who looks after it, or null; d may be NULL. */
+void words_acknowledged(struct jsonout *j, const struct view_deployment *d);
+
 /* One row of a list of deployments. */
 void words_deployment(struct jsonout *j, const struct api *a, const struct view_deployment *d);
 

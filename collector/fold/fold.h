@@ -73,6 +73,7 @@ const char *fold_failed(const struct fold *f);
 
 #define VIEW_TOP    100
 #define VIEW_ALARMS 16
+#define VIEW_MARKS  64
 
 struct view_signature {
 	uint16_t tenant;
@@ -81,19 +82,44 @@ struct view_signature {
 	uint32_t hosts, sites;
 	uint64_t crashes, trend;
 	int64_t first_us, last_us;
+	uint32_t deployment; /* under which it falls (ledger_blamed()), UINT32_MAX: none */
 	char title[VERDICT_TITLE_MAX];
+	char reason[128];
+};
+struct view_ring {
+	char name[48];
+	uint64_t size, served; /* served: as if the rings were filled in their order */
+	bool rest;             /* whoever is left; size is 0 */
+};
+/* Something that happened to a deployment within the last hour. */
+struct view_mark {
+	int64_t at_us;
+	uint8_t action; /* log.Action; 0: first served */
+	char deployment[129];
+};
+struct view_decision {
+	uint64_t pos; /* 0: there is none */
+	int64_t at_us;
+	char actor[132], reason[1028];
 };
 struct view_deployment {
 	uint16_t tenant;
 	uint32_t no;
 	char id[129];
 	bool open;
+	int64_t created_us, first_served_us, last_served_us, bake_us;
+	uint32_t n_rings;
+	struct view_ring rings[DEPLOYMENT_MAX_RINGS];
+	struct view_decision acknowledged;
 	struct verdict_view verdict; /* evidence without the votes */
 };
 struct fold_view {
 	uint64_t position;
 	int64_t now_us;
 	struct ledger_stats stats;
+	struct pulse_view pulse;
+	uint32_t n_marks; /* oldest first */
+	struct view_mark marks[VIEW_MARKS];
 	uint32_t n_by_hosts, n_newest, n_by_trend, n_deployments;
 	struct view_signature by_hosts[VIEW_TOP], newest[VIEW_TOP], by_trend[VIEW_TOP]; /* tenant 0 */
 	uint32_t n_alarms;

@@ -242,6 +242,9 @@ size_t ledger_decisions(const struct ledger *l, uint16_t tenant, uint32_t deploy
 /* Does a person look after it?  The newest acknowledgement since the last halt or resume. */
 bool ledger_acknowledged(const struct ledger *l, uint32_t deployment, struct decision_view *out);
 
+/* The open deployment under which a signature falls: most of its served hosts have it; UINT32_MAX: none has one. */
+uint32_t ledger_blamed(const struct ledger *l, uint32_t key_no);
+
 /* The fleet's short history: docs/LEDGER.md. */
 enum pulse_tile { PULSE_ALIVE, PULSE_DARK, PULSE_LOOPING, PULSE_CRASHING, PULSE_TILES };
 #define PULSE_SPARK   96u  /* quarters of an hour */

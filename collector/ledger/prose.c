@@ -142,6 +142,20 @@ prose_rate(struct prose *p, double rate)
 }
 
 void
+prose_append(struct prose *p, const char *text, const struct part *parts, uint32_t n_parts)
+{
+	const size_t at = p->n;
+
+	put(p, text, strlen(text));
+	for (uint32_t i = 0; !p->full && i < n_parts && *p->n_parts < p->cap; i++) {
+		struct part *x = &p->parts[(*p->n_parts)++];
+
+		*x = parts[i];
+		x->at = (uint16_t)(x->at + at);
+	}
+}
+
+void
 prose_break(struct prose *p)
 {
 	mark(p, PART_BREAK, " ");

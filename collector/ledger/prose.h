@@ -51,6 +51,9 @@ void prose_odds(struct prose *p, double n);    /* "1,024", "4.8 million"; above 
 void prose_rate(struct prose *p, double rate); /* "3.8 %", "12 per million" */
 void prose_break(struct prose *p);
 
+/* Another sentence with its parts. */
+void prose_append(struct prose *p, const char *text, const struct part *parts, uint32_t n_parts);
+
 #define PROSE_COUNT_SIZE 28
 char *prose_count_text(uint64_t n, char out[PROSE_COUNT_SIZE]); /* "990,198" */
 

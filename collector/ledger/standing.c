@@ -179,6 +179,22 @@ ledger_standing_special(const struct ledger *l, uint32_t deployment, unsigned wh
 	return ledger_standing(l, deployment, which == 0 ? KEY_DARK : KEY_BOOT, out);
 }
 
+uint32_t
+ledger_blamed(const struct ledger *l, uint32_t key_no)
+{
+	uint32_t best = UINT32_MAX, most = 0;
+
+	for (uint32_t i = 0; i < l->n_open; i++) {
+		const struct trial_row *row = trial_find(l->open[i], key_no);
+
+		if (row != NULL && row->served.n > most) {
+			most = row->served.n;
+			best = l->open[i]->no;
+		}
+	}
+	return best;
+}
+
 struct ranked_trial {
 	double odds;
 	uint32_t trial;

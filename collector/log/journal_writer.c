@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/counters.h"
+#include "base/latency.h"
 #include "base/logline.h"
 #include "collector/log/journal_private.h"
 
@@ -112,6 +113,7 @@ commit_group(struct journal *j, struct log_submission *list)
 {
 	struct log_submission *s;
 	uint64_t records = 0, batches = 0;
+	int64_t began_us;
 
 	for (s = list; s != NULL && frame_size(s->len) <= j->size - j->at; s = s->next) {
 		if (j->buf_len + frame_size(s->len) > 2 * FRAME_MAX_BYTES && flush_buf(j) == -1)
@@ -126,12 +128,14 @@ commit_group(struct journal *j, struct log_submission *list)
 	}
 	if (s == list)
 		return s;
+	began_us = clock_boot_us();
 	if (flush_buf(j) == -1 || j->io->fdatasync(j->fd) == -1) {
 		stop_engine(j, "write the log");
 		answer_all(list, s, LOG_UNKNOWN);
 		return s;
 	}
 	j->durable = j->next;
+	latency_add(LATENCY_LOG_FLUSH, clock_boot_us() - began_us);
 	counter_add(COUNTER_log_syncs, 1);
 	counter_add(COUNTER_log_batches, batches);
 	counter_add(COUNTER_log_records, records);

@@ -452,6 +452,7 @@ void
 pool_turn(struct pool *p)
 {
 	struct epoll_event ev[2 * MAX_WORKERS + 1];
+	uint64_t up = 0;
 	int64_t now;
 	int n;
 
@@ -468,9 +469,12 @@ pool_turn(struct pool *p)
 	now = clock_boot_us();
 	if (p->zygote == NULL && p->retry_us <= now)
 		zygote_up(p, now);
-	for (uint32_t i = 0; i < p->o.workers; i++)
+	for (uint32_t i = 0; i < p->o.workers; i++) {
 		if (worker_due(p, &p->workers[i]) <= now)
 			worker_attend(p, &p->workers[i], now);
+		up += p->workers[i].state == WORKER_READY;
+	}
+	counter_set(COUNTER_triage_workers, up);
 	feed(p, now);
 }
 

@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "base/hash.h"
+#include "base/latency.h"
 #include "base/mailbox.h"
 #include "base/settings.h"
 #include "base/text.h"
@@ -305,10 +306,37 @@ test_mailbox_loses_nothing_and_keeps_each_senders_order(void **state)
 	mailbox_free(box);
 }
 
+static void
+test_latency(void **state)
+{
+	static struct latency_counts before, after;
+
+	(void)state;
+	latency_read(LATENCY_LOG_FLUSH, &before);
+	assert_int_equal(latency_quantile(&before, &before, 0.99), 0);
+	for (int i = 0; i < 990; i++)
+		latency_add(LATENCY_LOG_FLUSH, 1000);
+	for (int i = 0; i < 10; i++)
+		latency_add(LATENCY_LOG_FLUSH, 50000);
+	latency_add(LATENCY_LOG_FLUSH, -5);
+	latency_add(LATENCY_LOG_FLUSH, INT64_MAX);
+	latency_read(LATENCY_LOG_FLUSH, &after);
+	assert_in_range(latency_quantile(&before, &after, 0.5), 1001, 1190);
+	assert_in_range(latency_quantile(&before, &after, 0.995), 50001, 59500);
+	assert_int_equal(latency_quantile(&before, &after, 0.0001), 1);
+	for (uint64_t us = 1; us < 100000000; us = us * 9 / 8 + 1) { /* never below, at most a quarter above */
+		before = after;
+		latency_add(LATENCY_LOG_FLUSH, (int64_t)us);
+		latency_read(LATENCY_LOG_FLUSH, &after);
+		assert_in_range(latency_quantile(&before, &after, 1), us + 1, us + us / 4 + 1);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_latency),
 		cmocka_unit_test(test_every_preset_reads_back),
 		cmocka_unit_test(test_wrong_values_are_named),
 		cmocka_unit_test(test_flags_win_over_the_file),
