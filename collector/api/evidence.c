@@ -95,6 +95,7 @@ void
 evidence_outlook(struct jsonout *j, const struct verdict_view *v)
 {
 	jsonout_bool(j, "sticky", v->sticky);
+	jsonout_string(j, "compared_with", v->by_past ? "past" : "unserved");
 	jsonout_time(j, "watch_until", v->watch_until_us);
 	if (v->verdict == VERDICT_PROCEED && v->hazard < 1)
 		jsonout_real(j, "hazard_excluded", v->hazard);
@@ -108,6 +109,8 @@ evidence_outlook(struct jsonout *j, const struct verdict_view *v)
 		jsonout_null(j, "votes_needed");
 	jsonout_u64(j, "harmed", v->harmed);
 	jsonout_u64(j, "harmed_back", v->harmed_back);
+	jsonout_u64(j, "fixed", v->fixed);
+	jsonout_u64(j, "fixed_bad", v->fixed_bad);
 	assumptions(j, &v->assumed);
 }
 

@@ -188,6 +188,7 @@ annals_pack(const struct deployment *d, struct pack *k)
 		pack_text(k, actor);
 		pack_text(k, text_of(a->texts + actor.len + 1));
 	}
+	past_pack(d, k);
 }
 
 bool
@@ -219,5 +220,5 @@ annals_unpack(struct deployment *d, struct reader *r)
 		if (reader_failed(r))
 			return false;
 	}
-	return true;
+	return past_unpack(d, r);
 }

@@ -63,6 +63,8 @@ halt_by_record(struct ledger *l, struct deployment *d, const Faultline__Log__Dec
 		return;
 	d->halted = true;
 	d->by_person = !m->automatic;
+	annals_touch(l, d);
+	d->by_past = false;
 	d->halt_pos = pos;
 	d->halt_us = l->now_us;
 	d->halt_trial = m->automatic ? d->suspect : UINT32_MAX;
@@ -87,6 +89,7 @@ deployment_close(struct ledger *l, struct deployment *d, enum deployment_life li
 			d->blocks[b] = NULL;
 		}
 	dark_close(l, d);
+	past_fini(&d->past);
 	d->final_resolved = d->resolved.n;
 	d->final_withdrawn = d->withdrawn.n;
 	d->final_bad = d->bad.n;
@@ -148,14 +151,26 @@ release(struct ledger *l, struct deployment *d, uint64_t signature)
 	d->n_mutes = kept;
 }
 
+static void
+keep(struct text t, size_t max, char **at, size_t *len)
+{
+	free(*at);
+	*len = t.len < max ? t.len : max;
+	*at = mem_zero(*len, 1);
+	if (*len > 0)
+		memcpy(*at, t.at, *len);
+}
+
 void
 deployment_say(struct deployment *d, struct text said)
 {
-	free(d->said);
-	d->said_len = said.len < 512 ? said.len : 512;
-	d->said = mem_zero(d->said_len, 1);
-	if (d->said_len > 0)
-		memcpy(d->said, said.at, d->said_len);
+	keep(said, SAID_MAX, &d->said, &d->said_len);
+}
+
+void
+deployment_cause(struct deployment *d, struct text cause)
+{
+	keep(cause, CAUSE_MAX, &d->cause, &d->cause_len);
 }
 
 static void

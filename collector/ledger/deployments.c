@@ -62,6 +62,8 @@ deployment_free(struct deployment *d)
 	free(d->packed);
 	free(d->said);
 	annals_fini(d);
+	free(d->cause);
+	past_fini(&d->past);
 	free(d->slots);
 	free(d->near);
 	free(d->may_strata);

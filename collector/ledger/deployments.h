@@ -13,6 +13,7 @@
 #include "collector/ledger/hostset.h"
 #include "collector/ledger/judge.h"
 #include "collector/ledger/ledger.h"
+#include "collector/ledger/past.h"
 #include "collector/ledger/strata.h"
 #include "collector/ledger/table.h"
 #include "proto/log.pb-c.h"
@@ -28,6 +29,8 @@ struct mute {
 	bool accepted;
 };
 #define MUTES_MAX 256u
+#define SAID_MAX  512u
+#define CAUSE_MAX 640u
 
 /* A served host whose fate is open. */
 struct waiting_row {
@@ -44,6 +47,11 @@ struct served_block {
 /* How it is known that a host was served: somebody said so, host by host; its heartbeat has the
  * content; or the plan only, whose ring was said to be open (intention to treat). */
 enum receipt_source { RECEIPT_SERVED, RECEIPT_INFERRED, RECEIPT_PLAN, RECEIPT_N };
+
+/* Served hosts that got the fix: well for the bake time since, and crashed again. */
+struct fixed {
+	uint32_t clean, bad;
+};
 
 struct trial_slot {
 	uint32_t key_no, trial; /* + 1; 0: empty */
@@ -64,8 +72,10 @@ struct deployment {
 	Faultline__Log__Deployment *msg;
 	struct halt_params params;
 	bool randomised, sticky, heuristic, recovered;
+	bool by_past; /* what pauses or halts it is a comparison with the past: cause says which */
 	uint64_t begin_pos, halt_pos, resumed_pos;
-	int64_t begin_us, first_receipt_us, last_receipt_us, halt_us;
+	int64_t begin_us, first_receipt_us, last_receipt_us, halt_us, withdrawn_us;
+	struct fixed fixed; /* when it was looked at last */
 	uint32_t eligible, served, served_eligible;
 	uint32_t served_new;          /* of served: too new to vote */
 	uint32_t halt_trial, suspect; /* UINT32_MAX: none */
@@ -87,6 +97,9 @@ struct deployment {
 	bool annals_loaded;
 	char *said; /* reason a person gave for the last decision */
 	size_t said_len;
+	char *cause; /* why the engine paused or halted it without a comparison */
+	size_t cause_len;
+	struct past past;
 	struct dark dark;
 	uint32_t served_by[RECEIPT_N];                       /* hosts, by enum receipt_source */
 	struct hostset withdrawn, resolved, bad, sites;      /* sites: of served hosts */
@@ -153,6 +166,8 @@ const char *deployment_receipts(const struct deployment *d); /* "served", "infer
 void receipts_infer(struct ledger *l, struct deployment *d, uint32_t host_no);
 /* The same of every host: the deployment began, or was changed. */
 void receipts_infer_all(struct ledger *l, struct deployment *d);
+/* Does the host say that it has other content than this deployment's by now? */
+bool receipts_replaced(struct ledger *l, struct deployment *d, uint32_t host_no);
 int64_t deployment_close_us(const struct deployment *d);
 int64_t deployment_bake_us(const struct ledger *l, const struct deployment *d);
 uint64_t deployment_ring_size(const struct deployment *d, size_t ring);
@@ -179,8 +194,9 @@ void deployment_state(const struct ledger *l, const struct deployment *d,
 		      struct verdict_view *v); /* without words and evidence */
 void deployment_verdict(const struct ledger *l, const struct deployment *d, struct verdict_view *out);
 void verdict_say(const struct ledger *l, const struct deployment *d, struct verdict_view *v); /* its reason */
-void deployment_say(struct deployment *d, struct text said); /* reason of the last decision */
-uint32_t deployment_shown(const struct deployment *d);       /* trial whose evidence is shown; UINT32_MAX: none */
+void deployment_say(struct deployment *d, struct text said); /* reason a person gave for the last decision */
+void deployment_cause(struct deployment *d, struct text cause);
+uint32_t deployment_shown(const struct deployment *d); /* trial whose evidence is shown; UINT32_MAX: none */
 void deployment_harm(const struct ledger *l, const struct deployment *d, uint32_t *harmed_out, uint32_t *back_out);
 void judge_tick(struct ledger *l, struct deployment *d, bool minute);
 void judge_release(struct ledger *l, struct deployment *d); /* a pause of the engine's */

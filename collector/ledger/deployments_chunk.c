@@ -281,7 +281,7 @@ unpack_tables(struct deployment *d, struct reader *r)
 static bool
 unpack_core(struct deployment *d, struct reader *r)
 {
-	struct text t, said;
+	struct text t;
 	uint8_t flags;
 
 	d->tenant = reader_u16(r);
@@ -317,11 +317,7 @@ unpack_core(struct deployment *d, struct reader *r)
 	d->resumes = unpack_u32(r);
 	if (!unpack_judged(d, r))
 		return false;
-	said = unpack_text(r, 512);
-	d->said = mem_zero(said.len, 1);
-	d->said_len = said.len;
-	if (said.len > 0)
-		memcpy(d->said, said.at, said.len);
+	deployment_say(d, unpack_text(r, SAID_MAX));
 	d->final_resolved = unpack_u32(r);
 	d->final_withdrawn = unpack_u32(r);
 	d->final_bad = unpack_u32(r);

@@ -3,8 +3,10 @@
 
 #include <stdio.h>
 
+#include "collector/ledger/annals.h"
 #include "collector/ledger/mem.h"
 #include "collector/ledger/numeric.h"
+#include "collector/ledger/proceed.h"
 #include "collector/ledger/state.h"
 
 /* When a deployment is paused, halted, or held because another one was. */
@@ -115,7 +117,9 @@ watch(struct ledger *l, struct deployment *d, uint32_t trial, bool sticky)
 	struct trial_row *row = table_edit(&d->trials, &l->snap, trial);
 
 	row->watched = row->served.n;
+	annals_touch(l, d);
 	d->watch_trial = trial;
+	d->by_past = false;
 	d->watch_until_us = l->now_us + d->params.watch_pause_s * 1000000ll;
 	d->sticky = d->sticky || sticky || !d->params.auto_resume;
 }
@@ -123,8 +127,9 @@ watch(struct ledger *l, struct deployment *d, uint32_t trial, bool sticky)
 static void
 latch(struct ledger *l, struct deployment *d, uint32_t trial, uint64_t pos)
 {
+	annals_touch(l, d);
 	d->halted = true;
-	d->by_person = d->recorded = d->heuristic = d->recovered = false;
+	d->by_person = d->recorded = d->heuristic = d->recovered = d->by_past = false;
 	d->halt_trial = trial;
 	d->halt_pos = pos;
 	d->halt_us = l->now_us;
@@ -180,7 +185,9 @@ look_at_small(struct ledger *l, struct deployment *d)
 {
 	if (d->eligible >= d->params.small_fleet || d->bad.n <= d->forgiven_bad || d->sticky)
 		return;
+	annals_touch(l, d);
 	d->watch_trial = d->suspect;
+	d->by_past = false;
 	d->watch_until_us = l->now_us;
 	d->sticky = true;
 }
@@ -402,6 +409,39 @@ deployment_harm(const struct ledger *l, const struct deployment *d, uint32_t *ha
 	*back_out = back;
 }
 
+/* A host got the fix if the payload was withdrawn from it, if it says that its content is another by now, or
+ * if it was harmed and is well again: somebody mended it.  Counted are those that have been well for the
+ * bake time since, and those that crashed once more after the withdrawal. */
+static void
+count_fixed(struct ledger *l, struct deployment *d, struct fixed *out)
+{
+	const struct hostset *harmed = d->halt_trial != UINT32_MAX ? &trial_at(d, d->halt_trial)->served : &d->bad;
+	uint32_t bake = (uint32_t)(deployment_bake_us(l, d) / 1000000), since = seconds(d->withdrawn_us);
+
+	*out = (struct fixed){ 0 };
+	for (uint32_t no = 0; no < d->n_blocks * SERVED_BLOCK && no < l->hosts.n; no++) {
+		const struct host_side *side;
+		uint32_t crashed, from;
+		bool taken;
+
+		if (!deployment_served(d, no))
+			continue;
+		taken = hostset_has(&d->withdrawn, no);
+		if (!taken && !hostset_has(harmed, no) && !receipts_replaced(l, d, no))
+			continue;
+		side = hosts_side(&l->hosts, no);
+		crashed = side != NULL ? side->last_report : 0;
+		from = taken && since > crashed ? since : crashed;
+		if (taken && crashed > since)
+			out->bad++;
+		else if (host_is_well(&l->hosts, no) &&
+			 host_chunk(&l->hosts, no)->last_seen[HOST_AT(no)] >= from + bake)
+			out->clean++;
+	}
+}
+
+/* HALT 5: nine of ten harmed hosts are well again, hardly any crashed with the fix, and those that got it
+ * exclude every hazard at which serving as many hosts again would cost more than the harm budget. */
 static void
 look_at_recovery(struct ledger *l, struct deployment *d)
 {
@@ -412,6 +452,20 @@ look_at_recovery(struct ledger *l, struct deployment *d)
 		return;
 	deployment_harm(l, d, &harmed, &back);
 	recovered = harmed > 0 && back * 10ull >= harmed * 9ull;
+	if (recovered) {
+		struct fixed f;
+		double hazard;
+
+		count_fixed(l, d, &f);
+		hazard = proceed_hazard((double)f.clean + f.bad, f.bad, 0, d->params.beta);
+		recovered = f.bad * 10ull <= harmed && (d->served <= d->params.harm_budget ||
+							proceed_next_ring(d->params.harm_budget, hazard) >= d->served);
+		if (f.clean != d->fixed.clean || f.bad != d->fixed.bad) {
+			deployment_touch(l, d);
+			annals_touch(l, d);
+			d->fixed = f;
+		}
+	}
 	if (recovered == d->recovered)
 		return;
 	deployment_touch(l, d);
@@ -434,6 +488,10 @@ void
 judge_release(struct ledger *l, struct deployment *d)
 {
 	restart_crossed(l, d);
+	annals_touch(l, d);
+	if (d->by_past)
+		past_restart(&d->past);
+	d->by_past = false;
 	d->sticky = false;
 	d->watch_until_us = 0;
 	d->co_of = 0;
@@ -454,6 +512,7 @@ judge_resume(struct ledger *l, struct deployment *d)
 	judge_release(l, d);
 	d->resumes += d->halted && !d->by_person;
 	d->halted = d->by_person = d->recorded = d->paused = d->heuristic = d->recovered = false;
+	d->fixed = (struct fixed){ 0 };
 	d->halt_trial = UINT32_MAX;
 	d->halt_pos = 0;
 }
@@ -468,8 +527,42 @@ deployment_brake(struct ledger *l, struct deployment *d, const char *reason, uin
 	deployment_touch(l, d);
 	latch(l, d, UINT32_MAX, pos);
 	d->heuristic = true;
-	deployment_say(d, text_of(reason));
+	deployment_cause(d, text_of(reason));
 	ask_for_decision(l, d);
+}
+
+void
+deployment_past(struct ledger *l, struct deployment *d, const struct past_standing *s, uint64_t pos)
+{
+	uint32_t trial = trial_number(d, s->key_no), hosts;
+	const struct trial_row *row = trial != UINT32_MAX ? trial_at(d, trial) : NULL;
+	bool crosses, watches;
+	struct floors f;
+
+	if (row == NULL || (row->flags & TRIAL_SHOWN) != 0 || row_muted(l, d, row) || d->halted || d->co_of != 0)
+		return;
+	f = key_floors(&d->params, severity_of(l, row));
+	hosts = row->served.n - row->forgiven;
+	crosses = s->odds >= s->needed && hosts >= f.hosts && row->sites1.n >= f.sites &&
+		  s->material >= -num_log(d->params.alpha_material);
+	watches = s->odds >= -num_log(d->params.alpha_watch) && hosts >= WATCH_HOSTS && row->sites1.n >= WATCH_SITES &&
+		  row->served.n > row->watched;
+	if (!crosses && !watches)
+		return;
+	deployment_touch(l, d);
+	if (crosses && !s->watch_only && trial_may_halt(l, d, row))
+		latch(l, d, trial, pos);
+	else if (watches)
+		watch(l, d, trial, crosses && !s->watch_only);
+	else
+		return;
+	deployment_cause(d, text_of(s->why));
+	d->past.newborn = s->newborn;
+	d->past.odds = s->odds;
+	d->past.needed = s->needed;
+	d->by_past = true;
+	if (d->halted)
+		ask_for_decision(l, d);
 }
 
 bool

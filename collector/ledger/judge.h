@@ -58,6 +58,9 @@ void deployments_boot_vote(struct ledger *l, uint32_t host_no, int64_t crash_us,
 
 /* The emergency brake: latched as a halt is, marked as without a proof.  reason is copied. */
 void deployment_brake(struct ledger *l, struct deployment *d, const char *reason, uint64_t pos);
+/* A key stands so against its own past, or the past of newborns, when nobody is left to compare with. */
+struct past_standing;
+void deployment_past(struct ledger *l, struct deployment *d, const struct past_standing *s, uint64_t pos);
 /* The comparison of served with unserved hosts speaks for the deployment: the brake must not halt what the test
  * itself clears. */
 bool deployment_clears(const struct ledger *l, const struct deployment *d, uint32_t key_no);

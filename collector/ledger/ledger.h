@@ -350,7 +350,8 @@ bool host_map_find(struct host_map_reader *r, uint16_t tenant, uint64_t hash, ui
  * chunk (len 0) says that the chunk is gone. */
 typedef void ledger_chunk_fn(void *arg, uint64_t chunk, const void *bytes, size_t len);
 
-/* Snapshots of LEDGER_SNAPSHOT_OLDEST and later are read: version 5 had no history and no decisions. */
+/* Snapshots of LEDGER_SNAPSHOT_OLDEST and later are read: version 5 had no history, no decisions and no
+ * comparison with the past. */
 #define LEDGER_SNAPSHOT_VERSION 6u
 #define LEDGER_SNAPSHOT_OLDEST  5u
 

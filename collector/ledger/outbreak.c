@@ -11,9 +11,8 @@
 #define SHIFT         6  /* rows a chunk */
 #define GAP_MOST      60 /* seconds between ticks that count as exposure: beyond, nobody was listening */
 #define HOUR_US       3600000000ll
-#define PUSH_US       HOUR_US /* a push within it was one at once; what comes within it may be its doing */
-#define BIN_MOST      12u     /* bins an hour */
-#define COUNT_AT_ONCE 65536u  /* up to so many hosts a scan costs nothing */
+#define BIN_MOST      12u    /* bins an hour */
+#define COUNT_AT_ONCE 65536u /* up to so many hosts a scan costs nothing */
 
 /* ---- life ---- */
 
@@ -279,30 +278,27 @@ is_explained(const struct ledger *l, const struct deployment *d, uint32_t key_no
 	return d->co_of != 0;
 }
 
-/* Did the push leave nobody to compare with, and no time to do it in?  One that went out in stages was
- * compared for hours: what surges after its last ring may be anything, and third parties make fleets
- * surge every few days.  So is it an hour after a push at once. */
-static bool
-is_spent(const struct ledger *l, const struct deployment *d)
-{
-	return d->eligible > 0 && d->served_eligible > CHANCE_SPENT * d->eligible &&
-	       d->last_receipt_us - d->first_receipt_us <= PUSH_US && l->now_us - d->last_receipt_us < PUSH_US;
-}
-
-/* What history alone certifies halts those, without a proof that it was them (HALT 4.3). */
+/* What no comparison can tell any more, the spread of a new signature may (HALT 4.4). */
 static uint32_t
-halt_spent(struct ledger *l, uint32_t key_no, const char *why, uint64_t pos)
+tell_spent(struct ledger *l, uint32_t key_no, const struct alarm *a, const char *why)
 {
+	struct past_standing s = { .key_no = key_no,
+				   .odds = a->log_e,
+				   .needed = a->log_needed,
+				   .material = 1e300,
+				   .newborn = true,
+				   .watch_only = !a->certified,
+				   .why = why };
 	const struct key *key = key_at(&l->keys, key_no);
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < l->n_open; i++) {
 		struct deployment *d = l->open[i];
 
-		if (!d->halted && is_spent(l, d) && is_involved(d, key) && !is_explained(l, d, key_no)) {
-			deployment_brake(l, d, why, pos);
-			n++;
-		}
+		if (d->halted || !deployment_is_spent(l, d) || !is_involved(d, key) || is_explained(l, d, key_no))
+			continue;
+		deployment_past(l, d, &s, a->pos);
+		n += d->halted;
 	}
 	return n;
 }
@@ -313,6 +309,7 @@ judge_birth(struct ledger *l, struct outbreak_row *row, const struct key *key, c
 	bool learned = births_learned(&f->tally);
 	double alpha = learned ? params(l)->alpha_cohortless : params(l)->alpha_cold;
 	struct alarm a = { .kind = ALARM_OUTBREAK, .pos = pos, .certified = learned };
+	char why[CAUSE_MAX], title[ALARM_TITLE_MAX];
 	double log_e;
 
 	if ((row->raised & 1u << ALARM_OUTBREAK) != 0 || key->hosts.n < OUTBREAK_HOSTS_MIN ||
@@ -332,8 +329,11 @@ judge_birth(struct ledger *l, struct outbreak_row *row, const struct key *key, c
 		"like that.",
 		a.hosts, a.sites, (unsigned long long)f->tally.total,
 		learned ? "watched for a day" : "(too few to learn from)", num_exp(log_e < 700 ? log_e : 700));
-	if (a.certified)
-		a.deployments = halt_spent(l, row->key_no, a.text, pos);
+	key_title(key, title, sizeof(title));
+	snprintf(why, sizeof(why),
+		 "%s, a new kernel signature, is on %u hosts at %u sites and spreads as benign ones %s do not", title,
+		 a.hosts, a.sites, learned ? "watched for a day" : "(too few are known to be sure)");
+	a.deployments = tell_spent(l, row->key_no, &a, why);
 	alarm_raise(l, row, &a);
 }
 
@@ -420,11 +420,12 @@ outbreaks_vote(struct ledger *l, uint32_t key_no, const struct outbreak_vote *v)
 
 /* ---- a key's own past ---- */
 
-/* Votes expected a bin at this time of day: from the hours around it on the last six days in which
- * the server ran, with two standard errors on top.  Negative: less than a day is known. */
-static double
-expected_a_bin(const struct outbreaks *o, const struct outbreak_row *row, uint32_t hour)
+/* From the hours around it on the last six days in which the server ran. */
+double
+outbreak_expected(const struct ledger *l, const struct outbreak_row *row)
 {
+	const struct outbreaks *o = &l->outbreaks;
+	uint32_t hour = o->bin / BIN_MOST;
 	double votes = 0, bins = 0;
 
 	for (uint32_t day = 1; day <= 6; day++)
@@ -468,8 +469,6 @@ judge_surge(struct ledger *l, struct outbreak_row *row, double mu, uint64_t pos)
 		 "Crashes came from %u sites in five minutes, %u times in the last hour; at this time of day %.2g are "
 		 "usual in five minutes.",
 		 a.sites, votes, mu);
-	if (a.certified)
-		a.deployments = halt_spent(l, row->key_no, a.text, pos);
 	alarm_raise(l, row, &a);
 }
 
@@ -499,9 +498,10 @@ close_bin(struct ledger *l, bool whole, uint64_t pos)
 	}
 	if (o->n_hot > 1) /* the order in which they warmed up is not in a snapshot */
 		qsort(o->hot, o->n_hot, sizeof(*o->hot), by_number);
+	past_bin(l, whole, pos);
 	for (uint32_t i = 0; i < o->n_hot; i++) {
 		struct outbreak_row *row = outbreak_edit(l, o->hot[i]);
-		double mu = expected_a_bin(o, row, hour);
+		double mu = outbreak_expected(l, row);
 		uint16_t *votes = &row->votes[hour % OUTBREAK_HOURS];
 
 		roll_hours(row, hour);

@@ -96,6 +96,9 @@ void outbreaks_vote(struct ledger *l, uint32_t key_no, const struct outbreak_vot
 void outbreaks_tick(struct ledger *l, uint64_t pos);
 
 double outbreak_kappa(const struct ledger *l);
+/* Votes that the key's own past lets expect in the bin that goes on, with two standard errors on top.
+ * Negative: less than a day is known. */
+double outbreak_expected(const struct ledger *l, const struct outbreak_row *row);
 
 /* ---- for outbreak_*.c ---- */
 struct fleet *fleet_of(struct ledger *l, uint16_t tenant);

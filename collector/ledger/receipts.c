@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include "base/hash.h"
+#include "collector/ledger/annals.h"
 #include "collector/ledger/mem.h"
 #include "collector/ledger/state.h"
 
@@ -173,6 +174,7 @@ fold_receipt(struct ledger *l, const struct record_view *rec)
 	Faultline__Log__Receipt *m = unpack_record(l, rec, &faultline__log__receipt__descriptor);
 	struct serving s = { .source = RECEIPT_SERVED, .at_us = l->now_us };
 	struct deployment *d;
+	bool withdrawn = false;
 	uint32_t no;
 
 	l->stats.receipts++;
@@ -196,7 +198,12 @@ fold_receipt(struct ledger *l, const struct record_view *rec)
 		if (!m->withdrawn)
 			serve(l, d, host, &s);
 		else if (deployment_served(d, host))
-			hostset_add(&d->withdrawn, host, &l->snap, chunk_id(CHUNK_RESOLVED, d->no, WITHDRAWN_BLOCKS));
+			withdrawn |= hostset_add(&d->withdrawn, host, &l->snap,
+						 chunk_id(CHUNK_RESOLVED, d->no, WITHDRAWN_BLOCKS));
+	}
+	if (withdrawn) {
+		annals_touch(l, d);
+		d->withdrawn_us = l->now_us;
 	}
 	if (s.n > 0 && s.at_us < l->now_us)
 		deployment_relabel(l, d, s.at_us);
@@ -237,6 +244,14 @@ brings(struct ledger *l, struct deployment *d, uint16_t content)
 					       ? 1
 					       : 2;
 	return d->contents[content] == 1;
+}
+
+bool
+receipts_replaced(struct ledger *l, struct deployment *d, uint32_t no)
+{
+	uint16_t content = host_chunk(&l->hosts, no)->content[HOST_AT(no)];
+
+	return d->msg->content_name[0] != '\0' && content != 0 && content != INTERN_OTHER && !brings(l, d, content);
 }
 
 static bool

@@ -106,9 +106,29 @@ say_crossing(struct prose *p, const struct ledger *l, const struct verdict_view 
 	prose_say(p, ".");
 }
 
+/* What was found where no hosts are left to compare with. */
+static void
+say_past(struct prose *p, const struct ledger *l, const struct deployment *d, const struct verdict_view *v)
+{
+	prose_say(p,
+		  "No hosts are left to compare with, so it is compared with the past: %.*s. If %s were harmless, "
+		  "evidence this strong would appear in fewer than 1 of ",
+		  (int)d->cause_len, d->cause != NULL ? d->cause : "", what(d));
+	prose_odds(p, num_exp(d->past.odds < 700 ? d->past.odds : 700));
+	prose_say(p, d->past.newborn ? " new kernel signatures (threshold: 1 of " : " deployments (threshold: 1 of ");
+	prose_odds(p, num_exp(d->past.needed));
+	prose_say(p, ").");
+	if (d->halted && v->halt_us != 0)
+		say_crossing(p, l, v);
+}
+
 static void
 say_evidence(struct prose *p, const struct ledger *l, const struct deployment *d, const struct verdict_view *v)
 {
+	if (v->by_past) {
+		say_past(p, l, d, v);
+		return;
+	}
 	if (!v->evidence.standing.set) {
 		prose_say(p, "The log records an automatic halt.");
 		return;
@@ -135,7 +155,9 @@ say_watch(struct prose *p, const struct ledger *l, const struct deployment *d, c
 	prose_say(p, "Paused at ");
 	prose_time(p, v->since_us, l->now_us);
 	prose_say(p, ": ");
-	if (s->set)
+	if (v->by_past)
+		say_past(p, l, d, v);
+	else if (s->set)
 		say_counts(p, v);
 	if (d->sticky) {
 		prose_say(p, " A person decides.");
@@ -287,12 +309,16 @@ verdict_say(const struct ledger *l, const struct deployment *d, struct verdict_v
 		prose_count(&p, v->harmed_back);
 		prose_say(&p, " of ");
 		prose_count(&p, v->harmed);
-		prose_say(&p, " harmed hosts are back. Still halted; a person releases it. ");
+		prose_say(&p, " harmed hosts are back, and of ");
+		prose_count(&p, (uint64_t)v->fixed + v->fixed_bad);
+		prose_say(&p, " that got the fix ");
+		prose_count(&p, v->fixed_bad);
+		prose_say(&p, " crashed. Still halted; a person releases it. ");
 		say_evidence(&p, l, d, v);
 		break;
 	case STATE_HALTED_HEURISTIC:
 		prose_say(&p, "Halted by the emergency brake, without a bound on how often that is wrong: %.*s",
-			  said_len, said);
+			  (int)d->cause_len, d->cause != NULL ? d->cause : "");
 		break;
 	case STATE_HALTED_BY_PERSON:
 		prose_say(&p, "Halted by a person: %.*s", said_len, said);

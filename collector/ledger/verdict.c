@@ -170,6 +170,7 @@ deployment_state(const struct ledger *l, const struct deployment *d, struct verd
 	v->fresh_us = l->now_us;
 	v->recorded = d->recorded;
 	v->sticky = d->sticky;
+	v->by_past = d->by_past && (d->halted || d->watch_until_us != 0);
 	v->watch_until_us = d->sticky ? 0 : d->watch_until_us;
 	v->halt_pos = d->halt_pos;
 	v->halt_us = d->halted ? d->halt_us : 0;
@@ -190,6 +191,8 @@ look_ahead(const struct ledger *l, const struct deployment *d, struct verdict_vi
 	}
 	if (d->halted && d->life == DEPLOYMENT_OPEN)
 		deployment_harm(l, d, &v->harmed, &v->harmed_back);
+	v->fixed = d->halted ? d->fixed.clean : 0;
+	v->fixed_bad = d->halted ? d->fixed.bad : 0;
 	if (d->co_of != 0)
 		v->suspects[v->n_suspects++] = d->co_of - 1;
 	for (uint32_t i = 0; d->halted && i < l->n_open && v->n_suspects < VERDICT_SUSPECTS; i++)

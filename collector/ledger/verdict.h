@@ -143,12 +143,14 @@ struct verdict_view {
 	bool shadow;
 	bool recorded;       /* halt: its Decision is in the log */
 	bool sticky;         /* watch: only a person ends it */
+	bool by_past;        /* watch, halt: nobody was left to compare with, it was compared with the past */
 	bool cannot_certify; /* votes_possible < votes_needed: no crash could halt it any more */
 	uint32_t votes_possible, votes_needed;
 	int64_t watch_until_us; /* watch: then it goes on by itself; 0 otherwise */
 	uint64_t halt_pos;      /* record that halted, 0 if none */
 	int64_t halt_us;
 	uint32_t harmed, harmed_back; /* halt: served hosts that voted for the key, and that are well again */
+	uint32_t fixed, fixed_bad;    /* halt: served hosts that got the fix: well since, and crashed again */
 	uint32_t n_suspects;          /* deployments this one cannot be told from, by number */
 	uint32_t suspects[VERDICT_SUSPECTS];
 	struct assumptions assumed;

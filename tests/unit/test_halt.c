@@ -394,6 +394,91 @@ test_recovered(void **state)
 	stop(&s);
 }
 
+/* All harmed hosts are well again, but of a thousand that were served hardly any got the fix: resuming could
+ * harm as many again.  The rollback says how many did. */
+static void
+test_recovered_needs_the_fix(void **state)
+{
+	Faultline__Log__Receipt m = FAULTLINE__LOG__RECEIPT__INIT;
+	char id[] = "d";
+	uint64_t hosts[1000];
+	struct verdict_view v;
+	struct scribe s;
+
+	(void)state;
+	start(&s, 4000);
+	scribe_setting(&s, "halt-brake-sites", "100000");
+	plan(&s, "d", "hash", NULL);
+	serve(&s, "d", 1, 1000);
+	for (uint64_t h = 1; h < 400; h += 10)
+		crash(&s, h, "new.sys");
+	assert_int_equal(verdict(&s, "d").state, STATE_HALTED);
+	scribe_tick(&s, 2 * MINUTE);
+	hear(&s, 0, 4000);
+	scribe_tick(&s, MINUTE);
+	v = verdict(&s, "d");
+	assert_int_equal(v.harmed_back, v.harmed);
+	assert_int_equal(v.state, STATE_HALTED);
+	assert_int_equal(v.fixed, v.harmed);
+	for (uint64_t i = 0; i < 1000; i++)
+		hosts[i] = 1 + i;
+	m.deployment = id;
+	m.hosts = hosts;
+	m.n_hosts = 1000;
+	m.withdrawn = true;
+	scribe_message(&s, RECORD_RECEIPT, &m);
+	scribe_tick(&s, MINUTE);
+	assert_int_equal(verdict(&s, "d").state, STATE_HALTED); /* nobody was heard of since */
+	hear(&s, 0, 4000);
+	scribe_tick(&s, MINUTE);
+	v = verdict(&s, "d");
+	assert_int_equal(v.state, STATE_RECOVERED);
+	assert_int_equal(v.fixed, 1000);
+	assert_int_equal(v.fixed_bad, 0);
+	assert_non_null(strstr(v.reason, "of 1,000 that got the fix 0 crashed"));
+	/* the fix does not hold: they crash again after the rollback */
+	for (uint64_t h = 1; h < 400; h += 10)
+		scribe_crash(&s, &(struct crash){ .host = h,
+						  .module = "new.sys",
+						  .offset = 0x1000,
+						  .kind = REPORT_KERNEL,
+						  .epoch = 1,
+						  .seq = 2 });
+	scribe_tick(&s, 2 * MINUTE);
+	hear(&s, 0, 4000);
+	scribe_tick(&s, MINUTE);
+	v = verdict(&s, "d");
+	assert_int_equal(v.fixed_bad, 40);
+	assert_int_equal(v.state, STATE_HALTED);
+	stop(&s);
+}
+
+/* A host that crashed before it was served and again after has voted as one not served; it is a bad host
+ * all the same. */
+static void
+test_bad_again(void **state)
+{
+	struct verdict_view v;
+	struct scribe s;
+
+	(void)state;
+	start(&s, 4000);
+	plan(&s, "d", "hash", NULL);
+	serve(&s, "d", 1, 100);
+	for (uint64_t h = 201; h <= 203; h++)
+		scribe_crash(&s, &(struct crash){ .host = h, .module = "old.sys", .offset = 1, .epoch = 1, .seq = 1 });
+	scribe_tick(&s, 5 * MINUTE);
+	serve(&s, "d", 201, 3);
+	scribe_tick(&s, 5 * MINUTE);
+	v = verdict(&s, "d");
+	assert_int_equal(v.bad, 0);
+	for (uint64_t h = 201; h <= 203; h++)
+		scribe_crash(&s, &(struct crash){ .host = h, .module = "old.sys", .offset = 1, .epoch = 1, .seq = 2 });
+	v = verdict(&s, "d");
+	assert_int_equal(v.bad, 3);
+	stop(&s);
+}
+
 /* ---- who votes ---- */
 
 /* Host ids that appear with the crash: they are shown, and neither halt nor save anything. */
@@ -742,15 +827,26 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_watch),           cmocka_unit_test(test_third_party),
-		cmocka_unit_test(test_manifest),        cmocka_unit_test(test_co_suspects),
-		cmocka_unit_test(test_separated),       cmocka_unit_test(test_overlapping),
-		cmocka_unit_test(test_mute_and_accept), cmocka_unit_test(test_recovered),
-		cmocka_unit_test(test_forged_hosts),    cmocka_unit_test(test_silent_hosts),
-		cmocka_unit_test(test_clocks),          cmocka_unit_test(test_clones),
-		cmocka_unit_test(test_site_votes),      cmocka_unit_test(test_strata),
-		cmocka_unit_test(test_shares),          cmocka_unit_test(test_held_back),
-		cmocka_unit_test(test_hooks),           cmocka_unit_test(test_one_host),
+		cmocka_unit_test(test_watch),
+		cmocka_unit_test(test_third_party),
+		cmocka_unit_test(test_manifest),
+		cmocka_unit_test(test_co_suspects),
+		cmocka_unit_test(test_separated),
+		cmocka_unit_test(test_overlapping),
+		cmocka_unit_test(test_mute_and_accept),
+		cmocka_unit_test(test_recovered),
+		cmocka_unit_test(test_recovered_needs_the_fix),
+		cmocka_unit_test(test_bad_again),
+		cmocka_unit_test(test_forged_hosts),
+		cmocka_unit_test(test_silent_hosts),
+		cmocka_unit_test(test_clocks),
+		cmocka_unit_test(test_clones),
+		cmocka_unit_test(test_site_votes),
+		cmocka_unit_test(test_strata),
+		cmocka_unit_test(test_shares),
+		cmocka_unit_test(test_held_back),
+		cmocka_unit_test(test_hooks),
+		cmocka_unit_test(test_one_host),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "collector/ledger/state.h"
 #include "tests/unit/halt_help.h"
 #include "tests/unit/ledger_help.h"
 
@@ -258,12 +259,60 @@ births_are_learned(void **state)
 	assert_true(a.certified && a.log_e >= a.log_needed && a.log_needed > 9); /* 1e-4 */
 	assert_int_equal(a.deployments, 1);
 	assert_true(ledger_deployment_find(w->l, w->s.tenant, TEXT("push"), &no) && ledger_verdict(w->l, no, &v));
-	assert_int_equal(v.state, STATE_HALTED_HEURISTIC);
-	assert_non_null(strstr(v.reason, a.text));
+	assert_int_equal(v.state, STATE_HALTED);
+	assert_true(v.by_past);
+	assert_non_null(strstr(v.reason, "No hosts are left to compare with"));
+	assert_non_null(strstr(v.reason, "badnews.sys"));
+	assert_non_null(strstr(v.reason, "new kernel signatures (threshold: 1 of 10,000)"));
+	assert_true(v.harmed >= 10);
 	assert_true(ledger_deployment_find(w->l, w->s.tenant, TEXT("old"), &no) && ledger_verdict(w->l, no, &v));
 	assert_int_not_equal(v.verdict, VERDICT_HALT);
 	assert_true(ledger_deployment_find(w->l, w->s.tenant, TEXT("ring"), &no) && ledger_verdict(w->l, no, &v));
 	assert_int_not_equal(v.verdict, VERDICT_HALT);
+	end(w);
+}
+
+static struct verdict_view
+verdict_on(const struct world *w, const char *id)
+{
+	struct verdict_view v;
+	uint32_t no;
+
+	assert_true(ledger_deployment_find(w->l, w->s.tenant, text_of(id), &no) && ledger_verdict(w->l, no, &v));
+	return v;
+}
+
+static void
+push_to_all(struct world *w, const char *id)
+{
+	uint64_t everybody[FLEET];
+
+	for (uint32_t i = 0; i < FLEET; i++)
+		everybody[i] = 1 + i;
+	scribe_deploy(&w->s, id, 0, 0, "armed");
+	scribe_serve(&w->s, id, everybody, FLEET);
+}
+
+/* What a benign signature does is not known yet: a push that left no controls is paused, not halted. */
+static void
+a_cold_start_only_pauses(void **state)
+{
+	struct world *w = begin();
+	struct verdict_view v;
+
+	(void)state;
+	pass(w, 70);
+	no_brake(w);
+	push_to_all(w, "push");
+	pass(w, 2);
+	spread(w, 40, 0x100);
+	v = verdict_on(w, "push");
+	assert_int_equal(v.state, STATE_WATCH);
+	assert_int_equal(v.verdict, VERDICT_HOLD);
+	assert_true(v.by_past && !v.sticky);
+	assert_non_null(strstr(v.reason, "No hosts are left to compare with"));
+	pass(w, 20);
+	assert_int_not_equal(verdict_on(w, "push").state, STATE_WATCH);
 	end(w);
 }
 
@@ -299,6 +348,37 @@ a_known_one_surges(void **state)
 	assert_true(a.log_e >= a.log_needed && a.log_needed > 13);
 	pass(w, 90);
 	assert_int_equal(w->heard.cleared[ALARM_SURGE], w->heard.raised[ALARM_SURGE]);
+	end(w);
+}
+
+/* Everybody is served within minutes, and a known crash comes far more often: there is no one to compare
+ * with, but its own past. */
+static void
+a_push_at_once_is_compared_with_the_past(void **state)
+{
+	struct world *w = begin();
+	struct verdict_view v;
+
+	(void)state;
+	crashes_for(w, 3 * 24 * 60, .2);
+	push_to_all(w, "harmless");
+	crashes_for(w, 55, .4); /* within daily variation */
+	v = verdict_on(w, "harmless");
+	assert_int_not_equal(v.state, STATE_HALTED);
+	assert_int_not_equal(v.state, STATE_WATCH);
+	crashes_for(w, 24 * 60, .2);
+	push_to_all(w, "bad");
+	crashes_for(w, 40, 8);
+	v = verdict_on(w, "bad");
+	assert_int_equal(v.state, STATE_HALTED);
+	assert_true(v.by_past && v.cannot_certify);
+	assert_non_null(strstr(v.reason, "flaky.exe"));
+	assert_non_null(strstr(v.reason, "usual at this time of day"));
+	assert_non_null(strstr(v.reason, "deployments (threshold: 1 of 1 million)"));
+	assert_int_not_equal(verdict_on(w, "harmless").verdict, VERDICT_HALT); /* hours ago: not its doing */
+	/* a person goes on: counting begins anew, with half of alpha */
+	scribe_decide(&w->s, "bad", FAULTLINE__LOG__ACTION__ACTION_RESUME, false, "known", 0, false);
+	assert_int_not_equal(verdict_on(w, "bad").verdict, VERDICT_HALT);
 	end(w);
 }
 
@@ -440,6 +520,9 @@ a_snapshot_changes_nothing(void **state)
 		;
 	ledger_snapshot_end(w->l, true);
 	crashes_for(w, 22 * 60, .3);
+	push_to_all(w, "push"); /* compared with the past from here on */
+	crashes_for(w, 12, .5);
+	assert_true(w->l->deployments[0]->past.n > 0);
 	spread(w, 5, 0x100);
 	crashes_for(w, 2, 8);
 	/* incremental, in the middle of a bin */
@@ -483,7 +566,9 @@ main(void)
 		cmocka_unit_test(one_site_is_no_outbreak),
 		cmocka_unit_test(programs_make_no_outbreak),
 		cmocka_unit_test(births_are_learned),
+		cmocka_unit_test(a_cold_start_only_pauses),
 		cmocka_unit_test(a_known_one_surges),
+		cmocka_unit_test(a_push_at_once_is_compared_with_the_past),
 		cmocka_unit_test(our_own_absence_is_no_surge),
 		cmocka_unit_test(rho_and_births_are_learned),
 		cmocka_unit_test(a_snapshot_changes_nothing),

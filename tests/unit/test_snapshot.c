@@ -14,7 +14,7 @@
 
 /* Changes with every change of what is kept or how it is counted: look at the difference, then
  * put the new value here. */
-#define GOLDEN "5d2e0619511295d1fd8a332d2dbd389d08c14ac17cd431c7b9f2c38dbf571b8d"
+#define GOLDEN "e6acc70fd81f816d439787ae3613081264cdbda35ff071b4bf3232ecc55cfba5"
 
 /* A store of chunks in memory, as the file store keeps them. */
 struct chunk {
