@@ -352,6 +352,32 @@ innermost(const struct dump *d)
 	return f;
 }
 
+/* Jumped to where no module is: nothing there has touched the stack, so the call has left its return address in the
+ * link register, or on top of the stack. */
+static bool
+step_bad_jump(struct walk *w, const struct unwind_frame *f, struct unwind_frame *next)
+{
+	const unsigned sp = unwind_sp(w->u.arch);
+	uint64_t pc, ignored;
+
+	if (f->trust != TRIAGE_TRUST_CONTEXT || module_index_find(w->mi, f->pc) >= 0)
+		return false;
+	*next = *f;
+	next->exact = false;
+	if (w->d->arch == TRIAGE_ARCH_ARM64 || w->d->arch == TRIAGE_ARCH_ARM) {
+		pc = strip(w, w->d->regs.lr);
+		next->trust = TRIAGE_TRUST_FRAME_POINTER;
+	} else {
+		/* what ran there, when there was code, may have moved it */
+		if (memory_at(w, f->pc, &ignored) != NULL || !load(w, f->r[sp], &pc))
+			return false;
+		next->trust = TRIAGE_TRUST_SCAN;
+		next->r[sp] += w->width;
+	}
+	next->pc = pc;
+	return looks_like_return(w, pc);
+}
+
 /* The caller of *f into *next; false: the walk ends here, *end says why. */
 static bool
 step(struct walk *w, const struct unwind_frame *f, struct unwind_frame *next, const char **end)
@@ -365,7 +391,7 @@ step(struct walk *w, const struct unwind_frame *f, struct unwind_frame *next, co
 		*end = "outermost";
 	if (found != UNWIND_OUTERMOST && found != UNWIND_CALLER) {
 		*end = *w->u.why != '\0' ? w->u.why : "no caller found";
-		if (!step_guess(w, f, next))
+		if (!step_bad_jump(w, f, next) && !step_guess(w, f, next))
 			return false;
 	}
 	if (found == UNWIND_OUTERMOST)
