@@ -10,21 +10,28 @@
 #define PLACE_MAX   1024
 #define BLAME_DEPTH 32 /* messengers nest no deeper; also what a wire result always keeps */
 
-/* The rule by which frame f is a messenger, NULL when it is none. */
+/* The rule by which frame f is a messenger, NULL when it is none.  *exact_out: it is known by where it is in its build
+ * alone; such functions rarely keep a frame pointer, so only a caller that was found exactly comes after it. */
 static const char *
-messenger_rule(const struct triage_result *res, const struct triage_frame *f, enum reason_class class)
+messenger_rule(const struct triage_result *res, const struct triage_frame *f, enum reason_class class, bool *exact_out)
 {
-	char name[MODULE_NAME_MAX + 1] = "";
+	char name[MODULE_NAME_MAX + 1] = "", id[MODULE_ID_MAX + 1] = "";
 	const char *rule = NULL;
 
+	*exact_out = false;
 	if (f->module >= 0) {
 		const struct triage_module *m = &res->modules[f->module];
 
 		module_name_normalise(text_of(m->path), text_of(m->id), name, sizeof(name));
+		module_id_normalise(text_of(m->id), id, sizeof(id));
 	}
 	if (*f->function != '\0')
 		rule = messenger_function(name, f->function, triage_of_kernel(res));
-	return rule != NULL || f->module < 0 ? rule : messenger_module(class, name);
+	if (rule == NULL && f->module >= 0)
+		rule = messenger_module(class, name);
+	if (rule == NULL && f->module >= 0 && !f->in_function && (rule = messenger_offset(id, f->offset)) != NULL)
+		*exact_out = true;
+	return rule;
 }
 
 /* Called through a bad pointer: who called.  -1: no frame is in a module. */
@@ -46,6 +53,7 @@ blame_choose(struct triage_result *res)
 	enum reason_class class = reason_class_of(res->reason, strlen(res->reason));
 	size_t n = res->n_frames < BLAME_DEPTH ? res->n_frames : BLAME_DEPTH;
 	const char *rule, *last = NULL;
+	bool exact = false;
 
 	res->blamed = -1;
 	res->blame_rule = "none";
@@ -59,9 +67,10 @@ blame_choose(struct triage_result *res)
 	res->blamed = 0;
 	res->blame_rule = "context";
 	for (size_t i = 0; i < n; i++) {
-		if (res->frames[i].module < 0 || res->frames[i].trust < TRIAGE_TRUST_FRAME_POINTER)
+		if (res->frames[i].module < 0 ||
+		    res->frames[i].trust < (exact ? TRIAGE_TRUST_CFI : TRIAGE_TRUST_FRAME_POINTER))
 			return;
-		if ((rule = messenger_rule(res, &res->frames[i], class)) == NULL) {
+		if ((rule = messenger_rule(res, &res->frames[i], class, &exact)) == NULL) {
 			res->blamed = (int32_t)i;
 			res->blame_rule = last != NULL ? last : "context";
 			return;
@@ -76,15 +85,17 @@ blame_function(struct triage_result *res)
 	enum reason_class class = reason_class_of(res->reason, strlen(res->reason));
 	size_t n = res->n_frames < BLAME_DEPTH ? res->n_frames : BLAME_DEPTH;
 	const char *last = "context";
+	bool exact = false;
 
 	res->function_frame = -1;
 	res->function_rule = "none";
 	for (size_t i = 0; i < n; i++) {
 		const struct triage_frame *f = &res->frames[i];
-		const char *rule = messenger_rule(res, f, class);
+		const char *rule;
 
-		if (f->trust < TRIAGE_TRUST_FRAME_POINTER)
+		if (f->trust < (exact ? TRIAGE_TRUST_CFI : TRIAGE_TRUST_FRAME_POINTER))
 			return;
+		rule = messenger_rule(res, f, class, &exact);
 		if (i == 0 && f->module < 0 && *f->function == '\0') {
 			last = "no-module"; /* called through a bad pointer: who called */
 			continue;

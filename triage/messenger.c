@@ -30,6 +30,19 @@ static const struct function_rule functions[] = {
 #undef FUNCTION
 };
 
+struct offset_rule {
+	const char *id;
+	uint32_t first, size;
+	const char *rule;
+};
+
+static const struct offset_rule offsets[] = {
+#define OFFSETS(id, kind, first, size, function) \
+	{ id, first, size, "messenger: " function " (" kind ", known offset)" },
+#include "triage/messengeroffsets.def"
+#undef OFFSETS
+};
+
 /* Greedy from the last star on: linear in practice, quadratic at worst, and names are short. */
 bool
 messenger_matches(const char *pattern, const char *name)
@@ -80,6 +93,15 @@ messenger_function(const char *module, const char *function, bool kernel)
 		if (messenger_matches(r->function, plain))
 			return r->rule;
 	}
+	return NULL;
+}
+
+const char *
+messenger_offset(const char *id, uint64_t offset)
+{
+	for (size_t i = 0; i < sizeof(offsets) / sizeof(offsets[0]); i++)
+		if (offset - offsets[i].first < offsets[i].size && strcmp(offsets[i].id, id) == 0)
+			return offsets[i].rule;
 	return NULL;
 }
 

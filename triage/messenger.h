@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/signature.h"
 
@@ -21,6 +22,10 @@ const char *messenger_module(enum reason_class class, const char *module);
  * none.  module is normalised and may be "", function as the dump or an image names
  * it; kernel: the stack is a kernel's. */
 const char *messenger_function(const char *module, const char *function, bool kernel);
+
+/* The rule by which an offset of a known build is one ("messenger: abort (abort, known offset)",
+ * triage/messengeroffsets.def); NULL when it is none or the build is not known.  id is normalised. */
+const char *messenger_offset(const char *id, uint64_t offset);
 
 #define FUNCTION_PLAIN_MAX 255 /* bytes of a plain name, without a NUL */
 

@@ -149,6 +149,51 @@ test_names_move_the_blame(void **state)
 	assert_int_equal(r.function_frame, 1);
 }
 
+/* Where the functions of a known build are is a fact of the build: no name is needed.  Who comes after one has to be
+ * found exactly, because a copying function leaves its caller's frame pointer alone. */
+static void
+test_offsets_of_builds(void **state)
+{
+	static const char id[] = "93ac61ec5a8eb1396f9fbd350e3169a558528a40";
+	static const struct triage_module known[] = {
+		{ .path = "/opt/agent/plugin.so", .base = 0x10000, .size = 0x10000, .id = "01" },
+		{ .path = "/usr/lib/x86_64-linux-gnu/libc.so.6", .base = 0x20000, .size = 0x200000, .id = id },
+	};
+	struct triage_frame frames[] = {
+		{ .offset = 0x98930 + 0x20, .module = 1, .trust = TRIAGE_TRUST_CONTEXT, .function = "" },
+		{ .offset = 0x1234, .module = 0, .trust = TRIAGE_TRUST_CFI, .function = "" },
+	};
+	struct triage_result r = { .reason = "SIGSEGV / SEGV_MAPERR",
+				   .modules = known,
+				   .n_modules = 2,
+				   .frames = frames,
+				   .n_frames = 2,
+				   .has_signature = true };
+
+	(void)state;
+	assert_string_equal(messenger_offset(id, 0x98930), "messenger: malloc (allocator, known offset)");
+	assert_string_equal(messenger_offset(id, 0x98930 + 0x316), "messenger: malloc (allocator, known offset)");
+	assert_null(messenger_offset(id, 0x98930 + 0x317));
+	assert_null(messenger_offset(id, 0x98930 - 1));
+	assert_null(messenger_offset("93ac61ec5a8eb1396f9fbd350e3169a558528a41", 0x98930));
+	assert_null(messenger_offset("", 0x98930));
+	blame_choose(&r);
+	assert_int_equal(r.blamed, 1);
+	assert_string_equal(r.blame_rule, "messenger: malloc (allocator, known offset)");
+	frames[1].trust = TRIAGE_TRUST_REPORTED;
+	blame_choose(&r);
+	assert_int_equal(r.blamed, 1);
+	frames[1].trust = TRIAGE_TRUST_FRAME_POINTER;
+	blame_choose(&r);
+	assert_int_equal(r.blamed, 0);
+	assert_string_equal(r.blame_rule, "context");
+	/* an offset that counts from a function is none of the module */
+	frames[1].trust = TRIAGE_TRUST_CFI;
+	frames[0].in_function = true;
+	blame_choose(&r);
+	assert_int_equal(r.blamed, 0);
+}
+
 static void
 test_function_rung(void **state)
 {
@@ -194,9 +239,9 @@ int
 main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_plain_names),   cmocka_unit_test(test_patterns),
-		cmocka_unit_test(test_functions),     cmocka_unit_test(test_names_move_the_blame),
-		cmocka_unit_test(test_function_rung),
+		cmocka_unit_test(test_plain_names),       cmocka_unit_test(test_patterns),
+		cmocka_unit_test(test_functions),         cmocka_unit_test(test_names_move_the_blame),
+		cmocka_unit_test(test_offsets_of_builds), cmocka_unit_test(test_function_rung),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
