@@ -3,6 +3,7 @@
 
 #include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include <jansson.h>
 
@@ -18,6 +19,7 @@
 struct triage_command {
 	bool json, modules, brief, diff, threads;
 	struct symbol_files *symbols;
+	char *dirs; /* that they are from */
 };
 
 /* A dump and what triage says of it. */
@@ -122,11 +124,29 @@ usage(FILE *f)
 	      "  --stack     the stack, also for several\n"
 	      "  --all-threads  stacks of all threads\n"
 	      "  --modules   list every module too\n"
-	      "  --symbols DIR  unwind by, and take names from, images and symbols there; also DIR:DIR, see faultline-symbols(1)\n"
+	      "  --symbols DIR  unwind by, and take names from, images and symbols there; also DIR:DIR, or again, see faultline-symbols(1)\n"
 	      "  --diff      are these the same crash? why not?\n"
 	      "Exit status: 0 all files were read, 1 one was not, 2 wrong usage;\n"
 	      "with --diff 0 the same crash, 1 not, 2 a file could not be read.\n",
 	      f);
+}
+
+/* Directories beside those given before. */
+static bool
+add_symbols(struct triage_command *cmd, const char *dirs)
+{
+	const char *why = "out of memory";
+	char *all = NULL;
+
+	if (asprintf(&all, "%s%s%s", cmd->dirs != NULL ? cmd->dirs : "", cmd->dirs != NULL ? ":" : "", dirs) < 0)
+		all = NULL;
+	free(cmd->dirs);
+	cmd->dirs = all;
+	symbol_files_close(cmd->symbols);
+	cmd->symbols = all != NULL ? symbol_files_open(all, &why) : NULL;
+	if (cmd->symbols == NULL)
+		print_failure(dirs, why);
+	return cmd->symbols != NULL;
 }
 
 int
@@ -145,7 +165,6 @@ cmd_triage(int argc, char **argv)
 	};
 	struct triage_command cmd = { 0 };
 	bool all = true, stack = false;
-	const char *why;
 	int c, status;
 
 	optind = 1;
@@ -170,11 +189,8 @@ cmd_triage(int argc, char **argv)
 			cmd.threads = true;
 			break;
 		case 'S':
-			symbol_files_close(cmd.symbols);
-			if ((cmd.symbols = symbol_files_open(optarg, &why)) == NULL) {
-				print_failure(optarg, why);
+			if (!add_symbols(&cmd, optarg))
 				return 2;
-			}
 			break;
 		case 'h':
 			usage(stdout);
@@ -191,12 +207,14 @@ cmd_triage(int argc, char **argv)
 	if (cmd.diff) {
 		status = diff(&cmd, argv + optind);
 		symbol_files_close(cmd.symbols);
+		free(cmd.dirs);
 		return status;
 	}
 	cmd.brief |= argc - optind > 1 && !stack && !cmd.modules && !cmd.threads;
 	for (int i = optind; i < argc; i++)
 		all &= triage_file(&cmd, argv[i]);
 	symbol_files_close(cmd.symbols);
+	free(cmd.dirs);
 	if (fflush(stdout) != 0)
 		return 1;
 	return all ? 0 : 1;

@@ -62,6 +62,8 @@ struct dump {
 
 	bool os_kernel; /* the system's kernel failed */
 
+	const char *no_registers; /* why regs are not valid; NULL: nothing is known about it */
+
 	/* texts: frames as they have them, instead of a walk */
 	bool has_frames;
 	struct triage_frame *frames; /* at most TRIAGE_MAX_FRAMES */

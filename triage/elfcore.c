@@ -5,6 +5,11 @@
 #include <string.h>
 
 #include "triage/elfcore.h"
+#include "triage/utf.h"
+
+#ifndef EM_LOONGARCH
+#define EM_LOONGARCH 258
+#endif
 
 #define MAX_SEGMENTS 262144 /* vm.max_map_count is 65530 by default, 262144 on large servers */
 
@@ -132,9 +137,38 @@ arch_of(const struct elfcore *c)
 		return c->is64 ? TRIAGE_ARCH_MIPS64 : TRIAGE_ARCH_MIPS;
 	case EM_RISCV:
 		return c->is64 ? TRIAGE_ARCH_RISCV64 : TRIAGE_ARCH_RISCV;
+	case EM_S390:
+		return c->is64 ? TRIAGE_ARCH_S390X : TRIAGE_ARCH_UNKNOWN;
+	case EM_SPARC:
+	case EM_SPARC32PLUS:
+	case EM_SPARCV9:
+		return TRIAGE_ARCH_SPARC;
+	case EM_IA_64:
+		return TRIAGE_ARCH_IA64;
+	case EM_LOONGARCH:
+		return TRIAGE_ARCH_LOONGARCH64;
 	default:
 		return TRIAGE_ARCH_UNKNOWN;
 	}
+}
+
+/* A core whose registers have a form we do not know tells less, and says so. */
+static void
+say_what_is_missing(struct elfcore *c)
+{
+	struct dump *d = c->d;
+	const char *arch = triage_arch_name(d->arch), *what;
+
+	if (d->regs.valid || d->partial)
+		return;
+	if (d->arch == TRIAGE_ARCH_UNKNOWN)
+		what = utf_printf(c->arena, "registers of ELF machine %u are not read", c->machine);
+	else if (d->os == TRIAGE_OS_LINUX)
+		what = utf_printf(c->arena, "registers of %s are not read", arch);
+	else
+		what = utf_printf(c->arena, "registers of %s on %s are not read", arch, triage_os_name(d->os));
+	d->no_registers = what != NULL ? what : "no registers";
+	dump_partial(d, d->no_registers);
 }
 
 static enum err
@@ -206,6 +240,7 @@ elfcore_read(struct arena *a, const void *image, size_t size, struct dump *out, 
 		*diag = (struct diag){ ERR_MALFORMED, "a core without threads", 0 };
 		return ERR_MALFORMED;
 	}
+	say_what_is_missing(&c);
 	if (elfcore_read_modules(&c) != ERR_OK) {
 		*diag = (struct diag){ ERR_LIMIT, "the core needs more memory than it is given", 0 };
 		return ERR_LIMIT;

@@ -50,9 +50,11 @@ struct elf_note {
 };
 bool elf_note_next(struct reader *r, struct elf_note *out); /* false: end or damage (r failed) */
 
-/* The same as elfcore_read_notes() for the notes of NetBSD. */
+/* The same as elfcore_read_notes() for the notes of NetBSD and FreeBSD. */
 bool elf_note_is_netbsd(const struct elf_note *n);
 enum err elfcore_read_netbsd(struct elfcore *c, struct reader notes);
+bool elf_note_is_freebsd(const struct elf_note *n);
+enum err elfcore_read_freebsd(struct elfcore *c, struct reader notes);
 
 /* Value of an auxiliary vector entry; false: not there. */
 bool elfcore_auxv(const struct elfcore *c, uint64_t type, uint64_t *out);

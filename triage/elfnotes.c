@@ -126,6 +126,21 @@ read_registers(const struct reg_layout *l, struct reader *r)
 	return reader_failed(r) ? (struct dump_regs){ 0 } : regs;
 }
 
+/* Numbers of signals as x86 has them: MIPS and SPARC have their own for some. */
+static uint32_t
+signal_of(uint16_t machine, uint32_t sig)
+{
+	static const uint8_t mips[32] = { [7] = 0,   [10] = 7,  [12] = 31, [16] = 10, [17] = 12, [18] = 17, [19] = 30,
+					  [20] = 28, [21] = 23, [22] = 29, [23] = 19, [24] = 20, [25] = 18, [26] = 21,
+					  [27] = 22, [28] = 26, [29] = 27, [30] = 24, [31] = 25 };
+	static const uint8_t sparc[32] = { [10] = 7,  [12] = 31, [16] = 23, [17] = 19, [18] = 20, [19] = 18,
+					   [20] = 17, [23] = 29, [29] = 30, [30] = 10, [31] = 12 };
+	bool is_sparc = machine == EM_SPARC || machine == EM_SPARC32PLUS || machine == EM_SPARCV9;
+	uint8_t as = sig >= 32 ? 0 : machine == EM_MIPS ? mips[sig] : is_sparc ? sparc[sig] : 0;
+
+	return as != 0 ? as : sig;
+}
+
 static void
 read_prstatus(struct notes *s, struct reader *r)
 {
@@ -133,7 +148,7 @@ read_prstatus(struct notes *s, struct reader *r)
 	struct dump_thread *t = &d->threads[d->n_threads];
 	const struct reg_layout *l = layout_of(s->c->machine, s->c->is64);
 	struct dump_regs regs = { 0 };
-	uint32_t cursig = (uint32_t)read_at(r, 12, 2), tid;
+	uint32_t cursig = signal_of(s->c->machine, (uint32_t)read_at(r, 12, 2)), tid;
 
 	tid = (uint32_t)read_at(r, l != NULL ? l->pid_at : s->c->is64 ? 32 : 24, 4);
 	if (reader_failed(r) || d->n_threads == s->cap) {
@@ -182,9 +197,8 @@ read_siginfo(struct notes *s, struct reader *r)
 
 	if (s->has_siginfo || (d->n_threads > 0 && d->crashing_thread != (int32_t)d->n_threads - 1))
 		return;
-	e.code = reader_u32(r);
-	reader_skip(r, 4);
-	e.flags = reader_u32(r);
+	e.code = signal_of(s->c->machine, reader_u32(r));
+	e.flags = (uint32_t)read_at(r, s->c->machine == EM_MIPS ? 4 : 8, 4);
 	e.address = read_at(r, s->c->is64 ? 16 : 12, s->c->is64 ? 8 : 4);
 	if (reader_failed(r) || e.code == 0)
 		return;
@@ -296,8 +310,12 @@ elfcore_read_notes(struct elfcore *c, struct reader notes)
 
 	if (c->d->n_threads > 0) /* a second segment of notes has nothing we read */
 		return ERR_OK;
-	if (elf_note_next(&first, &n) && elf_note_is_netbsd(&n))
-		return elfcore_read_netbsd(c, notes);
+	if (elf_note_next(&first, &n)) {
+		if (elf_note_is_netbsd(&n))
+			return elfcore_read_netbsd(c, notes);
+		if (elf_note_is_freebsd(&n))
+			return elfcore_read_freebsd(c, notes);
+	}
 	s.cap = count_threads(notes);
 	c->d->threads = ARENA_ARRAY(c->arena, struct dump_thread, s.cap);
 	if (c->d->threads == NULL)

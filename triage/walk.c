@@ -253,6 +253,10 @@ step_unwind_data(struct walk *w, const struct unwind_frame *f, struct unwind_fra
 	next->trust = TRIAGE_TRUST_CFI;
 	if (next->pc == 0)
 		return UNWIND_OUTERMOST;
+	/* the record a frame pointer leads to may lie anywhere in an arm frame: the stack pointer was a guess */
+	if (w->d->arch == TRIAGE_ARCH_ARM64 && f->trust == TRIAGE_TRUST_FRAME_POINTER && !next->exact &&
+	    !looks_like_return(w, next->pc))
+		return UNWIND_UNKNOWN;
 	if (next->r[sp] > f->r[sp] || (next->r[sp] == f->r[sp] && f->exact && next->pc != f->pc))
 		return UNWIND_CALLER;
 	/* a signal may have been handled on a stack of its own */
@@ -412,7 +416,8 @@ walk_crashing_thread(struct arena *a, const struct dump *d, const struct module_
 
 	if (max_frames == 0 || max_frames > TRIAGE_MAX_FRAMES)
 		max_frames = TRIAGE_MAX_FRAMES;
-	*out = (struct walk_result){ .frames = ARENA_ARRAY(a, struct triage_frame, max_frames), .end = "no registers" };
+	*out = (struct walk_result){ .frames = ARENA_ARRAY(a, struct triage_frame, max_frames),
+				     .end = d->no_registers != NULL ? d->no_registers : "no registers" };
 	w.u = (struct unwind){ .arch = d->arch,
 			       .os = d->os,
 			       .big_endian = d->big_endian,

@@ -213,6 +213,129 @@ test_netbsd(void **state)
 	synth_free(&s);
 }
 
+/* Processors whose registers we do not read: threads, signal and modules are there, and what is missing is said. */
+static void
+test_other_processors(void **state)
+{
+	static const struct {
+		uint16_t machine;
+		const char *arch, *missing;
+	} cases[] = {
+		{ 22, "s390x", "registers of s390x are not read" },
+		{ 21, "ppc64", "registers of ppc64 are not read" },
+		{ 243, "riscv64", "registers of riscv64 are not read" },
+		{ 258, "loongarch64", "registers of loongarch64 are not read" },
+		{ 43, "sparc", "registers of sparc are not read" },
+		{ 8, "mips64", "registers of mips64 are not read" },
+		{ 9999, "unknown", "registers of ELF machine 9999 are not read" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct synth s = { 0 };
+		struct run x;
+
+		synth_core(&s, example("linux-x64"), NULL);
+		s.p[18] = (uint8_t)cases[i].machine;
+		s.p[19] = (uint8_t)(cases[i].machine >> 8);
+		run_synth(&x, &s);
+		assert_int_equal(x.err, ERR_OK);
+		assert_string_equal(triage_arch_name(x.r.arch), cases[i].arch);
+		assert_true(x.r.partial);
+		assert_string_equal(x.r.partial_what, cases[i].missing);
+		assert_string_equal(x.r.stack_end, cases[i].missing);
+		assert_int_equal(x.r.n_frames, 0);
+		assert_true(x.r.thread_count > 0 && x.r.module_count > 0);
+		assert_int_equal(x.r.class, REASON_ACCESS);
+		run_end(&x);
+		synth_free(&s);
+	}
+}
+
+/* Signals have other numbers there, and si_code stands before si_errno. */
+static void
+test_mips_signals(void **state)
+{
+	struct synth s = { 0 };
+	struct run x;
+	uint8_t *p;
+
+	(void)state;
+	synth_core(&s, example("linux-x64"), NULL);
+	s.p[18] = 8;
+	/* NT_SIGINFO: its type is "SIGI", then owner and description */
+	p = memmem(s.p, s.len, "IGIS", 4);
+	assert_non_null(p);
+	memcpy(p + 4 + 8, (const uint8_t[12]){ 10, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0 }, 12);
+	run_synth(&x, &s);
+	assert_int_equal(x.err, ERR_OK);
+	assert_string_equal(x.r.reason, "SIGBUS / BUS_ADRERR");
+	run_end(&x);
+	synth_free(&s);
+}
+
+static void
+put_note(struct synth *s, uint32_t type, const uint64_t *words, size_t n)
+{
+	synth_u32(s, 8);
+	synth_u32(s, (uint32_t)(8 * n));
+	synth_u32(s, type);
+	synth_bytes(s, "FreeBSD", 8);
+	for (size_t i = 0; i < n; i++)
+		synth_u64(s, words[i]);
+}
+
+static void
+test_freebsd(void **state)
+{
+	/* two threads: version, sizes, release and signal, thread; r15 to ss */
+	uint64_t status[6 + 23] = { 1, 0, 184, 512, UINT64_C(10) << 32 | 1400097, 100123 };
+	struct synth s = { 0 };
+	struct run x;
+	size_t size;
+
+	(void)state;
+	for (int machine = 62; machine <= 183; machine += 183 - 62) {
+		synth_bytes(&s, "\177ELF\2\1\1\11\0\0\0\0\0\0\0", 16);
+		synth_u16(&s, 4);
+		synth_u16(&s, (uint16_t)machine);
+		synth_u32(&s, 1);
+		for (int i = 0; i < 3; i++)
+			synth_u64(&s, i == 1 ? 64 : 0);
+		synth_u32(&s, 0);
+		for (int i = 0; i < 6; i++)
+			synth_u16(&s, (const uint16_t[]){ 64, 56, 1, 64, 0, 0 }[i]);
+		size = 2 * (20 + sizeof(status));
+		synth_u32(&s, 4);
+		synth_u32(&s, 4);
+		synth_u64(&s, 120);
+		synth_u64(&s, 0);
+		synth_u64(&s, 0);
+		synth_u64(&s, size);
+		synth_u64(&s, size);
+		synth_u64(&s, 4);
+		status[5] = 100123;
+		status[6 + 17] = 0x401234;
+		status[6 + 20] = 0x7fffffffe000;
+		put_note(&s, 1, status, 29);
+		status[5] = 100124;
+		put_note(&s, 1, status, 29);
+		run_synth(&x, &s);
+		assert_int_equal(x.err, ERR_OK);
+		assert_string_equal(triage_os_name(x.r.os), "freebsd");
+		assert_int_equal(x.r.thread_count, 2);
+		assert_int_equal(x.r.crashing_tid, 100123);
+		assert_string_equal(x.r.reason, "SIGBUS");
+		if (machine == 62)
+			assert_int_equal(x.r.address, 0x401234);
+		else
+			assert_true(x.r.partial);
+		run_end(&x);
+		synth_free(&s);
+		s = (struct synth){ 0 };
+	}
+}
+
 /* A list of the dynamic linker that bites its own tail. */
 static void
 test_link_map_ring(void **state)
@@ -313,6 +436,9 @@ main(void)
 		cmocka_unit_test(test_deleted_program),
 		cmocka_unit_test(test_without_file_note),
 		cmocka_unit_test(test_netbsd),
+		cmocka_unit_test(test_other_processors),
+		cmocka_unit_test(test_mips_signals),
+		cmocka_unit_test(test_freebsd),
 		cmocka_unit_test(test_link_map_ring),
 		cmocka_unit_test(test_lies),
 		cmocka_unit_test(test_truncated),
