@@ -80,7 +80,8 @@ shell_begin(struct http_request *r)
 	if (a != NULL)
 		answer(r, a);
 	else
-		http_refuse(r, DISCARD_not_found, NULL, "this server was built without the dashboard");
+		http_refuse(r, DISCARD_not_found, NULL,
+			    "this server was built without the dashboard (--without-web); the API is below /v1");
 }
 
 const struct http_ops shell_ops = { .begin = shell_begin };

@@ -74,6 +74,66 @@ class Browser:
                 return value
             time.sleep(0.05)
 
+    def cdp(self, command, **params):
+        """A command of the DevTools protocol."""
+        return self._session("POST", "/goog/cdp/execute", {"cmd": command, "params": params})
+
+    def viewport(self, width, height=900, mobile=None):
+        self.cdp("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1,
+                 mobile=width < 700 if mobile is None else mobile)
+
+    def media(self, **features):
+        """What the page is told of its surroundings: prefers_color_scheme="dark", forced_colors="active"."""
+        self.cdp("Emulation.setEmulatedMedia",
+                 features=[{"name": k.replace("_", "-"), "value": v} for k, v in features.items()])
+
+    KEYS = {"Enter": "\ue007", "Tab": "\ue004", "Escape": "\ue00c", "End": "\ue010", "Home": "\ue011",
+            "ArrowLeft": "\ue012", "ArrowUp": "\ue013", "ArrowRight": "\ue014", "ArrowDown": "\ue015",
+            "Shift": "\ue008", "Backspace": "\ue003"}
+
+    def press(self, *keys, shift=False):
+        """Keys as a person presses them: names of KEYS, or characters."""
+        actions = []
+        for key in keys:
+            value = self.KEYS.get(key, key)
+            actions += [{"type": "keyDown", "value": value}, {"type": "keyUp", "value": value}]
+        if shift:
+            actions = [{"type": "keyDown", "value": self.KEYS["Shift"]}, *actions, {"type": "keyUp", "value": self.KEYS["Shift"]}]
+        self._session("POST", "/actions", {"actions": [{"type": "key", "id": "keys", "actions": actions}]})
+
+    def type(self, text):
+        self.press(*text)
+
+    def click(self, selector):
+        """A real click in the middle of the first such element."""
+        at = self.run("""const n = document.querySelector(arguments[0]);
+            if (!n) return null;
+            n.scrollIntoView({ block: 'center' });
+            const r = n.getBoundingClientRect();
+            return [Math.round(r.x + r.width / 2), Math.round(r.y + r.height / 2)]""", selector)
+        assert at, f"no {selector} on the page"
+        self._session("POST", "/actions", {"actions": [{
+            "type": "pointer", "id": "mouse", "parameters": {"pointerType": "mouse"}, "actions": [
+                {"type": "pointerMove", "duration": 0, "x": at[0], "y": at[1]},
+                {"type": "pointerDown", "button": 0}, {"type": "pointerUp", "button": 0}]}]})
+
+    def point(self, x, y):
+        self._session("POST", "/actions", {"actions": [{
+            "type": "pointer", "id": "mouse", "parameters": {"pointerType": "mouse"},
+            "actions": [{"type": "pointerMove", "duration": 0, "x": x, "y": y}]}]})
+
+    def new_tab(self):
+        """Another tab, which has the commands from now on; its handle."""
+        handle = self._session("POST", "/window/new", {"type": "tab"})["handle"]
+        self.tab(handle)
+        return handle
+
+    def here(self):
+        return self._session("GET", "/window")
+
+    def tab(self, handle):
+        self._session("POST", "/window", {"handle": handle})
+
     def text(self, selector):
         return self.run("const n = document.querySelector(arguments[0]); return n ? n.textContent : null", selector)
 

@@ -191,6 +191,6 @@ def test_reads_of_a_foreign_listener_need_the_token(make_daemon, tmp_path):
     good = {"Authorization": "Bearer secret-secret-secret"}
     for path in ("/v1/now", "/v1/signatures", "/v1/stream", "/v1/deployments", "/metrics"):
         assert d.get(path).status == 401, path
-    for path in ("/", "/app.js", "/healthz", "/readyz", "/version"):
+    for path in ("/", "/favicon-clear.svg", "/healthz", "/readyz", "/version"):
         assert d.get(path).status == 200, path
     assert d.get("/v1/now", headers=good).status == 200

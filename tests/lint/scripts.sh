@@ -5,7 +5,7 @@ cd "${srcdir:-.}" || exit 99
 missing=
 bad=0
 if command -v shellcheck >/dev/null; then
-	for f in check quickstart .ci/run tools/* $(find tests web tools docs -name '*.sh'); do
+	for f in check quickstart .ci/run tools/* $(find tests web tools docs -name node_modules -prune -o -name '*.sh' -print); do
 		[ -f "$f" ] || continue
 		head -n 1 "$f" | grep -q '^#!.*sh$' || continue
 		shellcheck "$f" || bad=1

@@ -12,7 +12,7 @@ import sys
 
 FUNCTION_MAX, FILE_MAX = 100, 900
 FOLDERS = ("base", "proto", "triage", "collector", "client", "cli", "web", "tests", "tools", "docs")
-SUFFIXES = (".c", ".h", ".py", ".js", ".css", ".sql", ".sh")
+SUFFIXES = (".c", ".h", ".py", ".js", ".mjs", ".ts", ".tsx", ".css", ".sql", ".sh")
 # The style puts a function's braces, and nothing else's, alone in the first column.
 NAME = re.compile(r"^(\w+)\(", re.M)
 PY_DEF = re.compile(r"^(\s*)(?:async )?def (\w+)")
@@ -49,7 +49,8 @@ def measure(top):
     """What is too large: name -> lines."""
     large = {}
     for root in FOLDERS:
-        for folder, _, files in os.walk(os.path.join(top, root)):
+        for folder, below, files in os.walk(os.path.join(top, root)):
+            below[:] = [b for b in below if b not in ("node_modules", "bundle")]
             for name in files:
                 path = os.path.relpath(os.path.join(folder, name), top)
                 if not name.endswith(SUFFIXES) or ".pb-c." in name:

@@ -7,7 +7,7 @@ import re
 import sys
 
 FOLDERS = ("base", "proto", "triage", "collector", "client", "cli", "web", "tests", "tools", ".ci")
-SUFFIXES = (".c", ".h", ".def", ".proto", ".py", ".sh", ".js", ".css", ".sql")
+SUFFIXES = (".c", ".h", ".def", ".proto", ".py", ".sh", ".js", ".mjs", ".ts", ".tsx", ".css", ".sql")
 LICENCE = "SPDX-License-Identifier: Apache-2.0"
 FIRST_INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"][^>"]+[>"])', re.M)
 
@@ -17,7 +17,8 @@ def sources(top):
         if os.path.exists(os.path.join(top, name)):
             yield name
     for root in FOLDERS:
-        for folder, _, files in os.walk(os.path.join(top, root)):
+        for folder, below, files in os.walk(os.path.join(top, root)):
+            below[:] = [b for b in below if b not in ("node_modules", "bundle")]
             for name in sorted(files):
                 path = os.path.join(folder, name)
                 script = "." not in name and os.access(path, os.X_OK) and open(path, "rb").read(2) == b"#!"
