@@ -54,7 +54,7 @@ static const struct {
 	{ HTTP_METHOD_GET, "/v1/hosts", &hosts_list_ops, READ, "state deployment limit cursor" },
 	{ HTTP_METHOD_GET, "/v1/silence", &silence_ops, READ, "" },
 	{ HTTP_METHOD_GET, "/v1/deployments", &deployments_list_ops, READ, "limit cursor" },
-	{ HTTP_METHOD_GET, "/v1/deployments/{}", &deployment_ops, READ, "" },
+	{ HTTP_METHOD_GET, "/v1/deployments/{}", &deployment_ops, READ, "view key from limit" },
 	{ HTTP_METHOD_PUT, "/v1/deployments/{}", &deployment_put_ops, WRITE, "" },
 	{ HTTP_METHOD_DELETE, "/v1/deployments/{}", &deployment_delete_ops, WRITE, "force" },
 	{ HTTP_METHOD_POST, "/v1/deployments/{}/receipts", &receipts_ops, WRITE, "" },

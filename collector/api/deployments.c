@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/crypto.h"
+#include "collector/api/deployment_page.h"
 #include "collector/api/call.h"
 #include "collector/api/words.h"
 #include "proto/pbarena.h"
@@ -221,7 +222,7 @@ show_begin(struct http_request *r)
 {
 	struct call *c = call_new(r);
 
-	if (c == NULL || !call_take_id(c))
+	if (c == NULL || !call_take_id(c) || deployment_page_begin(c))
 		return;
 	if ((c->state = ARENA_NEW(c->arena, struct show)) == NULL)
 		call_refuse(c, DISCARD_too_many_waiters, NULL, NULL);

@@ -201,6 +201,7 @@ look_ahead(const struct ledger *l, const struct deployment *d, struct verdict_vi
 	*a = (struct assumptions){ .rho = d->params.rho,
 				   .alpha = d->params.alpha,
 				   .alpha_watch = d->params.alpha_watch,
+				   .beta = d->params.beta,
 				   .randomised = d->randomised,
 				   .held_back = deployment_holds_back(d),
 				   .vote_per_site = !d->randomised,

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/text.h"
 #include "collector/ledger/prose.h"
 
 /* What the ledger says about a deployment.  docs/HALT.md explains the numbers. */
@@ -113,7 +114,7 @@ struct evidence {
 
 /* What the numbers rest on. */
 struct assumptions {
-	double rho, alpha, alpha_watch;
+	double rho, alpha, alpha_watch, beta;
 	bool randomised;    /* per host, by a hash with the deployment's own salt */
 	bool held_back;     /* a hand-picked ring compared with its own held-back part */
 	bool vote_per_site; /* else per host */
@@ -176,6 +177,26 @@ size_t ledger_standings(const struct ledger *l, uint32_t deployment, uint32_t *k
  * Votes beyond the 65,536th of a key are counted and not kept: *kept_out is then less. */
 size_t ledger_votes(const struct ledger *l, uint32_t deployment, uint32_t key_no, uint64_t from, struct vote *out,
 		    size_t cap, uint64_t *total_out, uint64_t *kept_out);
+
+/* The hosts of a halt's key (else those that are bad), as they are now. */
+struct harm_view {
+	uint32_t harmed, looping, dark;
+	double churn; /* silences of a host and hour that are usual */
+};
+void ledger_harm(const struct ledger *l, uint32_t deployment, struct harm_view *out);
+
+/* Open deployments that reached hosts which a halted one harmed; of a co-suspect, the halted one. */
+struct co_view {
+	uint32_t deployment;
+	double log_odds;   /* natural log: of its own highest key */
+	double separation; /* natural log: for the halted one against it; 0 if it is not held for it */
+	uint32_t shared;   /* harmed hosts that it served too */
+	bool paused;       /* held as a co-suspect */
+};
+size_t ledger_co_suspects(const struct ledger *l, uint32_t deployment, struct co_view *out, size_t cap);
+
+/* The name of a vote's site; borrowed until the next fold. */
+struct text ledger_site(const struct ledger *l, uint16_t site);
 
 /* What happened in one minute since the deployment began; minutes without anything are left out. */
 struct timeline_minute {
