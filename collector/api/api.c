@@ -13,6 +13,7 @@
 #include "base/settings.h"
 #include "collector/api/call.h"
 #include "collector/api/evidence.h"
+#include "collector/api/idem.h"
 #include "collector/api/inflow.h"
 #include "collector/api/page.h"
 #include "collector/api/session.h"
@@ -61,6 +62,7 @@ static const struct {
 	{ HTTP_METHOD_POST, "/v1/deployments/{}/halt", &halt_ops, WRITE, "" },
 	{ HTTP_METHOD_POST, "/v1/deployments/{}/resume", &resume_ops, WRITE, "" },
 	{ HTTP_METHOD_POST, "/v1/deployments/{}/pause", &pause_ops, WRITE, "" },
+	{ HTTP_METHOD_POST, "/v1/deployments/{}/ack", &ack_ops, WRITE, "" },
 	{ HTTP_METHOD_POST, "/v1/deployments/{}/mute", &mute_ops, WRITE, "" },
 	{ HTTP_METHOD_POST, "/v1/deployments/{}/accept", &accept_ops, WRITE, "" },
 	{ HTTP_METHOD_POST, "/v1/deployments/{}/release", &release_ops, WRITE, "" },
@@ -258,7 +260,8 @@ api_new(struct event_base *base, const struct api_env *env, char *err, size_t er
 	    (a->histories = mailbox_new()) == NULL || (a->symbols_done = mailbox_new()) == NULL ||
 	    (a->intake = intake_new(env->log)) == NULL || (a->reader = log_reader_new(env->log, 0)) == NULL ||
 	    (a->sessions = sessions_new()) == NULL || (a->inflow = inflow_new()) == NULL ||
-	    (a->hub = hub_new(a)) == NULL || (a->http = make_server(a)) == NULL || !watch(a)) {
+	    (a->idem = idem_new()) == NULL || (a->hub = hub_new(a)) == NULL || (a->http = make_server(a)) == NULL ||
+	    !watch(a)) {
 		snprintf(err, err_size, "cannot start the API: out of memory or descriptors");
 		api_free(a);
 		return NULL;
@@ -345,6 +348,7 @@ api_free(struct api *a)
 	correlate_fleet_free(a->correlate_fleet);
 	now_fini(a);
 	inflow_free(a->inflow);
+	idem_free(a->idem);
 	sessions_free(a->sessions);
 	free(a);
 }

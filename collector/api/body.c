@@ -614,13 +614,34 @@ mute_members(struct decode *d, json_t *root, int64_t now_us, Faultline__Log__Dec
 	return 0;
 }
 
+static int
+wish_members(struct decode *d, json_t *root, struct body_wish *out)
+{
+	static char none[] = "";
+	char *position = none;
+
+	out->confirm = none;
+	if (text_member(d, root, "confirm", 0, 128, &out->confirm) != 0 ||
+	    text_member(d, root, "expect_position", 0, 16, &position) != 0)
+		return -1;
+	out->expect_position = 0;
+	if (position[0] != '\0' && (strlen(position) != 16 || strspn(position, "0123456789abcdef") != 16))
+		return refuse(d, DISCARD_invalid_field, "expect_position", "must be a position: 16 hex digits");
+	if (position[0] != '\0')
+		out->expect_position = strtoull(position, NULL, 16);
+	return 0;
+}
+
 int
 body_decision(const void *data, size_t len, const char *id, Faultline__Log__Action action, int64_t now_us,
-	      struct arena *a, Faultline__Log__Decision *out, struct body_error *err)
+	      struct arena *a, Faultline__Log__Decision *out, struct body_wish *wish, struct body_error *err)
 {
-	static const char *const known[] = { "reason", "actor", NULL };
-	static const char *const known_mute[] = { "reason", "actor", "signature", "for", NULL };
-	static const char *const known_accept[] = { "reason", "actor", "signature", NULL };
+	static const char *const known[] = { "reason", "actor", "expect_position", "confirm", NULL };
+	static const char *const known_mute[] = { "reason", "actor", "expect_position", "confirm", "signature",
+						  "for",    NULL };
+	static const char *const known_accept[] = {
+		"reason", "actor", "expect_position", "confirm", "signature", NULL
+	};
 	bool mutes = action >= FAULTLINE__LOG__ACTION__ACTION_MUTE && action <= FAULTLINE__LOG__ACTION__ACTION_RELEASE;
 	struct decode d = { .arena = a, .err = err };
 	json_t *root = parse(&d, data, len);
@@ -637,6 +658,7 @@ body_decision(const void *data, size_t len, const char *id, Faultline__Log__Acti
 										      : known_accept) != 0 ||
 				 text_member(&d, root, "reason", 1, BODY_REASON_MAX, &out->reason) != 0 ||
 				 text_member(&d, root, "actor", 0, TEXT_NAME_MAX, &out->actor) != 0 ||
+				 wish_members(&d, root, wish) != 0 ||
 				 (mutes && mute_members(&d, root, now_us, out) != 0)
 			 ? -1
 			 : 0;

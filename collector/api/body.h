@@ -44,10 +44,15 @@ int body_deployment(const void *data, size_t len, const char *id, const struct b
 int body_receipt(const void *data, size_t len, const char *id, int64_t now_us, const struct body_hosts *hosts,
 		 struct arena *a, Faultline__Log__Receipt *out, struct body_error *err);
 
-/* {"reason", "actor"?} for halt, resume, pause and delete; "signature" and "for" of a mute, an
+/* What a decision asks of us beside what is logged. */
+struct body_wish {
+	uint64_t expect_position; /* nobody may have acted since; 0: not asked */
+	char *confirm;            /* "" when absent */
+};
+/* {"reason", "actor"?, "expect_position"?, "confirm"?} for halt, resume, pause and delete; "signature" and "for" of a mute, an
  * acceptance or a release. */
 int body_decision(const void *data, size_t len, const char *id, Faultline__Log__Action action, int64_t now_us,
-		  struct arena *a, Faultline__Log__Decision *out, struct body_error *err);
+		  struct arena *a, Faultline__Log__Decision *out, struct body_wish *wish, struct body_error *err);
 
 /* {"add": {"product"?, "os_build"?, "hw_class"?} or {"hosts"}} or {"remove": "sg-..."}, and "reason", "actor"?. */
 int body_safeguard(const void *data, size_t len, const char *id, const struct body_hosts *hosts, struct arena *a,

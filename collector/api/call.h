@@ -84,6 +84,7 @@ struct api {
 	struct hub *hub;           /* SSE */
 	struct sessions *sessions;
 	struct inflow *inflow;
+	struct idem *idem;
 	struct now_cache {
 		struct http_blob *document; /* NULL: none yet */
 		uint64_t position, second;
@@ -173,8 +174,8 @@ extern const struct http_ops signature_reports_ops, host_reports_ops; /* history
 extern const struct http_ops host_ops;                                /* hosts.c */
 extern const struct http_ops hosts_list_ops, silence_ops;
 extern const struct http_ops deployments_list_ops, deployment_ops, deployment_put_ops, deployment_delete_ops;
-extern const struct http_ops receipts_ops, halt_ops, resume_ops, pause_ops, mute_ops, accept_ops,
-	release_ops;                      /* deployments.c, decisions.c */
+extern const struct http_ops receipts_ops, halt_ops, resume_ops, pause_ops, mute_ops, accept_ops, release_ops,
+	ack_ops;                          /* deployments.c, decisions.c */
 extern const struct http_ops verdict_ops; /* verdict.c */
 extern const struct http_ops query_ops;   /* query.c */
 /* flagger.c */

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What people and deployers tell a deployment: receipts, halt, resume, pause, delete. */
+/* What people and deployers tell a deployment: receipts, halt, resume, acknowledge, delete. */
 #include "config.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
-#include "collector/api/call.h"
+#include "collector/api/idem.h"
+#include "collector/api/page.h"
 #include "collector/api/words.h"
 
 #define RECEIPT_HOSTS 30000u /* in one record: 8 bytes each, well below RECORD_MAX_BYTES */
@@ -149,18 +151,168 @@ ask_deleted(struct call *c, const struct ledger *l)
 
 struct decision {
 	Faultline__Log__Decision message;
+	struct body_wish wish;
 	const char *refused; /* static: ledger_refuses_decision() */
-	uint64_t position;
+	bool browser, unconfirmed, overtaken;
+	char *key; /* Idempotency-Key; NULL: none */
 };
+
+/* Did somebody act, or did it halt, since the caller looked?  A halt that is asked for is welcome all the same. */
+static bool
+is_overtaken(const struct decision *d, const struct verdict_view *v, const struct decision_view *last)
+{
+	const bool halts = d->message.action == FAULTLINE__LOG__ACTION__ACTION_HALT;
+	const uint64_t since = d->wish.expect_position;
+
+	if (since == 0)
+		return false;
+	if (last != NULL && last->pos >= since && !(halts && last->automatic))
+		return true;
+	return !halts && v->halt_pos != 0 && v->halt_pos >= since;
+}
+
+static const char *
+did(unsigned action)
+{
+	static const char *const words[] = { "acted on",
+					     "halted",
+					     "resumed",
+					     "paused",
+					     "deleted",
+					     "closed",
+					     "muted a signature of",
+					     "accepted a signature of",
+					     "released",
+					     "acknowledged" };
+
+	return words[action < sizeof(words) / sizeof(words[0]) ? action : 0];
+}
+
+/* "anna resumed it at 03:12:09 UTC: "rolled back"" */
+static void
+say_overtaken(struct jsonout *j, const struct decision_view *last, int64_t now_us)
+{
+	char text[1400];
+	struct prose p;
+
+	prose_begin(&p, text, sizeof(text), NULL, 0, NULL);
+	if (last == NULL) {
+		prose_say(&p, "It was halted since.");
+	} else {
+		if (last->automatic || last->actor.len == 0)
+			prose_say(&p, "%s %s it at ", last->automatic ? "The engine" : "Somebody", did(last->action));
+		else
+			prose_say(&p, "%.*s %s it at ", (int)last->actor.len, last->actor.at, did(last->action));
+		prose_time(&p, last->at_us, now_us);
+		prose_say(&p, ": \"%.*s\"", (int)last->reason.len, last->reason.at);
+	}
+	jsonout_open(j, "error", '{');
+	jsonout_string(j, "code", discard_code(DISCARD_conflict));
+	jsonout_string(j, "message", text);
+	jsonout_string(j, "field", "expect_position");
+	jsonout_close(j, '}');
+}
+
+/* What the caller did not know. */
+static void
+newer(struct call *c, const struct ledger *l, const struct verdict_view *v, const struct decision_view *last)
+{
+	struct jsonout *j = &c->out;
+
+	jsonout_open(j, NULL, '{');
+	say_overtaken(j, last, ledger_now_us(l));
+	jsonout_string(j, "deployment", c->id);
+	jsonout_position(j, "position", ledger_position(l));
+	jsonout_open(j, "verdict", '{');
+	verdict_json(j, c->api, v);
+	jsonout_close(j, '}');
+	words_decision(j, "decision", last);
+	jsonout_close(j, '}');
+	c->status = discard_status(DISCARD_conflict);
+	discard_count(DISCARD_conflict);
+}
 
 static void
 ask_decision(struct call *c, const struct ledger *l)
 {
 	struct decision *d = c->state;
+	struct decision_view last;
+	struct verdict_view v;
+	uint32_t no;
+	bool any;
 
 	d->refused = ledger_refuses_decision(l, API_TENANT, text_of(c->id), (uint32_t)d->message.action,
 					     d->message.forced, text_of(d->message.reason));
 	d->message.basis = ledger_position(l);
+	if (d->refused != NULL || !ledger_deployment_find(l, API_TENANT, text_of(c->id), &no) ||
+	    !ledger_verdict(l, no, &v))
+		return;
+	any = ledger_decisions(l, API_TENANT, no, &last, 1) == 1;
+	d->overtaken = is_overtaken(d, &v, any ? &last : NULL);
+	if (d->overtaken)
+		newer(c, l, &v, any ? &last : NULL);
+	d->unconfirmed = d->browser && d->message.action == FAULTLINE__LOG__ACTION__ACTION_RESUME &&
+			 v.verdict == VERDICT_HALT && strcmp(d->wish.confirm, c->id) != 0;
+}
+
+/* The verdict as it is after it, and the decision itself. */
+static void
+ask_decided(struct call *c, const struct ledger *l)
+{
+	struct jsonout *j = &c->out;
+	struct decision_view last;
+	struct verdict_view v;
+	uint32_t no;
+
+	if (!ledger_deployment_find(l, API_TENANT, text_of(c->id), &no) || !ledger_verdict(l, no, &v)) {
+		c->refusal = DISCARD_unknown_deployment;
+		return;
+	}
+	jsonout_open(j, NULL, '{');
+	jsonout_string(j, "deployment", c->id);
+	verdict_json(j, c->api, &v);
+	jsonout_string(j, "status", page_status(c->api, &v));
+	words_decision(j, "decision", ledger_decisions(l, API_TENANT, no, &last, 1) == 1 ? &last : NULL);
+	words_decision(j, "acknowledged", ledger_acknowledged(l, no, &last) ? &last : NULL);
+	jsonout_close(j, '}');
+}
+
+static void
+decided(struct call *c)
+{
+	const struct decision *d = c->state;
+	struct http_blob *b;
+
+	if (d->key != NULL && c->refusal == DISCARD_none && !c->out.failed) {
+		jsonout_raw(&c->out, "\n", 1);
+		if ((b = http_blob_new(c->out.at, c->out.len)) != NULL) {
+			idem_keep(c->api->idem, d->key, c->req->path, b);
+			http_set_header(c->req, "Cache-Control", "no-store");
+			http_answer_blob(c->req, 200, "application/json", b);
+			http_blob_unref(b);
+			return;
+		}
+	}
+	call_send(c);
+}
+
+static void
+refuse_decision(struct call *c, const char *why)
+{
+	if (strcmp(why, "not_found") == 0) {
+		c->refusal = DISCARD_unknown_deployment;
+		call_send(c);
+	} else if (strcmp(why, "halted") == 0)
+		call_refuse(c, DISCARD_deployment_halted, NULL, NULL);
+	else if (strcmp(why, "reason_missing") == 0)
+		call_refuse(c, DISCARD_invalid_field, "reason", "is required");
+	else if (strcmp(why, "unconfirmed") == 0)
+		call_refuse(c, DISCARD_invalid_field, "confirm",
+			    "to resume a halted deployment a browser also sends its id");
+	else if (strcmp(why, "overtaken") == 0)
+		call_send(c); /* it is written */
+	else
+		call_refuse(c, DISCARD_conflict, NULL, strcmp(why, "closed") == 0 ? "the deployment is closed" : why);
 }
 
 static void
@@ -168,22 +320,53 @@ decision_asked(struct call *c)
 {
 	struct decision *d = c->state;
 
-	if (d->refused != NULL) {
-		if (strcmp(d->refused, "not_found") == 0) {
-			c->refusal = DISCARD_unknown_deployment;
-			call_send(c);
-		} else if (strcmp(d->refused, "halted") == 0)
-			call_refuse(c, DISCARD_deployment_halted, NULL, NULL);
-		else if (strcmp(d->refused, "reason_missing") == 0)
-			call_refuse(c, DISCARD_invalid_field, "reason", "is required");
-		else
-			call_refuse(c, DISCARD_conflict, NULL,
-				    strcmp(d->refused, "closed") == 0 ? "the deployment is closed" : d->refused);
+	if (d->refused != NULL || d->overtaken || d->unconfirmed) {
+		refuse_decision(c, d->refused != NULL ? d->refused : d->overtaken ? "overtaken" : "unconfirmed");
 		return;
 	}
-	if (call_log_begin(c) && call_log_add(c, RECORD_DECISION, &d->message.base))
-		call_log_commit(c, d->message.action == FAULTLINE__LOG__ACTION__ACTION_DELETE ? ask_deleted : ask_after,
-				call_send);
+	if (call_log_begin(c) && call_log_add(c, RECORD_DECISION, &d->message.base)) {
+		if (d->message.action == FAULTLINE__LOG__ACTION__ACTION_DELETE)
+			call_log_commit(c, ask_deleted, call_send);
+		else
+			call_log_commit(c, ask_decided, decided);
+	}
+}
+
+/* The same request again?  Then it is answered as it was. */
+static bool
+take_idempotency_key(struct call *c, struct decision *d)
+{
+	const char *key = http_header(c->req, "idempotency-key");
+	struct http_blob *answer;
+
+	if (key == NULL || d->message.action == FAULTLINE__LOG__ACTION__ACTION_DELETE)
+		return true;
+	if (!idem_key(key)) {
+		call_refuse(c, DISCARD_invalid_field, "Idempotency-Key", "is 1 to 64 of A-Z a-z 0-9 _ -");
+		return false;
+	}
+	if ((d->key = arena_calloc(c->arena, strlen(key) + 1, 1)) == NULL) {
+		call_refuse(c, DISCARD_too_many_waiters, NULL, NULL);
+		return false;
+	}
+	strcpy(d->key, key);
+	switch (idem_begin(c->api->idem, key, c->req->path, c->body != NULL ? c->body : "", c->body_len,
+			   clock_boot_us(), &answer)) {
+	case IDEM_NEW:
+		return true;
+	case IDEM_AGAIN:
+		http_set_header(c->req, "Cache-Control", "no-store");
+		http_set_header(c->req, "Idempotent-Replay", "true");
+		http_answer_blob(c->req, 200, "application/json", answer);
+		return false;
+	case IDEM_BUSY:
+		call_refuse(c, DISCARD_conflict, "Idempotency-Key",
+			    "the first request of this key is not answered yet");
+		return false;
+	default:
+		call_refuse(c, DISCARD_conflict, "Idempotency-Key", "this key was used with another body");
+		return false;
+	}
 }
 
 static void
@@ -196,12 +379,25 @@ decide(struct call *c, Faultline__Log__Action action, bool forced, const char *b
 		call_refuse(c, DISCARD_too_many_waiters, NULL, NULL);
 		return;
 	}
-	if (body_decision(body, len, c->id, action, clock_wall_us(), c->arena, &d->message, &err) != 0)
+	if (body_decision(body, len, c->id, action, clock_wall_us(), c->arena, &d->message, &d->wish, &err) != 0) {
 		call_refuse_body(c, &err);
-	else {
-		d->message.forced = forced;
-		call_ask(c, ask_decision, decision_asked);
+		return;
 	}
+	d->message.forced = forced;
+	d->browser = sign_in_caller(c->req).browser;
+	if (take_idempotency_key(c, d))
+		call_ask(c, ask_decision, decision_asked);
+}
+
+static void
+decision_end(struct http_request *r, enum http_end how)
+{
+	struct call *c = r->ctx;
+	const struct decision *d = c != NULL ? c->state : NULL;
+
+	if (d != NULL && d->key != NULL && !c->busy) /* else it is being written */
+		idem_drop(c->api->idem, d->key, r->path);
+	call_end(r, how);
 }
 
 static void
@@ -252,6 +448,14 @@ release_complete(struct http_request *r)
 	decide(c, FAULTLINE__LOG__ACTION__ACTION_RELEASE, false, c->body, c->body_len);
 }
 
+static void
+ack_complete(struct http_request *r)
+{
+	struct call *c = r->ctx;
+
+	decide(c, FAULTLINE__LOG__ACTION__ACTION_ACK, false, c->body, c->body_len);
+}
+
 /* A body is welcome and not required: curl -X DELETE sends none. */
 static void
 delete_complete(struct http_request *r)
@@ -271,41 +475,47 @@ const struct http_ops halt_ops = {
 	.begin = write_begin,
 	.body = call_body,
 	.complete = halt_complete,
-	.end = call_end,
+	.end = decision_end,
 };
 const struct http_ops resume_ops = {
 	.begin = write_begin,
 	.body = call_body,
 	.complete = resume_complete,
-	.end = call_end,
+	.end = decision_end,
 };
 const struct http_ops pause_ops = {
 	.begin = write_begin,
 	.body = call_body,
 	.complete = pause_complete,
-	.end = call_end,
+	.end = decision_end,
 };
 const struct http_ops mute_ops = {
 	.begin = write_begin,
 	.body = call_body,
 	.complete = mute_complete,
-	.end = call_end,
+	.end = decision_end,
 };
 const struct http_ops accept_ops = {
 	.begin = write_begin,
 	.body = call_body,
 	.complete = accept_complete,
-	.end = call_end,
+	.end = decision_end,
 };
 const struct http_ops release_ops = {
 	.begin = write_begin,
 	.body = call_body,
 	.complete = release_complete,
-	.end = call_end,
+	.end = decision_end,
+};
+const struct http_ops ack_ops = {
+	.begin = write_begin,
+	.body = call_body,
+	.complete = ack_complete,
+	.end = decision_end,
 };
 const struct http_ops deployment_delete_ops = {
 	.begin = write_begin,
 	.body = call_body,
 	.complete = delete_complete,
-	.end = call_end,
+	.end = decision_end,
 };

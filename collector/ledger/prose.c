@@ -53,7 +53,7 @@ mark(struct prose *p, enum part_kind kind, const char *text)
 	const size_t at = p->n;
 
 	put(p, text, strlen(text));
-	if (p->full || p->cap == 0 || *p->n_parts == p->cap)
+	if (p->full || p->cap == 0 || p->n_parts == NULL || *p->n_parts == p->cap)
 		return &nowhere;
 	p->parts[*p->n_parts] =
 		(struct part){ .at = (uint16_t)at, .len = (uint16_t)(p->n - at), .kind = (uint8_t)kind };

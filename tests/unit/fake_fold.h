@@ -19,6 +19,8 @@ struct fold {
 	struct verdict_view verdict;
 	uint8_t packed[4096];
 	size_t packed_len;
+	bool has_decision;
+	struct decision_view decision;
 	const char *refuse; /* what ledger_refuses_*() say */
 	/* signatures 1 to n_keys, each seen on id hosts */
 	uint32_t n_keys;

@@ -235,24 +235,37 @@ static void
 decisions_need_a_reason(void **state)
 {
 	static const char good[] = "{\"reason\":\"canary bleeds\",\"actor\":\"ana\"}";
+	static const char wishes[] = "{\"reason\":\"x\",\"expect_position\":\"00000000004a0010\",\"confirm\":\"d1\"}";
+	static const char odd[] = "{\"reason\":\"x\",\"expect_position\":\"4a0010\"}";
 	Faultline__Log__Decision d;
+	struct body_wish wish;
 	struct body_error err;
 
 	assert_int_equal(body_decision(good, sizeof(good) - 1, "d1", FAULTLINE__LOG__ACTION__ACTION_HALT, 1,
-				       arena(state), &d, &err),
+				       arena(state), &d, &wish, &err),
 			 0);
 	assert_string_equal(d.deployment, "d1");
 	assert_string_equal(d.reason, "canary bleeds");
 	assert_string_equal(d.actor, "ana");
 	assert_int_equal(d.action, FAULTLINE__LOG__ACTION__ACTION_HALT);
 	assert_false(d.automatic);
-	assert_int_equal(body_decision("{}", 2, "d1", FAULTLINE__LOG__ACTION__ACTION_HALT, 1, arena(state), &d, &err),
-			 -1);
+	assert_int_equal(
+		body_decision("{}", 2, "d1", FAULTLINE__LOG__ACTION__ACTION_HALT, 1, arena(state), &d, &wish, &err),
+		-1);
 	assert_string_equal(err.field, "reason");
 	assert_int_equal(body_decision("{\"reason\":\"\"}", 13, "d1", FAULTLINE__LOG__ACTION__ACTION_HALT, 1,
-				       arena(state), &d, &err),
+				       arena(state), &d, &wish, &err),
 			 -1);
 	assert_string_equal(err.field, "reason");
+	assert_int_equal(body_decision(wishes, sizeof(wishes) - 1, "d1", FAULTLINE__LOG__ACTION__ACTION_RESUME, 1,
+				       arena(state), &d, &wish, &err),
+			 0);
+	assert_int_equal(wish.expect_position, 0x4a0010);
+	assert_string_equal(wish.confirm, "d1");
+	assert_int_equal(body_decision(odd, sizeof(odd) - 1, "d1", FAULTLINE__LOG__ACTION__ACTION_RESUME, 1,
+				       arena(state), &d, &wish, &err),
+			 -1);
+	assert_string_equal(err.field, "expect_position");
 }
 
 /* A body whose arrays would not fit the arena is refused, not half read. */
