@@ -7,8 +7,8 @@
 
 #include <curl/curl.h>
 
-#include "base/text.h"
 #include "cli/api_client.h"
+#include "cli/glyph.h"
 
 #define ANSWER_MAX ((size_t)64 * 1024 * 1024)
 
@@ -16,6 +16,8 @@ struct api_client {
 	CURL *curl;
 	char *server;        /* without a slash at the end */
 	char *authorization; /* header line or NULL */
+	bool (*go_on)(void *arg);
+	void *arg;
 };
 
 struct answer_buffer {
@@ -23,6 +25,8 @@ struct answer_buffer {
 	size_t len;
 	char *etag;
 	size_t etag_size;
+	CURL *curl; /* with to: */
+	FILE *to;   /* a good answer goes here as it comes; NULL: into at */
 };
 
 static int
@@ -57,9 +61,13 @@ static size_t
 on_body(char *data, size_t size, size_t n, void *arg)
 {
 	struct answer_buffer *b = arg;
+	long status = 0;
 	char *at;
 
 	n *= size;
+	if (b->to != NULL && curl_easy_getinfo(b->curl, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK && status >= 200 &&
+	    status <= 299)
+		return fwrite(data, 1, n, b->to);
 	if (n > ANSWER_MAX - b->len || (at = realloc(b->at, b->len + n + 1)) == NULL)
 		return 0;
 	memcpy(at + b->len, data, n);
@@ -121,6 +129,13 @@ api_client_free(struct api_client *c)
 	free(c);
 }
 
+void
+api_client_while(struct api_client *c, bool (*go_on)(void *arg), void *arg)
+{
+	c->go_on = go_on;
+	c->arg = arg;
+}
+
 const char *
 api_client_server(const struct api_client *c)
 {
@@ -176,6 +191,18 @@ request_url(const struct api_client *c, const char *path_fmt, const char *id)
 	return n == -1 ? NULL : url;
 }
 
+static int
+on_progress(void *arg, curl_off_t down_total, curl_off_t down, curl_off_t up_total, curl_off_t up)
+{
+	const struct api_client *c = arg;
+
+	(void)down_total;
+	(void)down;
+	(void)up_total;
+	(void)up;
+	return c->go_on(c->arg) ? 0 : 1;
+}
+
 /* What every request has. */
 static void
 prepare(struct api_client *c, const char *url, struct curl_slist *headers, struct answer_buffer *buffer)
@@ -189,6 +216,11 @@ prepare(struct api_client *c, const char *url, struct curl_slist *headers, struc
 	curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, buffer);
 	curl_easy_setopt(c->curl, CURLOPT_HEADERFUNCTION, on_header);
 	curl_easy_setopt(c->curl, CURLOPT_HEADERDATA, buffer);
+	if (c->go_on != NULL) {
+		curl_easy_setopt(c->curl, CURLOPT_NOPROGRESS, 0L);
+		curl_easy_setopt(c->curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+		curl_easy_setopt(c->curl, CURLOPT_XFERINFODATA, c);
+	}
 }
 
 static bool
@@ -198,7 +230,11 @@ conclude(struct api_client *c, CURLcode rc, struct answer_buffer *buffer, struct
 		curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &out->status);
 	if (buffer->len > 0)
 		out->body = json_loadb(buffer->at, buffer->len, 0, NULL);
-	if (rc != CURLE_OK)
+	out->interrupted = rc == CURLE_ABORTED_BY_CALLBACK;
+	if (rc == CURLE_WRITE_ERROR)
+		snprintf(out->error, sizeof(out->error), "the answer of %s cannot be written or is too large",
+			 c->server);
+	else if (rc != CURLE_OK)
 		snprintf(out->error, sizeof(out->error), "cannot reach %s: %s", c->server, curl_easy_strerror(rc));
 	else if (out->status != 304 && (out->status < 200 || out->status > 299))
 		error_sentence(out);
@@ -260,6 +296,29 @@ api_put_file(struct api_client *c, const char *path_fmt, const char *id, FILE *f
 	return good;
 }
 
+bool
+api_download(struct api_client *c, const char *path_fmt, const char *id, FILE *to, struct api_answer *out)
+{
+	struct answer_buffer buffer = { .etag = out->etag, .etag_size = sizeof(out->etag), .curl = c->curl, .to = to };
+	struct curl_slist *headers = request_headers(c, "Accept: */*", NULL);
+	char *url = request_url(c, path_fmt, id);
+	CURLcode rc = CURLE_OUT_OF_MEMORY;
+	bool good;
+
+	memset(out, 0, sizeof(*out));
+	curl_easy_reset(c->curl);
+	if (url != NULL) {
+		prepare(c, url, headers, &buffer);
+		curl_easy_setopt(c->curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+		curl_easy_setopt(c->curl, CURLOPT_LOW_SPEED_TIME, 60L);
+		rc = curl_easy_perform(c->curl);
+	}
+	good = conclude(c, rc, &buffer, out);
+	free(url);
+	curl_slist_free_all(headers);
+	return good;
+}
+
 void
 api_answer_fini(struct api_answer *a)
 {
@@ -272,23 +331,23 @@ api_answer_fini(struct api_answer *a)
 int
 print_column(FILE *f, const char *s, int width, bool pad)
 {
+	struct glyph g;
 	int used = 0;
-	bool harmless;
 
-	while (*s != '\0' && used < width) {
-		size_t n = text_character(s, strnlen(s, 4), &harmless);
-
-		if (used == width - 1 && s[n] != '\0') {
-			fputs("…", f);
-			used++;
+	while (*s != '\0') {
+		glyph_next(s, &g);
+		if (used + g.columns > width || (used + g.columns == width && g.columns > 0 && s[g.taken] != '\0')) {
+			for (; used < width - 1; used++) /* a box or a wide character does not go in halves */
+				fputc(' ', f);
+			if (used < width) {
+				fputs("…", f);
+				used++;
+			}
 			break;
 		}
-		if (harmless)
-			fwrite(s, 1, n, f);
-		else
-			fputc('?', f);
-		s += n;
-		used++;
+		fwrite(g.text, 1, g.len, f);
+		s += g.taken;
+		used += g.columns;
 	}
 	for (; pad && used < width; used++)
 		fputc(' ', f);

@@ -16,13 +16,16 @@ struct api_answer {
 	long status;  /* 0: no answer; error says why */
 	json_t *body; /* NULL if there is none or it is no JSON; owned */
 	char etag[96];
-	char error[512]; /* "" for 2xx and 304, else a sentence */
+	bool interrupted; /* api_client_while said so */
+	char error[512];  /* "" for 2xx and 304, else a sentence */
 };
 
 /* server: NULL: $FAULTLINE_SERVER, else http://127.0.0.1:8482.  token_file: NULL:
  * $FAULTLINE_TOKEN_FILE, else none.  NULL with a sentence in err. */
 struct api_client *api_client_new(const char *server, const char *token_file, char *err, size_t err_size);
 void api_client_free(struct api_client *c); /* NULL is fine */
+/* Asked about once a second while a request waits; false ends the request. */
+void api_client_while(struct api_client *c, bool (*go_on)(void *arg), void *arg);
 const char *api_client_server(const struct api_client *c);
 
 /* One request; true when 2xx or 304 came.  path_fmt has one %s for `id`, which is escaped;
@@ -32,15 +35,18 @@ bool api_request(struct api_client *c, const char *method, const char *path_fmt,
 /* PUT the bytes of a file, which may be large; no limit on time as long as something moves. */
 bool api_put_file(struct api_client *c, const char *path_fmt, const char *id, FILE *file, uint64_t size,
 		  struct api_answer *out);
+/* GET what may be large: the body of a 2xx answer goes to `to` as it comes; another answer is in out. */
+bool api_download(struct api_client *c, const char *path_fmt, const char *id, FILE *to, struct api_answer *out);
 void api_answer_fini(struct api_answer *a);
 
 /* ---- what the commands share ---- */
 
-/* Print text that a server or fleet chose: control characters and escapes come out as '?'. */
+/* Print text that a server or fleet chose: what would steer the terminal or hide is
+ * made visible (cli/glyph.h). */
 void print_text(FILE *f, const char *s);
 /* "faultline: PATH: WHY" on standard error. */
 void print_failure(const char *path, const char *why);
-/* As many columns as fit (a code point a column); pads when pad.  Returns columns used. */
+/* As many columns as fit; pads when pad.  Returns columns used. */
 int print_column(FILE *f, const char *s, int width, bool pad);
 
 /* String member or "". */

@@ -5,6 +5,7 @@
 #include <getopt.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,29 +14,40 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/text.h"
 #include "cli/api_client.h"
 #include "cli/top.h"
+#include "cli/top_draw.h"
 
-#define TIMEOUT_MS 5000
+#define TIMEOUT_MS  5000
+#define ROUSE_US    500000   /* a key ends a look that takes longer */
+#define LOST_US     30000000 /* without contact: what was known is not known any more */
+#define FILTER_MAX  1024
+#define FOUND_LIMIT "100"
 
-static const char help[] = "usage: faultline top [--once] [--json] [--sort hosts|newest|trend] [--interval TIME]\n"
-			   "                     [--server URL] [--token-file FILE]\n\n"
-			   "Shows deployments with their verdicts, and signatures, as they change.\n\n"
-			   "  --once            print once and leave (also when standard output is no terminal)\n"
-			   "  --json            print GET /v1/now as it comes, an object a line\n"
-			   "  --sort WORD       order of the signatures: hosts, newest or trend\n"
-			   "  --interval TIME   time between two looks [1s]\n"
-			   "  --server URL      address of the API [$FAULTLINE_SERVER, else http://127.0.0.1:8482]\n"
-			   "  --token-file FILE file with the bearer token [$FAULTLINE_TOKEN_FILE]\n\n"
-			   "Keys: h hosts, n newest, t trend, q quit.\n";
+static const char help[] =
+	"usage: faultline top [--once] [--json] [--sort new|hosts|newest|trend] [--filter QUERY] [--interval TIME]\n"
+	"                     [--server URL] [--token-file FILE]\n\n"
+	"Shows whether the fleet is fine, the deployments worst first with their evidence, crash arrivals and\n"
+	"signatures, as they change: what the page \"Now\" shows.\n\n"
+	"  --once            print once and leave (also when standard output is no terminal)\n"
+	"  --json            print GET /v1/now as it comes, an object a line\n"
+	"  --sort WORD       signatures: new in the last hour, or all by hosts, newest or trend [new]\n"
+	"  --filter QUERY    signatures that match, as in faultline signatures\n"
+	"  --interval TIME   time between two looks [1s]\n"
+	"  --server URL      address of the API [$FAULTLINE_SERVER, else http://127.0.0.1:8482]\n"
+	"  --token-file FILE file with the bearer token [$FAULTLINE_TOKEN_FILE]\n\n"
+	"Keys: w new, h hosts, n newest, t trend, / filter, j k move, ? help, q quit.  NO_COLOR is honoured.\n";
 
 static const struct order {
 	char key;
 	const char *name, *list; /* member of /v1/now */
+	const char *search;      /* order of /v1/signatures */
 } orders[] = {
-	{ 'h', "hosts", "largest" },
-	{ 'n', "newest", "newest" },
-	{ 't', "trend", "rising" },
+	{ 'w', "new", "new_signatures", "newest" },
+	{ 'h', "hosts", "largest", "hosts" },
+	{ 'n', "newest", "newest", "newest" },
+	{ 't', "trend", "rising", "trend" },
 };
 #define N_ORDERS (sizeof(orders) / sizeof(orders[0]))
 
@@ -44,9 +56,17 @@ struct top {
 	const char *server, *token_file;
 	int64_t interval_ms;
 	size_t order;
-	bool once, json, live; /* live: a terminal in raw mode */
-	int width, lines_left;
-	FILE *out;
+	bool once, json, live, colours; /* live: a terminal in raw mode */
+	bool help, typing;
+	int skip;
+	char filter[FILTER_MAX + 1], edit[FILTER_MAX + 1];
+	/* what is known */
+	struct api_answer now, found;
+	char error[512]; /* of the last look; "": it was answered */
+	char mistake[512];
+	int mistake_at;
+	int64_t answered_us, began_us; /* clock_boot_us() */
+	int64_t server_us;             /* the server's clock, then */
 };
 
 static volatile sig_atomic_t resized, stopped;
@@ -64,173 +84,6 @@ on_stop(int sig)
 	stopped = 1;
 }
 
-/* ---- drawing: line by line, never more than fit ---- */
-
-static void
-end_line(struct top *t)
-{
-	fputs(t->live ? "\x1b[K\r\n" : "\n", t->out);
-	t->lines_left--;
-}
-
-static void
-colour(const struct top *t, const char *code)
-{
-	if (t->live)
-		fprintf(t->out, "\x1b[%sm", code);
-}
-
-static const char *
-verdict_colour(const char *verdict)
-{
-	return strcmp(verdict, "halt") == 0 ? "1;37;41" : strcmp(verdict, "proceed") == 0 ? "1;34" : "1;33";
-}
-
-/* "12 s", "5 min", "3 h" since an RFC 3339 time of the server. */
-static void
-age(const char *time, const char *now, char *buf, size_t size)
-{
-	int64_t then_us, now_us, s;
-
-	buf[0] = '\0';
-	if (clock_parse_rfc3339(time, &then_us) != 0 || clock_parse_rfc3339(now, &now_us) != 0)
-		return;
-	s = now_us > then_us ? (now_us - then_us) / 1000000 : 0;
-	if (s < 60)
-		snprintf(buf, size, "%lld s", (long long)s);
-	else if (s < 3600)
-		snprintf(buf, size, "%lld min", (long long)s / 60);
-	else if (s < 86400)
-		snprintf(buf, size, "%lld h", (long long)s / 3600);
-	else
-		snprintf(buf, size, "%lld d", (long long)s / 86400);
-}
-
-static void
-draw_head(struct top *t, const json_t *now)
-{
-	const json_t *hosts = json_object_get(now, "hosts"), *arrivals = json_object_get(now, "arrivals");
-	char line[512];
-
-	snprintf(line, sizeof(line), "faultline %s  %s  %s  ledger %.1f s behind", json_member(now, "version"),
-		 json_member(now, "time"), json_member(now, "server"),
-		 json_number_value(json_object_get(now, "stale_seconds")));
-	colour(t, "1");
-	print_column(t->out, line, t->width, false);
-	colour(t, "0");
-	end_line(t);
-	snprintf(
-		line, sizeof(line),
-		"hosts %lld known, %lld heard of in 5 min, %lld sites   crashes %lld counted, %lld in the last minute   "
-		"signatures %lld",
-		json_count(hosts, "known"), json_count(hosts, "recent"), json_count(hosts, "sites"),
-		json_count(json_object_get(now, "reports"), "counted"), json_count(arrivals, "last_minute"),
-		json_count(now, "signatures"));
-	print_column(t->out, line, t->width, false);
-	end_line(t);
-}
-
-static void
-draw_arrivals(struct top *t, const json_t *now)
-{
-	static const char *const bars[] = { " ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█" };
-	const json_t *reports = json_object_get(json_object_get(now, "arrivals"), "reports");
-	size_t n = json_array_size(reports), columns = t->width > 12 ? (size_t)t->width - 10 : 0;
-	long long most = 1;
-
-	if (columns > 120)
-		columns = 120;
-	if (n < columns)
-		columns = n;
-	for (size_t i = n - columns; i < n; i++)
-		if (json_integer_value(json_array_get(reports, i)) > most)
-			most = json_integer_value(json_array_get(reports, i));
-	fputs("per s   ", t->out);
-	for (size_t i = n - columns; i < n; i++) {
-		long long v = json_integer_value(json_array_get(reports, i));
-
-		fputs(bars[v == 0 ? 0 : 1 + v * 7 / most], t->out);
-	}
-	end_line(t);
-}
-
-static void
-draw_deployment(struct top *t, const json_t *d, const char *now)
-{
-	const char *verdict = json_member(d, "verdict");
-	char since[32], counts[96];
-	int left = t->width;
-
-	colour(t, verdict_colour(verdict));
-	left -= print_column(t->out, verdict, left < 8 ? left : 8, true);
-	colour(t, "0");
-	fputc(' ', t->out);
-	left -= 1 + print_column(t->out, json_member(d, "id"), left < 26 ? left : 26, true);
-	age(json_member(d, "since"), now, since, sizeof(since));
-	snprintf(counts, sizeof(counts), " %8lld %8lld %7lld %7s  ", json_count(d, "served"), json_count(d, "resolved"),
-		 json_count(d, "bad"), since);
-	left -= print_column(t->out, counts, left < 0 ? 0 : left, false);
-	if (left > 0)
-		print_column(t->out, json_member(d, "reason"), left, false);
-	end_line(t);
-}
-
-static void
-draw_signature(struct top *t, const json_t *s, const char *now)
-{
-	char first[32], last[32], counts[128];
-	int title = t->width - 62;
-
-	if (title < 16)
-		title = 16;
-	print_column(t->out, json_member(s, "title"), title, true);
-	age(json_member(s, "first_seen"), now, first, sizeof(first));
-	age(json_member(s, "last_seen"), now, last, sizeof(last));
-	snprintf(counts, sizeof(counts), " %-13s %8lld %6lld %9lld %8s %8s", json_member(s, "kind"),
-		 json_count(s, "hosts"), json_count(s, "sites"), json_count(s, "crashes"), first, last);
-	print_column(t->out, counts, t->width > title ? t->width - title : 0, false);
-	end_line(t);
-}
-
-static void
-heading(struct top *t, const char *text)
-{
-	end_line(t);
-	colour(t, "7");
-	print_column(t->out, text, t->width, true);
-	colour(t, "0");
-	end_line(t);
-}
-
-static void
-draw(struct top *t, const json_t *now)
-{
-	const char *time = json_member(now, "time");
-	const json_t *item, *deployments = json_object_get(now, "deployments");
-	int room, title = t->width - 62 > 16 ? t->width - 62 : 16;
-	char line[512];
-	size_t i;
-
-	draw_head(t, now);
-	draw_arrivals(t, now);
-	heading(t, "VERDICT  DEPLOYMENT                    SERVED RESOLVED  HARMED   SINCE  REASON");
-	room = t->lines_left / 2 - 1;
-	json_array_foreach(deployments, i, item) if (room-- > 0) draw_deployment(t, item, time);
-	if (i == 0) {
-		fputs("none registered", t->out);
-		end_line(t);
-	}
-	snprintf(line, sizeof(line), "SIGNATURES BY %-*s KIND             HOSTS  SITES   CRASHES    FIRST     LAST",
-		 title - 14, orders[t->order].name);
-	heading(t, line);
-	json_array_foreach(json_object_get(now, orders[t->order].list), i, item) if (t->lines_left > 1)
-		draw_signature(t, item, time);
-	if (i == 0) {
-		fputs("no crash reported", t->out);
-		end_line(t);
-	}
-}
-
 /* ---- the terminal ---- */
 
 static struct termios before;
@@ -238,7 +91,7 @@ static struct termios before;
 static void
 restore_terminal(void)
 {
-	static const char leave[] = "\x1b[?25h\x1b[?1049l";
+	static const char leave[] = "\x1b[0m\x1b[?7h\x1b[?25h\x1b[?1049l";
 	ssize_t n = write(STDOUT_FILENO, leave, sizeof(leave) - 1);
 
 	(void)n;
@@ -263,21 +116,22 @@ enter_terminal(void)
 	sigaction(SIGINT, &stop, NULL);
 	sigaction(SIGTERM, &stop, NULL);
 	sigaction(SIGHUP, &stop, NULL);
-	fputs("\x1b[?1049h\x1b[?25l", stdout);
+	fputs("\x1b[?1049h\x1b[?25l\x1b[?7l",
+	      stdout); /* no wrapping: a character of unexpected width spoils one line */
 	return true;
 }
 
-static void
-measure(struct top *t)
+static struct screen
+measure(const struct top *t)
 {
+	struct screen s = { .width = 120, .rows = 1000, .live = t->live, .colours = t->colours };
 	struct winsize w;
 
-	t->width = 120;
-	t->lines_left = 1000;
 	if (t->live && ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 0) {
-		t->width = w.ws_col;
-		t->lines_left = w.ws_row;
+		s.width = w.ws_col;
+		s.rows = w.ws_row;
 	}
+	return s;
 }
 
 /* Length of the first `rows` lines, without the last line end: that would scroll. */
@@ -296,28 +150,39 @@ screenful(const char *text, size_t len, int rows)
 
 /* Composed in memory and written at once: no flicker. */
 static void
-show(struct top *t, const json_t *now, const char *error)
+show(struct top *t)
 {
+	const int64_t boot_us = clock_boot_us(),
+		      silent_us = boot_us - (t->answered_us != 0 ? t->answered_us : t->began_us);
+	const int64_t lost_us = t->interval_ms * 30000 < LOST_US ? t->interval_ms * 30000 : LOST_US;
+	struct screen s = measure(t);
+	struct picture p = {
+		.server = api_client_server(t->client),
+		.now = t->now.body,
+		.found = t->found.body,
+		.filter = t->filter,
+		.sort = orders[t->order].name,
+		.list = orders[t->order].list,
+		.edit = t->typing ? t->edit : NULL,
+		.error = t->error[0] != '\0' ? t->error : NULL,
+		.mistake = t->mistake[0] != '\0' ? t->mistake : NULL,
+		.mistake_at = t->mistake_at,
+		.lost = t->error[0] != '\0' && (t->now.body == NULL || silent_us >= lost_us),
+		.help = t->help,
+		.silent_us = silent_us,
+		.now_us = t->server_us + (t->answered_us != 0 ? silent_us : 0),
+		.skip = t->skip,
+	};
 	char *text = NULL;
 	size_t len = 0;
-	int rows;
 
-	measure(t);
-	rows = t->lines_left;
-	if ((t->out = open_memstream(&text, &len)) == NULL)
+	if ((s.out = open_memstream(&text, &len)) == NULL)
 		return;
-	if (error != NULL) {
-		colour(t, "1;31");
-		print_column(t->out, error, t->width, false);
-		colour(t, "0");
-		end_line(t);
-	}
-	if (now != NULL)
-		draw(t, now);
-	fclose(t->out);
+	top_draw(&s, &p);
+	fclose(s.out);
 	if (t->live) {
 		fputs("\x1b[H", stdout);
-		fwrite(text, 1, screenful(text, len, rows), stdout);
+		fwrite(text, 1, screenful(text, len, s.rows), stdout);
 		fputs("\x1b[J", stdout);
 	} else
 		fwrite(text, 1, len, stdout);
@@ -325,82 +190,264 @@ show(struct top *t, const json_t *now, const char *error)
 	free(text);
 }
 
-/* Wait for a key, a new size or the next look; false: leave. */
-static bool
-wait_key(struct top *t, int64_t until_us, bool *redraw)
-{
-	struct pollfd p = { STDIN_FILENO, POLLIN, 0 };
-	int64_t left = (until_us - clock_boot_us()) / 1000;
-	char key;
+/* ---- keys ---- */
 
-	*redraw = false;
-	if (poll(&p, t->live ? 1 : 0, left > 0 ? (int)left : 0) == -1 && errno != EINTR)
-		return false;
-	if (stopped)
-		return false;
-	if (resized) {
-		resized = 0;
-		*redraw = true;
-	}
-	if (!t->live || !(p.revents & (POLLIN | POLLHUP)))
+/* A character or an edit of the filter's prompt; true: it is to be used. */
+static bool
+type(struct top *t, const char *keys, size_t n)
+{
+	size_t len = strlen(t->edit);
+
+	if (keys[0] == '\r' || keys[0] == '\n') {
+		t->typing = false;
+		memcpy(t->filter, t->edit, len + 1);
 		return true;
-	if (read(STDIN_FILENO, &key, 1) != 1)
-		return !(p.revents & POLLHUP);
+	}
+	if (keys[0] == '\x1b')
+		t->typing = false;
+	else if (keys[0] == '\x7f' || keys[0] == '\b') {
+		while (len > 0 && ((unsigned char)t->edit[--len] & 0xc0) == 0x80)
+			;
+		t->edit[len] = '\0';
+	} else if (keys[0] == '\x15') /* Ctrl-U */
+		t->edit[0] = '\0';
+	else if ((unsigned char)keys[0] >= ' ' && len + n < sizeof(t->edit)) {
+		memcpy(t->edit + len, keys, n);
+		t->edit[len + n] = '\0';
+	}
+	return false;
+}
+
+enum reaction { KEY_IGNORED, KEY_REDRAW, KEY_LOOK, KEY_QUIT };
+
+static enum reaction
+command(struct top *t, char key, const char *keys, size_t n)
+{
+	bool down = key == 'j' || (n == 3 && keys[0] == '\x1b' && keys[2] == 'B');
+	bool up = key == 'k' || (n == 3 && keys[0] == '\x1b' && keys[2] == 'A');
+
+	if (key == 'q' || key == 'Q' || key == 3)
+		return KEY_QUIT;
+	if (t->help || key == '?') {
+		t->help = !t->help;
+		return KEY_REDRAW;
+	}
 	for (size_t i = 0; i < N_ORDERS; i++)
 		if (orders[i].key == key) {
 			t->order = i;
-			*redraw = true;
+			t->skip = 0;
+			return t->filter[0] != '\0' ? KEY_LOOK : KEY_REDRAW;
 		}
-	return key != 'q' && key != 'Q' && key != 3;
+	if (key == '/') {
+		t->typing = true;
+		memcpy(t->edit, t->filter, sizeof(t->edit));
+		return KEY_REDRAW;
+	}
+	if (down && t->skip < 1000)
+		t->skip++;
+	else if (up && t->skip > 0)
+		t->skip--;
+	else
+		return KEY_IGNORED;
+	return KEY_REDRAW;
+}
+
+/* Bytes of the next key: an escape sequence, a character of UTF-8, or one. */
+static size_t
+key_length(const char *keys, size_t n)
+{
+	size_t i = 2;
+
+	if (keys[0] != '\x1b') {
+		i = text_utf8_sequence(keys, n);
+		return i > 0 ? i : 1;
+	}
+	if (n < 2 || (keys[1] != '[' && keys[1] != 'O'))
+		return 1;
+	while (i < n && (keys[i] < '@' || keys[i] > '~'))
+		i++;
+	return i < n ? i + 1 : n;
+}
+
+static enum reaction
+read_keys(struct top *t)
+{
+	enum reaction most = KEY_IGNORED, r;
+	char keys[256];
+	ssize_t n = read(STDIN_FILENO, keys, sizeof(keys));
+
+	if (n <= 0)
+		return n == 0 ? KEY_QUIT : KEY_IGNORED; /* readable, and nothing to read: the terminal is gone */
+	for (size_t at = 0, len; at < (size_t)n; at += len) {
+		len = key_length(keys + at, (size_t)n - at);
+		if (!t->typing)
+			r = command(t, keys[at], keys + at, len);
+		else if (type(t, keys + at, len)) {
+			t->skip = 0;
+			api_answer_fini(&t->found);
+			r = KEY_LOOK;
+		} else
+			r = KEY_REDRAW;
+		most = r > most ? r : most;
+	}
+	return most;
+}
+
+/* Wait for a key, a new size or the time. */
+static enum reaction
+wait_key(struct top *t, int64_t until_us)
+{
+	struct pollfd p = { STDIN_FILENO, POLLIN, 0 };
+	int64_t left = (until_us - clock_boot_us() + 999) / 1000;
+
+	if (stopped)
+		return KEY_QUIT;
+	if (poll(&p, t->live ? 1 : 0, left > 0 ? (int)left : 0) == -1 && errno != EINTR)
+		return KEY_QUIT;
+	if (stopped)
+		return KEY_QUIT;
+	if (resized) {
+		resized = 0;
+		return KEY_REDRAW;
+	}
+	return t->live && (p.revents & (POLLIN | POLLHUP)) != 0 ? read_keys(t) : KEY_IGNORED;
+}
+
+/* ---- looking ---- */
+
+/* While a look waits for a server that hangs: somebody wants something. */
+static bool
+nobody_calls(void *arg)
+{
+	const struct top *t = arg;
+	struct pollfd p = { STDIN_FILENO, POLLIN, 0 };
+
+	if (stopped)
+		return false;
+	return !t->live || clock_boot_us() - t->began_us < ROUSE_US || poll(&p, 1, 0) <= 0;
+}
+
+/* What the query of the filter says; its mistakes are shown, and not a reason to leave. */
+static bool
+search(struct top *t)
+{
+	struct api_answer fresh;
+	char path[128];
+
+	t->mistake[0] = '\0';
+	t->mistake_at = -1;
+	if (t->filter[0] == '\0')
+		return true;
+	snprintf(path, sizeof(path), "/v1/signatures?sort=%s&limit=" FOUND_LIMIT "&q=%%s", orders[t->order].search);
+	if (!api_request(t->client, "GET", path, t->filter, NULL, NULL, TIMEOUT_MS, &fresh) && fresh.status == 400) {
+		const json_t *error = json_object_get(fresh.body, "error"), *at = json_object_get(error, "at");
+
+		snprintf(t->mistake, sizeof(t->mistake), "%s",
+			 *json_member(error, "message") != '\0' ? json_member(error, "message") : fresh.error);
+		if (json_is_integer(at))
+			t->mistake_at = (int)json_integer_value(at);
+	}
+	if (fresh.status == 200 &&
+	    json_object_get(fresh.body, "parsed") == NULL) /* then these are not what was asked for */
+		snprintf(t->mistake, sizeof(t->mistake), "this server does not search");
+	if (fresh.status == 200) {
+		api_answer_fini(&t->found);
+		t->found = fresh;
+		return true;
+	}
+	api_answer_fini(&fresh);
+	return fresh.status == 400;
+}
+
+/* One look; false: the server is there and refuses. */
+static bool
+look(struct top *t)
+{
+	const char *time;
+	struct api_answer fresh;
+	bool good;
+
+	t->began_us = clock_boot_us();
+	good = api_request(t->client, "GET", "/v1/now", NULL, NULL,
+			   t->now.body != NULL && t->now.etag[0] != '\0' && !t->json ? t->now.etag : NULL, TIMEOUT_MS,
+			   &fresh);
+	if (fresh.interrupted)
+		return true;
+	if (!good) {
+		snprintf(t->error, sizeof(t->error), "%s", fresh.error);
+		api_answer_fini(&fresh);
+		return t->live && (fresh.status == 0 || fresh.status >= 500);
+	}
+	t->error[0] = '\0';
+	if (fresh.status == 200) {
+		api_answer_fini(&t->now);
+		t->now = fresh;
+		time = json_member(json_object_get(t->now.body, "freshness"), "time");
+		if (clock_parse_rfc3339(*time != '\0' ? time : json_member(t->now.body, "time"), &t->server_us) != 0)
+			t->server_us = clock_wall_us();
+	} else { /* unchanged: its clock went on */
+		t->server_us += clock_boot_us() - t->answered_us;
+		api_answer_fini(&fresh);
+	}
+	t->answered_us = clock_boot_us();
+	if (!t->json && !search(t) && !t->live)
+		snprintf(t->error, sizeof(t->error), "the search was not answered");
+	return t->live || t->error[0] == '\0';
 }
 
 static int
 run(struct top *t)
 {
-	struct api_answer a = { 0 };
-	bool go_on = true, redraw;
+	enum reaction r = KEY_IGNORED;
 	int64_t next;
 
-	while (go_on) {
-		struct api_answer fresh;
-
+	while (r != KEY_QUIT) {
 		next = clock_boot_us() + t->interval_ms * 1000;
-		if (api_request(t->client, "GET", "/v1/now", NULL, NULL, NULL, TIMEOUT_MS, &fresh)) {
-			api_answer_fini(&a);
-			a = fresh;
-			if (t->json) {
-				json_dumpf(a.body, stdout, JSON_COMPACT);
-				putchar('\n');
-				fflush(stdout);
-			} else
-				show(t, a.body, NULL);
-		} else if (t->live && (fresh.status == 0 || fresh.status >= 500)) {
-			show(t, a.body, fresh.error);
-			api_answer_fini(&fresh);
-		} else {
-			fprintf(stderr, "faultline top: %s\n", fresh.error);
-			api_answer_fini(&fresh);
-			api_answer_fini(&a);
+		if (!look(t)) {
+			fprintf(stderr, "faultline top: ");
+			print_text(stderr, t->error);
+			fputc('\n', stderr);
 			return 1;
 		}
+		if (t->json) {
+			json_dumpf(t->now.body, stdout, JSON_COMPACT);
+			putchar('\n');
+			fflush(stdout);
+		} else
+			show(t);
 		if (t->once)
-			break;
-		while ((go_on = wait_key(t, next, &redraw)) && clock_boot_us() < next)
-			if (redraw && !t->json)
-				show(t, a.body, NULL);
+			return t->mistake[0] != '\0' ? 2 : 0;
+		do {
+			r = wait_key(t, next);
+			if (r == KEY_REDRAW && !t->json)
+				show(t);
+		} while (r < KEY_LOOK && clock_boot_us() < next);
 	}
-	api_answer_fini(&a);
 	return 0;
+}
+
+/* "" turns colours off too: what counts is that NO_COLOR is there and not empty. */
+static bool
+wants_colours(void)
+{
+	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+
+	return (no == NULL || *no == '\0') && (term == NULL || strcmp(term, "dumb") != 0);
 }
 
 static int
 parse(struct top *t, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "once", no_argument, NULL, 'o' },         { "json", no_argument, NULL, 'j' },
-		{ "sort", required_argument, NULL, 'S' },   { "interval", required_argument, NULL, 'i' },
-		{ "server", required_argument, NULL, 's' }, { "token-file", required_argument, NULL, 't' },
-		{ "help", no_argument, NULL, 'h' },         { NULL, 0, NULL, 0 },
+		{ "once", no_argument, NULL, 'o' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "sort", required_argument, NULL, 'S' },
+		{ "interval", required_argument, NULL, 'i' },
+		{ "server", required_argument, NULL, 's' },
+		{ "token-file", required_argument, NULL, 't' },
+		{ "filter", required_argument, NULL, 'f' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
 	};
 	int o;
 
@@ -416,9 +463,16 @@ parse(struct top *t, int argc, char **argv)
 			for (t->order = 0; t->order < N_ORDERS && strcmp(orders[t->order].name, optarg) != 0;)
 				t->order++;
 			if (t->order == N_ORDERS) {
-				fprintf(stderr, "faultline top: --sort wants hosts, newest or trend\n");
+				fprintf(stderr, "faultline top: --sort wants new, hosts, newest or trend\n");
 				return -1;
 			}
+			break;
+		case 'f':
+			if (strlen(optarg) > FILTER_MAX) {
+				fprintf(stderr, "faultline top: --filter is too long\n");
+				return -1;
+			}
+			snprintf(t->filter, sizeof(t->filter), "%s", optarg);
 			break;
 		case 'i':
 			if (parse_wait(optarg, &t->interval_ms) != 0 || t->interval_ms < 100) {
@@ -448,7 +502,7 @@ parse(struct top *t, int argc, char **argv)
 int
 cmd_top(int argc, char **argv)
 {
-	struct top t = { .interval_ms = 1000 };
+	struct top t = { .interval_ms = 1000, .colours = wants_colours() };
 	char err[256];
 	int status;
 
@@ -462,7 +516,10 @@ cmd_top(int argc, char **argv)
 		t.live = enter_terminal();
 	if (!t.live && !t.json)
 		t.once = true;
+	api_client_while(t.client, nobody_calls, &t);
 	status = run(&t);
+	api_answer_fini(&t.now);
+	api_answer_fini(&t.found);
 	api_client_free(t.client);
 	return status;
 }
