@@ -12,6 +12,7 @@
 #include "cli/replay.h"
 #include "cli/scrub.h"
 #include "cli/send.h"
+#include "cli/signatures.h"
 #include "cli/sim.h"
 #include "cli/symbols.h"
 #include "cli/top.h"
@@ -30,6 +31,7 @@ static const struct command {
 	{ "replay", cmd_replay, "fold a log again: why did it, or did it not, halt?" },
 	{ "scrub", cmd_scrub, "take environment, secrets and heap out of a dump before it is kept" },
 	{ "send", cmd_send, "upload dumps and cores, and say what they are" },
+	{ "signatures", cmd_signatures, "search what crashes: ranks, hosts, sites, trend; export" },
 	{ "sim", cmd_sim, "play a fleet over real sockets: a rollout, or plain load" },
 	{ "symbols", cmd_symbols, "give the server programs and symbols to unwind by and take names from" },
 	{ "top", cmd_top, "watch the fleet: verdicts, signatures, arrivals" },
