@@ -15,8 +15,8 @@
 #include "collector/api/call.h"
 #include "collector/gate/identity.h"
 
-#define CALL_ARENA    ((size_t)16 * 1024 * 1024)
-#define CALL_AGAIN_MS 2 /* between two looks whether a record is folded */
+#define CALL_ARENA    ((size_t)64 * 1024 * 1024) /* 32 bytes a signature that is looked for */
+#define CALL_AGAIN_MS 2                          /* between two looks whether a record is folded */
 #define CALLS_MAX     20000
 
 static void

@@ -167,11 +167,12 @@ bool sign_in_session(void *api, const struct http_request *r); /* for struct htt
 
 /* ---- the handlers, one file each ---- */
 
-extern const struct http_ops signatures_list_ops, signature_ops;      /* signatures.c */
-extern const struct http_ops correlations_ops;                        /* correlations.c */
-extern const struct http_ops report_ops;                              /* reports.c */
-extern const struct http_ops signature_reports_ops, host_reports_ops; /* history.c */
-extern const struct http_ops host_ops;                                /* hosts.c */
+extern const struct http_ops signatures_list_ops, signatures_json_ops, signatures_csv_ops; /* search.c */
+extern const struct http_ops signature_ops;                                                /* signatures.c */
+extern const struct http_ops correlations_ops;                                             /* correlations.c */
+extern const struct http_ops report_ops;                                                   /* reports.c */
+extern const struct http_ops signature_reports_ops, host_reports_ops;                      /* history.c */
+extern const struct http_ops host_ops;                                                     /* hosts.c */
 extern const struct http_ops hosts_list_ops, silence_ops;
 extern const struct http_ops deployments_list_ops, deployment_ops, deployment_put_ops, deployment_delete_ops;
 extern const struct http_ops receipts_ops, halt_ops, resume_ops, pause_ops, mute_ops, accept_ops, release_ops,
