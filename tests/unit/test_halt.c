@@ -294,6 +294,72 @@ test_separated(void **state)
 	}
 }
 
+/* A new kernel signature on many hosts at many sites pulls the brake: it halts neither a deployment that is held
+ * because it cannot be told from the one that was halted, nor one that its own comparison clears. */
+static void
+test_brake_spares_the_innocent(void **state)
+{
+	struct scribe s;
+
+	(void)state;
+	start(&s, 4000);
+	scribe_setting(&s, "halt-brake-sites", "20");
+	plan(&s, "a", "hash", NULL);
+	plan(&s, "b", "hash", NULL);
+	serve(&s, "a", 1, 800);
+	serve(&s, "b", 1, 800);
+	for (uint64_t h = 1; h < 800; h += 20)
+		crash(&s, h, "new.sys");
+	assert_int_equal(verdict(&s, "a").state, STATE_HALTED);
+	assert_int_equal(verdict(&s, "b").state, STATE_CO_SUSPECT);
+	stop(&s);
+
+	start(&s, 4000);
+	plan(&s, "harmless", "hash", NULL);
+	serve(&s, "harmless", 1, 2000);
+	for (uint64_t i = 0; i < 30; i++) /* in both arms alike */
+		crash(&s, i % 2 * 2000 + 1 + i * 20, "new.sys");
+	assert_int_not_equal(verdict(&s, "harmless").verdict, VERDICT_HALT);
+	assert_true(standing(&s, "harmless", "new.sys").log_e < 0);
+	stop(&s);
+}
+
+/* Hosts not served fall silent all day long, served ones are asked for minutes: the gate compares no shares of the
+ * two, or a day's churn would hide what a payload does. */
+static void
+test_churn_does_not_shut_the_gate(void **state)
+{
+	struct dark_host dark[300];
+	struct dark_bin bin = { .hosts = dark };
+	struct deployment *d;
+	struct scribe s;
+
+	(void)state;
+	start(&s, 4000);
+	plan(&s, "d", "hash", NULL);
+	serve(&s, "d", 1, 60);
+	d = s.l->deployments[0];
+	bin.stratum = deployment_stratum(s.l, d, 0);
+	bin.pos = s.last_pos;
+	bin.from_us = s.now_us;
+	bin.y0 = 3940;
+	bin.n = 300;
+	for (uint32_t i = 0; i < 300; i++) /* nobody was asked about who was served */
+		dark[i] = (struct dark_host){ 1000 + i * 10, false, true };
+	deployment_dark_bin(s.l, d, &bin);
+	deployments_settle(s.l, s.last_pos);
+	assert_int_equal(verdict(&s, "d").state, STATE_TOO_FEW_RESOLVED);
+	bin.y1 = 60;
+	bin.n = 6;
+	for (uint32_t i = 0; i < 6; i++)
+		dark[i] = (struct dark_host){ i * 10, true, true };
+	deployment_dark_bin(s.l, d, &bin);
+	deployments_settle(s.l, s.last_pos);
+	assert_int_equal(verdict(&s, "d").state, STATE_HALTED);
+	assert_string_equal(verdict(&s, "d").evidence.standing.title, "went dark");
+	stop(&s);
+}
+
 /* Served to other hosts, at the same time: only the bad one is halted. */
 static void
 test_overlapping(void **state)
@@ -831,6 +897,8 @@ main(void)
 		cmocka_unit_test(test_third_party),
 		cmocka_unit_test(test_manifest),
 		cmocka_unit_test(test_co_suspects),
+		cmocka_unit_test(test_brake_spares_the_innocent),
+		cmocka_unit_test(test_churn_does_not_shut_the_gate),
 		cmocka_unit_test(test_separated),
 		cmocka_unit_test(test_overlapping),
 		cmocka_unit_test(test_mute_and_accept),

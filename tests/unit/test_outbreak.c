@@ -246,6 +246,11 @@ births_are_learned(void **state)
 	scribe_deploy(&w->s, "old", 0, 0, "armed");
 	scribe_serve(&w->s, "old", everybody, FLEET);
 	pass(w, 25 * 60);
+	/* and one in stages: it was compared for hours before its last ring */
+	scribe_deploy(&w->s, "staged", 0, 0, "armed");
+	scribe_serve(&w->s, "staged", everybody, FLEET / 2);
+	pass(w, 70);
+	scribe_serve(&w->s, "staged", everybody + FLEET / 2, FLEET / 2);
 	scribe_deploy(&w->s, "push", 0, 0, "armed");
 	scribe_deploy(&w->s, "ring", 0, 0, "armed");
 	scribe_serve(&w->s, "push", everybody, FLEET);
@@ -267,6 +272,9 @@ births_are_learned(void **state)
 	assert_true(v.harmed >= 10);
 	assert_true(ledger_deployment_find(w->l, w->s.tenant, TEXT("old"), &no) && ledger_verdict(w->l, no, &v));
 	assert_int_not_equal(v.verdict, VERDICT_HALT);
+	assert_true(ledger_deployment_find(w->l, w->s.tenant, TEXT("staged"), &no) && ledger_verdict(w->l, no, &v));
+	assert_int_not_equal(v.verdict, VERDICT_HALT);
+	assert_false(v.by_past);
 	assert_true(ledger_deployment_find(w->l, w->s.tenant, TEXT("ring"), &no) && ledger_verdict(w->l, no, &v));
 	assert_int_not_equal(v.verdict, VERDICT_HALT);
 	end(w);

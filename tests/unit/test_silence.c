@@ -19,7 +19,7 @@
 /* Hosts 1 to n (number i - 1), ten to a site; each sends a heartbeat a minute while it is up. */
 struct world {
 	struct scribe s;
-	uint32_t n, second;
+	uint32_t n, second, every; /* seconds between heartbeats of a host */
 	bool *down;
 	uint32_t *dies; /* second at which it falls silent for ever; 0: not */
 	uint32_t *beats;
@@ -30,7 +30,7 @@ world_beats(struct world *w)
 {
 	uint32_t n = 0;
 
-	for (uint32_t i = w->second % INTERVAL; i < w->n; i += INTERVAL) {
+	for (uint32_t i = w->second % w->every; i < w->n; i += w->every) {
 		if (w->dies[i] != 0 && w->second >= w->dies[i])
 			w->down[i] = true;
 		if (!w->down[i])
@@ -52,21 +52,30 @@ world_run(struct world *w, uint32_t seconds)
 
 /* A fleet that has been known for an hour and is listened to again. */
 static void
-world_init(struct world *w, uint32_t n)
+world_init_with(struct world *w, uint32_t n, uint32_t every)
 {
+	char interval[16];
 	struct ledger *l = ledger_new(NULL);
 
 	assert_non_null(l);
-	*w = (struct world){ .n = n };
+	*w = (struct world){ .n = n, .every = every };
 	w->down = calloc(n, sizeof(*w->down));
 	w->dies = calloc(n, sizeof(*w->dies));
 	w->beats = calloc(n, sizeof(*w->beats));
 	assert_true(w->down != NULL && w->dies != NULL && w->beats != NULL);
 	scribe_init(&w->s, l);
 	scribe_tick(&w->s, 0);
+	snprintf(interval, sizeof(interval), "%us", every);
+	scribe_setting(&w->s, "halt-heartbeat", interval);
 	scribe_fleet(&w->s, 1, n);
 	scribe_tick(&w->s, 3700 * S);
 	world_run(w, 300);
+}
+
+static void
+world_init(struct world *w, uint32_t n)
+{
+	world_init_with(w, n, INTERVAL);
 }
 
 static void
@@ -336,6 +345,29 @@ test_bricked(void **state)
 	brick(6000, 100, 30, 10000, 200);
 	brick(6000, 100, 30, 1000, 60);
 	brick(20000, 100, 30, 100, 20);
+}
+
+/* Heartbeats every few seconds: the deadline is no whole number of minutes, and hosts that were killed by what they
+ * were served fall in the arm of the served. */
+static void
+test_heartbeats_of_seconds(void **state)
+{
+	(void)state;
+	for (uint32_t offset = 0; offset < 60; offset += 10) { /* of the deployment's minutes to those of the clock */
+		struct world w;
+		uint32_t harmed;
+
+		world_init_with(&w, 3000, 5);
+		scribe_setting(&w.s, "halt-silence-grace", "20s"); /* dark after half a minute */
+		world_run(&w, offset);
+		deploy(&w, "hash");
+		harmed = roll_out(&w, 100, 10, 10000, 5);
+		assert_int_equal(verdict(&w).state, STATE_HALTED);
+		assert_string_equal(verdict(&w).evidence.standing.pool, "dark");
+		assert_int_equal(standing(&w, 0).unserved_with, 0);
+		assert_true(harmed <= 130);
+		world_fini(&w);
+	}
 }
 
 /* Everybody was served, so nobody is left to compare with: whoever lived does not speak for those that fell silent. */
@@ -721,15 +753,25 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_deadline),     cmocka_unit_test(test_short_gaps),
-		cmocka_unit_test(test_own_outage),   cmocka_unit_test(test_blind),
-		cmocka_unit_test(test_goodbye),      cmocka_unit_test(test_relay),
-		cmocka_unit_test(test_bricked),      cmocka_unit_test(test_silent_are_no_clean_hosts),
-		cmocka_unit_test(test_harmless),     cmocka_unit_test(test_site_outage),
-		cmocka_unit_test(test_relay_outage), cmocka_unit_test(test_reboot_grace),
-		cmocka_unit_test(test_boot_loop),    cmocka_unit_test(test_clones_do_not_loop),
-		cmocka_unit_test(test_recovered),    cmocka_unit_test(test_churn),
-		cmocka_unit_test(test_receipts),     cmocka_unit_test(test_restart),
+		cmocka_unit_test(test_deadline),
+		cmocka_unit_test(test_short_gaps),
+		cmocka_unit_test(test_own_outage),
+		cmocka_unit_test(test_blind),
+		cmocka_unit_test(test_goodbye),
+		cmocka_unit_test(test_relay),
+		cmocka_unit_test(test_bricked),
+		cmocka_unit_test(test_heartbeats_of_seconds),
+		cmocka_unit_test(test_silent_are_no_clean_hosts),
+		cmocka_unit_test(test_harmless),
+		cmocka_unit_test(test_site_outage),
+		cmocka_unit_test(test_relay_outage),
+		cmocka_unit_test(test_reboot_grace),
+		cmocka_unit_test(test_boot_loop),
+		cmocka_unit_test(test_clones_do_not_loop),
+		cmocka_unit_test(test_recovered),
+		cmocka_unit_test(test_churn),
+		cmocka_unit_test(test_receipts),
+		cmocka_unit_test(test_restart),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
