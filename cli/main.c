@@ -10,6 +10,7 @@
 #include "cli/explain.h"
 #include "cli/gate.h"
 #include "cli/replay.h"
+#include "cli/safeguards.h"
 #include "cli/scrub.h"
 #include "cli/send.h"
 #include "cli/signatures.h"
@@ -17,6 +18,7 @@
 #include "cli/symbols.h"
 #include "cli/top.h"
 #include "cli/triage.h"
+#include "cli/webhooks.h"
 
 static const struct command {
 	const char *name;
@@ -28,7 +30,9 @@ static const struct command {
 	{ "deploy", cmd_deploy, "tell the server what is rolled out, and halt or resume it" },
 	{ "explain", cmd_explain, "why a deployment was halted, or was not: votes, factors, time line" },
 	{ "gate", cmd_gate, "ask whether a deployment may go on; exit 0 proceed, 10 hold, 11 halt" },
+	{ "offer", cmd_offer, "ask whether a host may have a deployment now, and take it" },
 	{ "replay", cmd_replay, "fold a log again: why did it, or did it not, halt?" },
+	{ "safeguards", cmd_safeguards, "where a deployment must not be offered: list, add, remove, check" },
 	{ "scrub", cmd_scrub, "take environment, secrets and heap out of a dump before it is kept" },
 	{ "send", cmd_send, "upload dumps and cores, and say what they are" },
 	{ "signatures", cmd_signatures, "search what crashes: ranks, hosts, sites, trend; export" },
@@ -36,6 +40,7 @@ static const struct command {
 	{ "symbols", cmd_symbols, "give the server programs and symbols to unwind by and take names from" },
 	{ "top", cmd_top, "watch the fleet: verdicts, signatures, arrivals" },
 	{ "triage", cmd_triage, "say what crashed in dumps and cores" },
+	{ "webhooks", cmd_webhooks, "where notices of halts go: deliveries, dead letters, ping, send again" },
 };
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
