@@ -519,32 +519,6 @@ test_recovered_needs_the_fix(void **state)
 	stop(&s);
 }
 
-/* A host that crashed before it was served and again after has voted as one not served; it is a bad host
- * all the same. */
-static void
-test_bad_again(void **state)
-{
-	struct verdict_view v;
-	struct scribe s;
-
-	(void)state;
-	start(&s, 4000);
-	plan(&s, "d", "hash", NULL);
-	serve(&s, "d", 1, 100);
-	for (uint64_t h = 201; h <= 203; h++)
-		scribe_crash(&s, &(struct crash){ .host = h, .module = "old.sys", .offset = 1, .epoch = 1, .seq = 1 });
-	scribe_tick(&s, 5 * MINUTE);
-	serve(&s, "d", 201, 3);
-	scribe_tick(&s, 5 * MINUTE);
-	v = verdict(&s, "d");
-	assert_int_equal(v.bad, 0);
-	for (uint64_t h = 201; h <= 203; h++)
-		scribe_crash(&s, &(struct crash){ .host = h, .module = "old.sys", .offset = 1, .epoch = 1, .seq = 2 });
-	v = verdict(&s, "d");
-	assert_int_equal(v.bad, 3);
-	stop(&s);
-}
-
 /* ---- who votes ---- */
 
 /* Host ids that appear with the crash: they are shown, and neither halt nor save anything. */
@@ -904,7 +878,6 @@ main(void)
 		cmocka_unit_test(test_mute_and_accept),
 		cmocka_unit_test(test_recovered),
 		cmocka_unit_test(test_recovered_needs_the_fix),
-		cmocka_unit_test(test_bad_again),
 		cmocka_unit_test(test_forged_hosts),
 		cmocka_unit_test(test_silent_hosts),
 		cmocka_unit_test(test_clocks),

@@ -158,6 +158,30 @@ test_no_hazard_excluded(void **state)
 	scribe_fini(&s);
 }
 
+/* A host that crashed before it was served and again after has voted as one not served; it is a bad host
+ * all the same. */
+static void
+test_bad_again(void **state)
+{
+	struct scribe s;
+
+	(void)state;
+	start(&s, 3000);
+	scribe_deploy(&s, "d", 100, 60000, "armed");
+	serve_range(&s, "d", 1, 50);
+	for (uint64_t h = 201; h <= 203; h++)
+		bad_crash(&s, h);
+	scribe_tick(&s, 300 * 1000000);
+	serve_range(&s, "d", 201, 3);
+	scribe_tick(&s, 300 * 1000000);
+	assert_int_equal(verdict(&s, "d").bad, 0);
+	for (uint64_t h = 201; h <= 203; h++)
+		bad_crash(&s, h);
+	assert_int_equal(verdict(&s, "d").bad, 3);
+	ledger_free(s.l);
+	scribe_fini(&s);
+}
+
 /* Hold until hosts are resolved, then proceed, then a bad payload in the second ring halts
  * after a handful of hosts. */
 static void
@@ -767,6 +791,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_no_hazard_excluded),
+		cmocka_unit_test(test_bad_again),
 		cmocka_unit_test(test_second_ring),
 		cmocka_unit_test(test_one_site),
 		cmocka_unit_test(test_shares),
