@@ -23,6 +23,7 @@ export const paths = {
 	signature: (id: string) => '/signatures/' + segment(id),
 	host: (id: string) => '/hosts/' + segment(id),
 	halts: '/halts',
+	api: (id: string) => '/v1/deployments/' + segment(id) + '?view=page',
 	halt: (n: string) => '/halts/' + segment(n),
 	health: '/health',
 	about: '/about',

@@ -154,6 +154,7 @@ export function EvidenceChart(p: EvidenceProps) {
 				{p.more ? <span>first {p.votes.length} of {p.votes.length + p.more} votes drawn</span> : null}
 			</p>}
 			make={() => ({
+				padding: [8, 12, 0, 0],
 				scales: { x: { time: true, range: [p.from, Math.max(p.to, p.from + 60)] }, y: { range: [LOW, HIGH] } },
 				axes: [timeAxis(), {
 					stroke: colour('dim'), font: '12px Inter, system-ui, sans-serif', size: 64, gap: 6, ticks: { show: false },

@@ -36,12 +36,12 @@ export function BinChart(p: BinsProps) {
 	const unit = p.bins.step_s === 60 ? 'a minute' : p.bins.step_s === 3600 ? 'an hour' : `in ${p.bins.step_s} s`;
 	const words = sum === 0 ? 'None.' : `${count(sum)} in all, at most ${count(top)} ${unit}, at ${hourMinute((xs[peak] ?? 0) * 1000, z)}.`;
 	return (
-		<Plot label={p.title} summary={words} height={p.height ?? (p.axis ? 78 : 52)} sync={p.sync} data={[xs, v]}
+		<Plot label={p.title} summary={words} height={p.height ?? (p.axis ? 84 : 68)} sync={p.sync} data={[xs, v]}
 			deps={[from, to, top, p.annotations?.length, p.bins.open, p.unknownFrom]}
 			readout={(x, i) => `${hourMinute(x * 1000, z)}  ${p.title}: ${count(v[i])}`}
 			table={p.table ? <BinTable caption={p.title} xs={xs} columns={[[p.title, v]]} /> : undefined}
 			make={() => ({
-				padding: [6, 0, 0, 0],
+				padding: [8, 12, p.axis ? 0 : 8, 0],
 				scales: { x: { time: true, range: [from, Math.max(to, from + 60)] }, y: { range: [0, top] } },
 				axes: [p.axis ? timeAxis() : { ...timeAxis(), size: 0, values: () => [] }, { ...countAxis(64), splits: () => [0, top], values: (_u, t) => t.map(count) }],
 				series: [{}, bars(p.token, p.bins.step_s, p.bins.open ?? false)],
