@@ -101,6 +101,7 @@ FORMATS = {
     "decimal": lambda v: _count(round(v)) if abs(v) >= 100 else _sig(v, 2) if v == 0 or abs(v) >= 0.0001 else None,
     "rate": _rate, "duration": _duration, "odds": _odds,
     "factor": lambda v: "×" + (_count(v) if v >= 1000 else _sig(v, 3)),
+    "power": lambda v: "10" + f"{v:.1f}".replace("-", "−"),
     "milliseconds": lambda v: _sig(v, 2) + " ms",
 }
 SHOWN = """const doc = document.querySelector('[data-doc]');
