@@ -147,9 +147,12 @@ arch_of(uint16_t machine)
 	}
 }
 
+/* Windows loads no image whose sections are not in order, overlap or wrap: such a file is not what ran. */
 static void
 read_sections(struct peimage *pe, struct reader *r, unsigned n)
 {
+	uint64_t end = 0;
+
 	for (unsigned i = 0; i < n && !reader_failed(r); i++) {
 		struct pe_section *s = &pe->sections[pe->n_sections];
 		const uint8_t *name = reader_bytes(r, 8);
@@ -170,8 +173,14 @@ read_sections(struct peimage *pe, struct reader *r, unsigned n)
 			s->size = s->raw_size;
 		s->code = (flags & (SCN_CODE | SCN_EXECUTE)) != 0;
 		s->writable = (flags & SCN_WRITE) != 0;
-		if (s->size != 0 && s->rva < pe->image_size)
-			pe->n_sections++;
+		if (s->size == 0 || s->rva >= pe->image_size)
+			continue;
+		if (s->rva < end || s->size > UINT32_MAX - s->rva)
+			reader_fail(r, ERR_MALFORMED, "sections that overlap");
+		if (s->size > pe->image_size - s->rva)
+			s->size = pe->image_size - s->rva;
+		end = (uint64_t)s->rva + s->size;
+		pe->n_sections++;
 	}
 }
 

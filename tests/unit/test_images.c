@@ -302,6 +302,91 @@ test_exports(void **state)
 	synth_free(&records);
 }
 
+/* Section headers of synth_pe(): behind the optional header, 40 bytes each; sizes and RVAs at 8 and 12. */
+#define PE_SECTIONS (0x80 + 24 + 240)
+
+static enum err
+open_patched(size_t at, uint64_t v, unsigned width)
+{
+	struct arena *a = arena_new(1 << 20);
+	struct synth s = { 0 };
+	struct peimage *pe = NULL;
+	struct diag diag;
+	enum err e;
+	uint64_t len;
+
+	synth_pe(&s, &(struct synth_pe){ .machine = 0x8664 });
+	synth_patch(&s, at, v, width);
+	e = peimage_open(a, s.p, s.len, &pe, &diag);
+	for (uint64_t rva = 0; e == ERR_OK && rva < UINT32_MAX; rva += 0x7ff001) {
+		const uint8_t *p = peimage_at(pe, rva, &len);
+
+		assert_true(p == NULL || (p >= s.p && len <= s.len - (size_t)(p - s.p)));
+	}
+	synth_free(&s);
+	arena_free(a);
+	return e;
+}
+
+static void
+test_hostile_sections(void **state)
+{
+	(void)state;
+	assert_int_equal(open_patched(0, 0x5a4d, 2), ERR_OK);
+	/* .text reaches into .rdata, lies behind it, covers it, wraps; .rdata lies in .text */
+	assert_int_equal(open_patched(PE_SECTIONS + 8, 0x2001, 4), ERR_MALFORMED);
+	assert_int_equal(open_patched(PE_SECTIONS + 12, 0x3800, 4), ERR_MALFORMED);
+	assert_int_equal(open_patched(PE_SECTIONS + 8, 0xffffffff, 4), ERR_MALFORMED);
+	assert_int_equal(open_patched(PE_SECTIONS + 40 + 12, 0x1800, 4), ERR_MALFORMED);
+	/* the last one is cut at the end of the image; one beyond it is none */
+	assert_int_equal(open_patched(PE_SECTIONS + 80 + 8, 0x10000, 4), ERR_OK);
+	assert_int_equal(open_patched(PE_SECTIONS + 80 + 12, 0xfffff000, 4), ERR_OK);
+	/* bytes anywhere in the file */
+	assert_int_equal(open_patched(PE_SECTIONS + 20, 0xfffffff0, 4), ERR_OK);
+	assert_int_equal(open_patched(PE_SECTIONS + 16, 0xffffffff, 4), ERR_OK);
+	/* 65,535 sections */
+	assert_int_equal(open_patched(0x80 + 6, 0xffff, 2), ERR_LIMIT);
+	/* an optional header that is not there */
+	assert_int_equal(open_patched(0x80 + 20, 0xffff, 2), ERR_TRUNCATED);
+}
+
+/* Exports that point anywhere name nothing that is no code. */
+static void
+test_hostile_exports(void **state)
+{
+	enum { AT = SYNTH_PE_RECORDS };
+	static const uint32_t places[] = { 0,      1,      0x1000,     0x1fff,     0x2fff,    0x3000,
+					   0x4fff, 0x5000, 0x7fffffff, 0xfffffff0, 0xffffffff };
+	const size_t n = sizeof(places) / sizeof(places[0]);
+
+	(void)state;
+	for (size_t i = 0; i < n * n * 4; i++) {
+		struct arena *a = arena_new(1 << 20);
+		struct synth records = { 0 }, s = { 0 };
+		struct peimage *pe;
+		struct diag diag;
+		uint64_t start;
+
+		synth_zero(&records, 20);
+		synth_u32(&records, i & 1 ? 0xffffffff : 2);
+		synth_u32(&records, i & 2 ? 0xffffffff : 2);
+		synth_u32(&records, places[i / 4 % n]);
+		synth_u32(&records, places[i / 4 / n]);
+		synth_u32(&records, places[(i + 3) % n]);
+		synth_pe(&s, &(struct synth_pe){ .machine = 0x8664, .records = records.p, .n_records = records.len });
+		synth_patch(&s, 0x80 + 24 + 112, AT, 4);
+		synth_patch(&s, 0x80 + 24 + 116, 0xffffffff, 4);
+		if (peimage_open(a, s.p, s.len, &pe, &diag) == ERR_OK)
+			for (uint64_t rva = 0; rva < 0x6000; rva += 0x7f)
+				if (*peimage_function(pe, rva, &start) != '\0')
+					assert_true(start <= rva && peimage_is_code(pe, start) &&
+						    peimage_is_code(pe, rva));
+		synth_free(&s);
+		synth_free(&records);
+		arena_free(a);
+	}
+}
+
 /* ---- unwinding ---- */
 
 struct world {
@@ -536,12 +621,13 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_identity),    cmocka_unit_test(test_records_by_table_and_by_index),
-		cmocka_unit_test(test_functions),   cmocka_unit_test(test_lies),
-		cmocka_unit_test(test_symbol_file), cmocka_unit_test(test_endless_cfi),
-		cmocka_unit_test(test_exports),     cmocka_unit_test(test_step),
-		cmocka_unit_test(test_step_arm64),  cmocka_unit_test(test_outermost_and_damaged),
-		cmocka_unit_test(test_at_hand),     cmocka_unit_test(test_keys),
+		cmocka_unit_test(test_identity),        cmocka_unit_test(test_records_by_table_and_by_index),
+		cmocka_unit_test(test_functions),       cmocka_unit_test(test_lies),
+		cmocka_unit_test(test_symbol_file),     cmocka_unit_test(test_endless_cfi),
+		cmocka_unit_test(test_exports),         cmocka_unit_test(test_hostile_sections),
+		cmocka_unit_test(test_hostile_exports), cmocka_unit_test(test_step),
+		cmocka_unit_test(test_step_arm64),      cmocka_unit_test(test_outermost_and_damaged),
+		cmocka_unit_test(test_at_hand),         cmocka_unit_test(test_keys),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
