@@ -71,6 +71,8 @@ survey_line(struct survey *s, struct text raw)
 	enum triage_arch arch;
 
 	s->line++;
+	if (tier == OOPS_PANIC && text_starts(line, "---[ end "))
+		tier = OOPS_NONE;
 	if (tier == OOPS_NONE) {
 		if (text_find(line, "[ cut here ]") != NULL)
 			survey_close(s, raw.at);
@@ -207,7 +209,10 @@ trace_head(struct text line)
 {
 	return text_starts(line, "Call Trace") || text_starts(line, "Call trace") ||
 	       text_starts(line, "stack backtrace:") || text_starts(line, "Backtrace:") ||
-	       text_starts(line, "Trace:") || text_starts(line, "Call backtrace");
+	       text_starts(line, "Trace:") || text_starts(line, "Call backtrace") ||
+	       /* KFENCE: "Use-after-free read at 0x… (in kfence-#72):" */
+	       (text_find(line, " at 0x") != NULL && text_find(line, "kfence-#") != NULL &&
+		line.at[line.len - 1] == ':');
 }
 
 /* What ends a trace although a frame may follow somewhere. */
@@ -539,6 +544,24 @@ choose(struct oops *o)
 	}
 }
 
+/* "INFO: task kworker/u8:2:123 blocked for more than 120 seconds." */
+static void
+hung_task(struct oops *o)
+{
+	struct text task = text_after(o->what, "task ");
+	const char *end = text_find(task, " blocked for"), *colon;
+	uint64_t pid;
+
+	if (task.at == NULL || end == NULL)
+		return;
+	task = text_upto(task, (size_t)(end - task.at));
+	if ((colon = memrchr(task.at, ':', task.len)) == NULL ||
+	    text_dec(text_from(task, (size_t)(colon - task.at) + 1), &pid) == 0 || pid > UINT32_MAX)
+		return;
+	o->t.d->crashing_tid = (uint32_t)pid;
+	textdump_note(&o->t, "process", text_upto(task, (size_t)(colon - task.at)));
+}
+
 static void
 conclude(struct oops *o, const struct survey *s, struct text text)
 {
@@ -548,6 +571,8 @@ conclude(struct oops *o, const struct survey *s, struct text text)
 
 	if (d->n_frames == 0 && o->has_named)
 		add_frame(o, &o->named, TRIAGE_TRUST_REPORTED);
+	if (d->crashing_tid == 0)
+		hung_task(o);
 	d->os = TRIAGE_OS_LINUX;
 	d->os_kernel = true;
 	d->has_exception = true;
