@@ -5,7 +5,7 @@ import type { Status } from '../types';
 const OCTAGON = 'M5 1h6l4 4v6l-4 4H5l-4-4V5z';
 const DIAMOND = 'M8 .8 15.2 8 8 15.2.8 8z';
 
-export type Shape = 'triangle' | 'bars' | 'diamond' | 'octagon' | 'octagon-hollow' | 'octagon-tick' | 'question' | 'circle' | 'square' | 'up' | 'down' | 'dots' | 'tick' | 'triangle-hollow';
+export type Shape = 'triangle' | 'bars' | 'diamond' | 'octagon' | 'octagon-hollow' | 'octagon-tick' | 'question' | 'circle' | 'square' | 'up' | 'down' | 'dots' | 'tick' | 'triangle-hollow' | 'square-hollow';
 
 export function ShapeMark({ shape, size = 14 }: { shape: Shape; size?: number }) {
 	return <svg class={'shape ' + shape} width={size} height={size} viewBox="0 0 16 16" aria-hidden="true" focusable="false">{draw(shape)}</svg>;
@@ -24,6 +24,7 @@ function draw(shape: Shape) {
 	case 'question': return <><circle class="stroke" cx="8" cy="8" r="6.6" /><path class="stroke" d="M5.9 6.2a2.1 2.1 0 1 1 3.2 1.8c-.8.5-1.1.9-1.1 1.7" /><circle cx="8" cy="11.8" r="1" /></>;
 	case 'circle': return <circle class="stroke" cx="8" cy="8" r="5" />;
 	case 'square': return <path d="M3 3h10v10H3z" />;
+	case 'square-hollow': return <path class="stroke" d="M3.5 3.5h9v9h-9z" />;
 	case 'up': return <path d="M8 3l6 10H2z" />;
 	case 'down': return <path d="M8 13L2 3h12z" />;
 	case 'dots': return <path d="M2 7h2.4v2.4H2zM6.8 7h2.4v2.4H6.8zM11.6 7H14v2.4h-2.4z" />;

@@ -60,7 +60,7 @@ function useFrozen<T>(rows: T[], id: (row: T) => string, held: boolean): { rows:
 	};
 }
 
-function Head<T>({ column, param, sorted }: { column: Column<T>; param: string; sorted?: string }) {
+export function Head<T>({ column, param, sorted }: { column: Column<T>; param: string; sorted?: string }) {
 	const now = query.value.get(param) ?? sorted ?? '';
 	const name = column.sort;
 	const direction = name === undefined ? undefined : now === '-' + name ? 'descending' : now === name ? 'ascending' : 'none';
