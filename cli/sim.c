@@ -40,6 +40,10 @@ static const char help[] =
 	"  --ring-wait TIME    how long to wait for the verdict after a ring [30s]\n"
 	"  --duration TIME     of everything; with --load, of the load [5m; 5s]\n"
 	"  --seed N            same seed, same fleet and same crashes [1]\n"
+	"  --demo              a mixed fleet of 6,000 hosts and three rollouts, one of which turns bad: for the\n"
+	"                      dashboard; goes on until it is stopped (or for --duration)\n"
+	"  --pace F            with --demo: all pauses times F [1]\n"
+	"  --force             with --demo: also on a server that has hosts of others\n"
 	"  --load              no rollout: reports as fast as they are acknowledged\n"
 	"  --batch B           reports in a frame [256]\n"
 	"  --load-rate R       with --load: so many reports per second, not more\n"
@@ -186,6 +190,9 @@ enum {
 	OPT_DURATION,
 	OPT_SEED,
 	OPT_LOAD,
+	OPT_DEMO,
+	OPT_FORCE,
+	OPT_PACE,
 	OPT_BATCH,
 	OPT_WINDOW,
 	OPT_PID,
@@ -214,6 +221,9 @@ static const struct option long_options[] = {
 	{ "duration", required_argument, NULL, OPT_DURATION },
 	{ "seed", required_argument, NULL, OPT_SEED },
 	{ "load", no_argument, NULL, OPT_LOAD },
+	{ "demo", no_argument, NULL, OPT_DEMO },
+	{ "force", no_argument, NULL, OPT_FORCE },
+	{ "pace", required_argument, NULL, OPT_PACE },
 	{ "load-rate", required_argument, NULL, OPT_LOAD_RATE },
 	{ "batch", required_argument, NULL, OPT_BATCH },
 	{ "window", required_argument, NULL, OPT_WINDOW },
@@ -253,6 +263,8 @@ set_number(struct sim_options *o, int opt, const char *v)
 		return option_double(v, 0, 1e9, &o->load_rate);
 	case OPT_SERVE_RATE:
 		return option_double(v, 0.1, 1e9, &o->serve_rate);
+	case OPT_PACE:
+		return option_double(v, 0.01, 100, &o->pace);
 	case OPT_DELAY:
 		return parse_seconds(v, &o->delay_s);
 	case OPT_INTERVAL:
@@ -292,6 +304,20 @@ set_text(struct sim_options *o, int opt, const char **rings, const char *v)
 		return true;
 	case OPT_LOAD:
 		o->load = true;
+		return true;
+	case OPT_DEMO:
+		o->demo = true;
+		o->hosts = 6000;
+		o->rate = 1;
+		o->interval_s = 5;
+		o->bake_s = 5;
+		o->delay_s = 2;
+		o->hazard = 0.6;
+		o->connections = 8;
+		o->sites = 8;
+		return true;
+	case OPT_FORCE:
+		o->force = true;
 		return true;
 	case OPT_JSON:
 		o->json = true;
@@ -417,6 +443,7 @@ cmd_sim(int argc, char **argv)
 		.ring_wait_s = 30,
 		.duration_s = 0,
 		.bad_ring = 2,
+		.pace = 1,
 		.quiet = isatty(STDERR_FILENO) == 0,
 	};
 	char id[64], err[256];
@@ -429,6 +456,8 @@ cmd_sim(int argc, char **argv)
 		fprintf(stderr, "faultline sim: %s\n", err);
 		return SIM_USAGE;
 	}
+	if (o.demo)
+		return demo_run(&o);
 	if (o.duration_s <= 0)
 		o.duration_s = o.load ? 5 : 300;
 	/* Every loopback address is ours to send from: each site gets its own network. */

@@ -30,6 +30,8 @@ struct sim_options {
 	unsigned n_rings, bad_ring;    /* bad_ring counts from 1; 0: every ring is good */
 	int server_pid;                /* load: whose CPU time to show; 0: nobody's */
 	bool json, quiet, load, bind;
+	bool demo, force; /* demo: a mixed fleet and a story; force: also on a server that has other hosts */
+	double pace;      /* demo: all pauses times this */
 	char token[1100];
 };
 
@@ -65,6 +67,34 @@ void fleet_host_id(const struct fleet *f, unsigned host, char out[32]);
 const struct fleet_stats *fleet_stats(const struct fleet *f);
 struct latencies *fleet_latencies(struct fleet *f);
 uint64_t fleet_random(struct fleet *f);
+
+void fleet_install(struct fleet *f, unsigned host, unsigned payload, bool on); /* demo: content it says it has */
+void fleet_fix(struct fleet *f);     /* harmed hosts boot once more, and stay up */
+void fleet_goodbye(struct fleet *f); /* every host says that it is shut down */
+
+/* ---- sim_cast.c: who is in the demo, and what crashes there on any day ---- */
+enum { SIM_LAPTOP, SIM_KIOSK, SIM_EDGE, SIM_PRODUCTS };
+enum { SIM_CHANNEL_FILE, SIM_DISPLAY_DRIVER, SIM_PROXY, SIM_PAYLOADS };
+extern const char *const sim_products[SIM_PRODUCTS];
+
+struct sim_part {
+	unsigned product;
+	const char *site, *version, *os, *os_build, *hw_class;
+};
+void sim_cast(uint64_t seed, unsigned host, struct sim_part *out);
+
+struct sim_crash {
+	unsigned product;
+	int kind;
+	const char *module, *module_id;
+	uint64_t offset;
+	const char *reason;
+	uint32_t reason_code;
+};
+const struct sim_crash *sim_ordinary(unsigned n); /* NULL after the last */
+
+/* ---- sim_demo.c: a day of a fleet in two minutes, for the dashboard ---- */
+int demo_run(const struct sim_options *o);
 
 /* ---- sim_rollout.c: ring after ring, the verdict before each ---- */
 struct rollout {

@@ -20,6 +20,7 @@ struct sim_host {
 	int64_t crash_us; /* when the bad payload kills it next; 0: not */
 	uint32_t boots, crashes, seq;
 	uint8_t ring; /* served in; 0: not served */
+	uint8_t has;  /* demo: a bit for each payload */
 	bool bad;
 };
 
@@ -216,35 +217,73 @@ boot_id_of(const struct fleet *f, unsigned host, char out[48])
 	snprintf(out, 48, "%llx-%u-%u", (unsigned long long)f->seq_base, host, f->hosts[host].boots);
 }
 
+/* The texts of one host, and a heartbeat that borrows them. */
+struct spoken {
+	char id[32], boot[48], site[16];
+	struct faultline_pair label, content[SIM_PAYLOADS];
+	struct faultline_heartbeat b;
+};
+
+/* A host of the demo's mixed fleet. */
 static void
-beat(struct fleet *f, unsigned host)
+cast_speaks(struct fleet *f, unsigned host, struct spoken *s)
+{
+	static const char *const names[] = { "channel-291", "display-driver", "edge-config" };
+	static const char *const versions[][2] = { { "31", "32" }, { "551.86", "552.44" }, { "4.1", "4.2" } };
+	static const unsigned payload_of[SIM_PRODUCTS] = { SIM_CHANNEL_FILE, SIM_DISPLAY_DRIVER, SIM_PROXY };
+	struct sim_part part;
+	unsigned payload;
+
+	sim_cast(f->o->seed, host, &part);
+	payload = payload_of[part.product];
+	s->content[0].name = names[payload];
+	s->content[0].value = versions[payload][f->hosts[host].has >> payload & 1];
+	s->label.value = part.site;
+	s->b.product = sim_products[part.product];
+	s->b.version = part.version;
+	s->b.os = part.os;
+	s->b.os_build = part.os_build;
+	s->b.hw_class = part.hw_class;
+	s->b.n_labels = 1;
+}
+
+static void
+speak(struct fleet *f, unsigned host, struct spoken *s)
 {
 	const struct sim_options *o = f->o;
-	struct sim_host *h = &f->hosts[host];
-	char id[32], boot[48], site[16];
-	struct faultline_pair label = { "site", site };
-	struct faultline_pair content = { "sensor-content", h->ring > 0 ? "291-32" : "291-31" };
-	struct faultline_heartbeat b = {
+
+	fleet_host_id(f, host, s->id);
+	boot_id_of(f, host, s->boot);
+	snprintf(s->site, sizeof(s->site), "site-%02u", host % o->sites);
+	s->label = (struct faultline_pair){ "site", s->site };
+	s->content[0] = (struct faultline_pair){ "sensor-content", f->hosts[host].ring > 0 ? "291-32" : "291-31" };
+	s->b = (struct faultline_heartbeat){
+		.host = s->id,
+		.host_len = strlen(s->id),
+		.boot_id = s->boot,
+		.boot_id_len = strlen(s->boot),
 		.product = "sensor",
 		.version = "7.15",
 		.os = "windows",
 		.os_build = "22631.3880",
 		.arch = "x86_64",
-		.content = &content,
+		.interval_s = (unsigned)ceil(o->interval_s),
+		.content = s->content,
 		.n_content = 1,
+		.labels = &s->label,
+		.n_labels = o->bind ? 0 : 1,
 	};
+	if (o->demo)
+		cast_speaks(f, host, s);
+}
 
-	fleet_host_id(f, host, id);
-	boot_id_of(f, host, boot);
-	snprintf(site, sizeof(site), "site-%02u", host % o->sites);
-	b.host = id;
-	b.host_len = strlen(id);
-	b.boot_id = boot;
-	b.boot_id_len = strlen(boot);
-	b.interval_s = (unsigned)ceil(o->interval_s);
-	b.labels = &label;
-	b.n_labels = o->bind ? 0 : 1;
-	if (faultline_heartbeat(relay_of(f, host)->client, &b) == FAULTLINE_OK)
+static void
+beat(struct fleet *f, unsigned host)
+{
+	struct spoken s;
+
+	speak(f, host, &s);
+	if (faultline_heartbeat(relay_of(f, host)->client, &s.b) == FAULTLINE_OK)
 		f->stats.beats++;
 }
 
@@ -271,28 +310,25 @@ static void
 report(struct fleet *f, unsigned host, struct faultline_report *r)
 {
 	struct relay *relay = relay_of(f, host);
-	struct faultline_pair label;
-	char id[32], boot[48], site[16];
+	struct spoken s;
 	uint64_t ticket;
 
-	fleet_host_id(f, host, id);
-	boot_id_of(f, host, boot);
-	snprintf(site, sizeof(site), "site-%02u", host % f->o->sites);
-	label = (struct faultline_pair){ "site", site };
-	r->host = id;
-	r->host_len = strlen(id);
-	r->boot_id = boot;
-	r->boot_id_len = strlen(boot);
+	speak(f, host, &s);
+	r->host = s.id;
+	r->host_len = s.b.host_len;
+	r->boot_id = s.boot;
+	r->boot_id_len = s.b.boot_id_len;
 	r->epoch = hash_mix(f->o->seed * 0x9e3779b97f4a7c15u + host + 1);
 	r->seq = f->seq_base + ++f->hosts[host].seq;
 	r->occurred_us = clock_wall_us();
-	r->product = "sensor";
-	r->version = "7.15";
-	r->os = "windows";
-	r->os_build = "22631.3880";
-	r->arch = "x86_64";
-	r->labels = &label;
-	r->n_labels = f->o->bind ? 0 : 1;
+	r->product = s.b.product;
+	r->version = s.b.version;
+	r->os = s.b.os;
+	r->os_build = s.b.os_build;
+	r->arch = s.b.arch;
+	r->hw_class = s.b.hw_class;
+	r->labels = s.b.labels;
+	r->n_labels = s.b.n_labels;
 	if (faultline_report(relay->client, r, &ticket) == FAULTLINE_OK) {
 		remember(relay, ticket);
 		f->stats.sent++;
@@ -319,6 +355,29 @@ noise_crash(struct fleet *f, unsigned kind, unsigned host)
 	report(f, host, &r);
 }
 
+/* On any day: some crash often, most seldom, each on hosts of its own product. */
+static void
+ordinary_crash(struct fleet *f, unsigned host)
+{
+	const struct sim_crash *c = NULL;
+	struct sim_part part;
+	unsigned n = 0;
+
+	sim_cast(f->o->seed, host, &part);
+	for (unsigned i = 0; sim_ordinary(i) != NULL; i++)
+		if (sim_ordinary(i)->product == part.product && fleet_random(f) % (++n + 1) == 0)
+			c = sim_ordinary(i);
+	if (c == NULL)
+		return;
+	report(f, host,
+	       &(struct faultline_report){ .kind = c->kind,
+					   .module = c->module,
+					   .module_id = c->module_id,
+					   .offset = c->offset,
+					   .reason = c->reason,
+					   .reason_code = c->reason_code });
+}
+
 /* The payload kills the host; it comes back with a new boot id and reports. */
 static void
 bad_crash(struct fleet *f, unsigned host)
@@ -340,14 +399,18 @@ bad_crash(struct fleet *f, unsigned host)
 	/* Each deployment delivers a build of its own. */
 	snprintf(id, sizeof(id), "%08x8d000", (unsigned)(f->module_salt & 0xffffffff) | 0x10000000);
 	h->boots++;
+	/* A third of the demo's never come up again: silence is all that is heard of them. */
+	if (f->o->demo && host % 3 == 0 && h->crashes > 0)
+		return;
 	if (h->crashes++ == 0)
 		f->stats.crashed_hosts++;
 	f->stats.crash_reports++;
 	report(f, host, &r);
 	beat(f, host);
 	h->crash_us = 0;
-	if (h->crashes <= LOOPS_MAX)
-		h->crash_us = clock_boot_us() + (int64_t)((f->o->delay_s + 1) * 1e6);
+	/* In the demo nothing but the fix ends the loop. */
+	if (h->crashes <= LOOPS_MAX || f->o->demo)
+		h->crash_us = clock_boot_us() + (int64_t)((f->o->delay_s * (f->o->demo ? 4 : 1) + 1) * 1e6);
 }
 
 void
@@ -389,7 +452,10 @@ live(struct fleet *f, int64_t now)
 	for (f->noise_debt += passed * f->o->rate; f->noise_debt >= 1; f->noise_debt--) {
 		unsigned host = (unsigned)(fleet_random(f) % f->o->hosts);
 
-		noise_crash(f, (unsigned)(fleet_random(f) % NOISE_POOL), host);
+		if (f->o->demo)
+			ordinary_crash(f, host);
+		else
+			noise_crash(f, (unsigned)(fleet_random(f) % NOISE_POOL), host);
 	}
 }
 
@@ -397,7 +463,7 @@ void
 fleet_noise(struct fleet *f, bool on)
 {
 	/* Everything ordinary has been seen before. */
-	if (on && !f->noise && f->o->rate > 0)
+	if (on && !f->noise && f->o->rate > 0 && !f->o->demo)
 		for (unsigned i = 0; i < NOISE_POOL; i++)
 			noise_crash(f, i, (unsigned)(fleet_random(f) % f->o->hosts));
 	f->noise = on;
@@ -428,6 +494,42 @@ fleet_beat_all(struct fleet *f)
 	}
 	f->beating = true;
 	f->last_us = clock_boot_us();
+}
+
+void
+fleet_install(struct fleet *f, unsigned host, unsigned payload, bool on)
+{
+	f->hosts[host].has = (uint8_t)((f->hosts[host].has & ~(1u << payload)) | (on ? 1u << payload : 0));
+}
+
+void
+fleet_fix(struct fleet *f)
+{
+	for (unsigned i = 0; i < f->n_harmed; i++) {
+		struct sim_host *h = &f->hosts[f->harmed[i]];
+
+		h->crash_us = 0;
+		h->bad = false;
+		if (h->crashes == 0)
+			continue;
+		h->boots++;
+		beat(f, f->harmed[i]);
+	}
+	f->n_harmed = 0;
+}
+
+void
+fleet_goodbye(struct fleet *f)
+{
+	struct spoken s;
+
+	f->beating = false;
+	for (unsigned i = 0; i < f->o->hosts; i++) {
+		speak(f, i, &s);
+		(void)faultline_goodbye(relay_of(f, i)->client, &s.b);
+		if (i % BEATS_AT_ONCE == BEATS_AT_ONCE - 1)
+			fleet_run(f, TURN_MS);
+	}
 }
 
 bool
