@@ -64,7 +64,7 @@ function Correlations({ d }: { d: SignatureDoc }) {
 			<tr class={f.over_represented ? undefined : 'quiet'}>
 				<td data-label="Fact">{f.kind.replaceAll('_', ' ')}</td>
 				<td class="mono" data-label="Value"><Hostile text={f.fact} most={40} /></td>
-				<td class="r" data-label="These hosts"><Num k={k + 'hosts'} v={f.hosts} /> of <Num k="correlations.hosts" v={c?.hosts} /></td>
+				<td class="r" data-label="These hosts"><span><Num k={k + 'hosts'} v={f.hosts} /> of <Num k="correlations.hosts" v={c?.hosts} /></span></td>
 				<td class="r" data-label="Fleet"><Num k={k + 'fleet_share'} v={f.fleet_share} f="rate" /></td>
 				<td class="r" data-label="Lift">{times(f.lift) && <Num k={k + 'lift'} v={f.lift} f="factor" />}</td>
 				<td class="r" data-label="At least">{times(f.low) && <Num k={k + 'low'} v={f.low} f="factor" />}</td>

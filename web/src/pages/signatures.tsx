@@ -44,7 +44,7 @@ function columns(first: SignatureRow[], group: string): Column<SignatureRow>[] {
 	const list: Column<SignatureRow>[] = [
 		{ key: 'rank', head: 'Rank', right: true, cell: (r) => <span class="rank"><Movement row={r} /> {r.rank !== undefined && at.has(r.id) ? <Num k={`signatures.${at.get(r.id)}.rank`} v={r.rank} /> : count(r.rank)}</span> },
 		{ key: 'title', head: GROUPS.find(([g]) => g === group)?.[1] ?? 'Signature', wide: true, cell: (r) => <><IdLink to={paths.signature(r.id)} text={r.title} most={56} open />{r.merged_into && <small class="dim" title="shown with another signature"> merged</small>} <small class="dim reason"><Hostile text={r.reason || ''} most={48} /></small></> },
-		{ key: 'kind', head: 'Kind', cell: (r) => r.kind },
+		{ key: 'kind', head: 'Kind', cell: (r) => <span class="kind-word">{r.kind}</span> },
 		{ key: 'hosts', head: 'Hosts', right: true, sort: 'hosts', cell: (r) => n(r, 'hosts') },
 		{ key: 'sites', head: 'Sites', right: true, sort: 'sites', cell: (r) => n(r, 'sites') },
 		{ key: 'reports', head: 'Reports', right: true, sort: 'reports', cell: (r) => n(r, 'reports') },
