@@ -21,10 +21,13 @@ screen_style(const struct screen *s, enum screen_style style)
 	static const struct {
 		const char *coloured, *plain;
 	} codes[] = {
-		[STYLE_PLAIN] = { "0", "0" },         [STYLE_BOLD] = { "0;1", "0;1" },
-		[STYLE_DIM] = { "0;2", "0" },         [STYLE_HEADING] = { "0;7", "0;7" },
-		[STYLE_PROCEED] = { "0;34", "0" },    [STYLE_HOLD] = { "0;36", "0" },
-		[STYLE_WATCH] = { "0;30;43", "0;1" }, [STYLE_HALT] = { "0;1;37;41", "0;1;7" },
+		[STYLE_PLAIN] = { "0", "0" },
+		[STYLE_BOLD] = { "0;1", "0;1" },
+		[STYLE_HEADING] = { "0;7", "0;7" },
+		[STYLE_PROCEED] = { "0;34", "0" },
+		[STYLE_HOLD] = { "0;36", "0" },
+		[STYLE_WATCH] = { "0;30;43", "0;1" },
+		[STYLE_HALT] = { "0;1;37;41", "0;1;7" },
 		[STYLE_UNKNOWN] = { "0;2;7", "0;7" },
 	};
 

@@ -411,10 +411,11 @@ top_draw(struct screen *s, const struct picture *p)
 
 		deployments = deployments < most ? deployments : most;
 	}
+	signatures = room - deployments < signatures ? room - deployments : signatures;
 	draw_tiles(s, p);
-	top_deployments(s, p, deployments);
+	top_deployments(s, p, room - signatures);
 	draw_rates(s, p);
-	top_signatures(s, p, room - deployments < signatures ? room - deployments : signatures);
+	top_signatures(s, p, signatures);
 	ingest_line(p, line);
 	screen_wrapped(s, line, 0, ingest);
 }

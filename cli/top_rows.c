@@ -10,7 +10,7 @@
 #include "cli/figures.h"
 #include "cli/top_rows.h"
 
-#define WIDE   150 /* columns from which a deployment's reason stands in its row */
+#define WIDE   190 /* columns from which a deployment's reason stands in its row */
 #define MEDIUM 100
 #define NARROW 72 /* below, without pictures */
 
@@ -218,6 +218,16 @@ draw_deployment(struct screen *s, const struct widths *w, const json_t *d)
 	screen_end_line(s);
 }
 
+/* In a line, or in more where they are there; how many more. */
+static int
+draw_reason(struct screen *s, const char *reason, int spare)
+{
+	const int before = s->used;
+
+	screen_wrapped(s, *reason != '\0' ? reason : "–", 2, 1 + (spare < 2 ? spare : 2));
+	return s->used - before - 1;
+}
+
 int
 top_deployments_want(const struct screen *s, const struct picture *p)
 {
@@ -233,6 +243,7 @@ top_deployments(struct screen *s, const struct picture *p, int lines)
 	const struct widths w = widths_of(s, deployments);
 	const int n = (int)json_array_size(deployments);
 	const bool reasons = s->width < WIDE && lines > 2 * n;
+	int spare = lines - 1 - 2 * n; /* for reasons of more than a line */
 	char text[512], name[64] = "DEPLOYMENT";
 	long long all = json_count(p->now, "deployments_total");
 	int shown = reasons ? n : lines - 1 < n ? lines - 1 : n;
@@ -257,10 +268,7 @@ top_deployments(struct screen *s, const struct picture *p, int lines)
 			break;
 		draw_deployment(s, &w, d);
 		if (reasons) {
-			screen_space(s, 2);
-			screen_style(s, STYLE_DIM);
-			screen_text(s, json_member(d, "reason"), s->width - 2, false);
-			screen_end_line(s);
+			spare -= draw_reason(s, json_member(d, "reason"), spare);
 		}
 	}
 }

@@ -8,7 +8,7 @@
 void top_deployments(struct screen *s, const struct picture *p, int lines);
 void top_signatures(struct screen *s, const struct picture *p, int lines);
 
-/* Lines that they would like to have. */
+/* Lines that they need to show all; deployments use two more each for long reasons if they get them. */
 int top_deployments_want(const struct screen *s, const struct picture *p);
 int top_signatures_want(const struct picture *p);
 
