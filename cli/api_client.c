@@ -328,26 +328,38 @@ api_answer_fini(struct api_answer *a)
 
 /* ---- what the commands share ---- */
 
+static bool
+fits(const char *s, int width)
+{
+	struct glyph g;
+
+	for (; *s != '\0' && width >= 0; s += g.taken) {
+		glyph_next(s, &g);
+		width -= g.columns;
+	}
+	return width >= 0;
+}
+
 int
 print_column(FILE *f, const char *s, int width, bool pad)
 {
+	const bool whole = fits(s, width);
+	const int room = whole ? width : width - 1; /* for the sign that there is more */
 	struct glyph g;
 	int used = 0;
 
-	while (*s != '\0') {
+	for (; *s != '\0'; s += g.taken) {
 		glyph_next(s, &g);
-		if (used + g.columns > width || (used + g.columns == width && g.columns > 0 && s[g.taken] != '\0')) {
-			for (; used < width - 1; used++) /* a box or a wide character does not go in halves */
-				fputc(' ', f);
-			if (used < width) {
-				fputs("…", f);
-				used++;
-			}
+		if (used + g.columns > room)
 			break;
-		}
 		fwrite(g.text, 1, g.len, f);
-		s += g.taken;
 		used += g.columns;
+	}
+	if (!whole && width > 0) {
+		for (; used < room; used++) /* a box or a wide character does not go in halves */
+			fputc(' ', f);
+		fputs("…", f);
+		used++;
 	}
 	for (; pad && used < width; used++)
 		fputc(' ', f);

@@ -119,7 +119,7 @@ screen_wrapped(struct screen *s, const char *text, int indent, int lines)
 		size_t n = line_of(text, s->width - indent);
 		bool cut = lines == 0 && text[n] != '\0';
 
-		screen_space(s, indent);
+		screen_space(s, indent - s->column);
 		if (cut) /* as much as fits, and the sign that there is more */
 			screen_text(s, text, s->width - indent, false);
 		else {

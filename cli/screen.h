@@ -39,7 +39,7 @@ void screen_right(struct screen *s, const char *text, int width); /* pads before
 void screen_space(struct screen *s, int n);
 /* A line of its own in a style, over the whole width. */
 void screen_bar(struct screen *s, enum screen_style style, const char *text);
-/* Text in as many lines as it needs, at most so many; "…" ends what is cut. */
+/* Text in as many lines as it needs, at most so many, from a column on; "…" ends what is cut. */
 void screen_wrapped(struct screen *s, const char *text, int indent, int lines);
 /* A trend in so many columns, one after another the highest of equal stretches; null is a gap.  From zero, or
  * from the lowest where that is high above it. */

@@ -15,11 +15,13 @@
 #include "cli/screen.h"
 #include "cli/signatures.h"
 
-#define TIMEOUT_MS 60000
-#define PAGE_MAX   1000
-#define LIMIT_MAX  1000000
-#define QUERY_SIZE 4096
-#define PAPER      160 /* columns where there is no terminal */
+#define TIMEOUT_MS  60000
+#define PAGE_MAX    1000
+#define LIMIT_MAX   1000000
+#define QUERY_SIZE  4096
+#define FACET_NAME  11
+#define FACET_LINES 4
+#define PAPER       160 /* columns where there is no terminal */
 
 static const char help[] =
 	"usage: faultline signatures [--sort ORDER] [--group RUNG] [--limit N] [--facets] [--json | --csv]\n"
@@ -152,20 +154,27 @@ print_facets(struct screen *s, const json_t *facets)
 {
 	const char *name;
 	const json_t *list, *value;
-	char buf[FIGURE_SIZE];
-	size_t i;
+	char buf[FIGURE_SIZE], *line;
+	size_t i, len;
+	FILE *f;
 
 	json_object_foreach((json_t *)(uintptr_t)facets, name, list)
 	{
-		screen_text(s, name, 11, true);
+		if ((f = open_memstream(&line, &len)) == NULL)
+			return;
 		json_array_foreach(list, i, value)
 		{
-			screen_text(s, i > 0 ? ", " : "", 2, false);
-			screen_text(s, json_member(value, "value"), 40, false);
-			screen_text(s, " ", 1, false);
-			screen_text(s, figure_count(json_count(value, "signatures"), buf), FIGURE_SIZE, false);
+			fputs(i > 0 ? ", " : "", f);
+			print_text(f, json_member(value, "value"));
+			fprintf(f, " %s", figure_count(json_count(value, "signatures"), buf));
 		}
-		screen_end_line(s);
+		fclose(f);
+		screen_text(s, name, FACET_NAME, true);
+		if (*line == '\0')
+			screen_end_line(s);
+		else
+			screen_wrapped(s, line, FACET_NAME, FACET_LINES);
+		free(line);
 	}
 }
 
@@ -284,7 +293,7 @@ table(const struct asked *q, struct api_client *client)
 			return REFUSED;
 		}
 		if (q->json) {
-			json_dumpf(a.body, stdout, JSON_COMPACT);
+			json_dumpf(a.body, stdout, JSON_COMPACT | JSON_REAL_PRECISION(15));
 			putchar('\n');
 			printed = (long)json_array_size(json_object_get(a.body, "signatures"));
 			api_answer_fini(&a);

@@ -410,7 +410,7 @@ run(struct top *t)
 			return 1;
 		}
 		if (t->json) {
-			json_dumpf(t->now.body, stdout, JSON_COMPACT);
+			json_dumpf(t->now.body, stdout, JSON_COMPACT | JSON_REAL_PRECISION(15));
 			putchar('\n');
 			fflush(stdout);
 		} else
