@@ -178,21 +178,44 @@ print_facets(struct screen *s, const json_t *facets)
 	}
 }
 
-static void
-print_nothing(const json_t *answer)
+/* Bytes of so many characters. */
+static size_t
+characters(const char *s, json_int_t n)
+{
+	const char *at = s;
+
+	for (struct glyph g; n > 0 && *at != '\0'; n--, at += g.taken)
+		glyph_next(at, &g);
+	return (size_t)(at - s);
+}
+
+bool
+signatures_obstacle(const json_t *answer, const char *query, char *buf, size_t size)
 {
 	const json_t *parsed = json_object_get(answer, "parsed"), *term, *widest = NULL;
+	char count[FIGURE_SIZE];
 	size_t i;
 
-	fputs("No signature matches.", stdout);
 	json_array_foreach(parsed, i, term) if (json_count(term, "without") > json_count(widest, "without")) widest =
 		term;
-	if (widest != NULL) {
-		printf("  Widest part of the query: %s", json_is_true(json_object_get(widest, "negated")) ? "-" : "");
-		print_text(stdout, json_member(widest, "field"));
-		putchar(':');
-		print_text(stdout, json_member(widest, "value"));
-		printf(" (removing it gives %lld)", json_count(widest, "without"));
+	if (widest == NULL)
+		return false;
+	query += characters(query, json_count(widest, "at"));
+	snprintf(buf, size, "Widest part of the query: %.*s (removing it gives %s)",
+		 (int)characters(query, json_count(widest, "length")), query,
+		 figure_count(json_count(widest, "without"), count));
+	return true;
+}
+
+static void
+print_nothing(const struct asked *q, const json_t *answer)
+{
+	char obstacle[QUERY_SIZE + 128];
+
+	fputs("No signature matches.", stdout);
+	if (signatures_obstacle(answer, q->query, obstacle, sizeof(obstacle))) {
+		fputs("  ", stdout);
+		print_text(stdout, obstacle);
 	}
 	putchar('\n');
 }
@@ -308,7 +331,7 @@ table(const struct asked *q, struct api_client *client)
 		print_page(q, a.body, &printed, cursor, sizeof(cursor));
 		last = *cursor == '\0' || strpbrk(cursor, "%&#") != NULL || (q->limit != 0 && printed >= q->limit);
 		if (last && printed == 0)
-			print_nothing(a.body);
+			print_nothing(q, a.body);
 		else if (last)
 			print_total(a.body, printed);
 		api_answer_fini(&a);

@@ -8,6 +8,7 @@
 
 #include "cli/api_client.h"
 #include "cli/figures.h"
+#include "cli/signatures.h"
 #include "cli/top_rows.h"
 
 #define WIDE   190 /* columns from which a deployment's reason stands in its row */
@@ -376,27 +377,15 @@ nothing(const struct picture *p)
 		       : "No crash reported.";
 }
 
-/* "No signature matches. Widest part of your query: new:<1h (removing it gives 214)" */
 static void
 draw_nothing(struct screen *s, const struct picture *p)
 {
-	const json_t *parsed = json_object_get(p->found, "parsed"), *term, *widest = NULL;
-	char buf[FIGURE_SIZE];
-	size_t i;
+	char obstacle[1200];
 
 	screen_text(s, nothing(p), s->width, false);
-	json_array_foreach(parsed, i, term) if (json_count(term, "without") > json_count(widest, "without")) widest =
-		term;
-	if (widest != NULL) {
-		screen_text(s, "  Widest part of the query: ", s->width, false);
-		if (json_is_true(json_object_get(widest, "negated")))
-			screen_text(s, "-", 1, false);
-		screen_text(s, json_member(widest, "field"), s->width, false);
-		screen_text(s, ":", 1, false);
-		screen_text(s, json_member(widest, "value"), s->width, false);
-		screen_text(s, " (removing it gives ", s->width, false);
-		screen_text(s, figure_count(json_count(widest, "without"), buf), s->width, false);
-		screen_text(s, ")", 1, false);
+	if (*p->filter != '\0' && signatures_obstacle(p->found, p->filter, obstacle, sizeof(obstacle))) {
+		screen_space(s, 2);
+		screen_text(s, obstacle, s->width, false);
 	}
 	screen_end_line(s);
 }

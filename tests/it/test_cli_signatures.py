@@ -4,10 +4,12 @@ import csv
 import io
 import json
 import subprocess
+import urllib.parse
 
 import pytest
 
 import fake_api
+import fleet
 
 NOW = "2026-12-01T03:17:22.012Z"
 
@@ -101,7 +103,7 @@ def test_mistakes_are_shown_where_they_are(api, signatures, query, at, mark):
 
 def test_nothing_found(api, signatures):
     api.answers["/v1/signatures"] = 200, answer([], parsed=[
-        {"field": "module", "value": "a.sys", "negated": True, "without": 2}, {"field": "new", "value": "<1h", "without": 214}])
+        {"field": "module", "at": 0, "length": 13, "without": 2}, {"field": "new", "at": 14, "length": 7, "without": 214}])
     out, _ = signatures("-module:a.sys new:<1h", status=2)  # an option, for all it looks like
     out, _ = signatures("--", "-module:a.sys new:<1h", status=3)
     assert out == "No signature matches.  Widest part of the query: new:<1h (removing it gives 214)\n"
@@ -134,3 +136,42 @@ def test_refusals(api, signatures):
     api.answers["/v1/signatures"] = 200, {"signatures": []}
     _, err = signatures("x", status=1)
     assert "does not search" in err
+
+
+# ---- the real daemon
+
+
+def test_same_grammar_as_the_api(daemon, programs, signatures):
+    """The query means on the command line what it means in the API, and so do its mistakes."""
+    fleet.bad_rollout(daemon)
+    last = None
+    for i in range(7):
+        last = fleet.crash(daemon, i, module=f"=cmd{i}|'x'!A1\u202e.dll", offset=hex(16 * i + 1), kind="user")
+    fleet.folded(daemon, last)
+    daemon.until(lambda: daemon.get("/v1/signatures?q=state:halt").json["total"] > 0, "the halt")
+    port = daemon.api_port
+    out, _ = signatures("module:csagent.sys", "kind:kernel", "new:<1h", "hosts:>5", server=port)
+    assert out.endswith("\n1 signature\n") and "csagent.sys+0xe14ed" in out and "d1 halt" in out
+    for query in ("", "kind:user", "-kind:user", "state:halt", "hosts:<2 new:<1h", '"csagent.sys"'):
+        expected = daemon.get("/v1/signatures?q=" + urllib.parse.quote(query)).json
+        out, _ = signatures("--json", "--", query, server=port)
+        got = json.loads(out)
+        assert got["total"] == expected["total"] and [s["id"] for s in got["signatures"]] == [s["id"] for s in expected["signatures"]]
+        out, _ = signatures("--csv", "--", query, server=port)
+        rows = list(csv.reader(io.StringIO(out, newline="")))
+        assert len(rows) - 1 == expected["total"] > 0 and "\u202e" not in out
+        assert not any(cell[:1] in ("=", "+", "-", "@", "\t", "\r") for r in rows for cell in r if not cell[1:].isdigit())
+        out, _ = signatures("--json", "--limit", "all", "--", query, server=port)
+        assert len(json.loads(out)["signatures"]) == expected["total"]
+    for query in ("foo:bar", "kind:kernel new:<1x", "kind:kernl", 'title:"open', "\u754c hosts:>many"):
+        error = daemon.get("/v1/signatures?q=" + urllib.parse.quote(query)).json["error"]
+        _, err = signatures(query, status=2, server=port)
+        lines = err.split("\n")
+        assert lines[0] == f"faultline signatures: {error['message']}" and lines[1] == f"  {query}"
+        wide = query[:error["at"]].count("\u754c")
+        assert lines[2] == "  " + " " * (error["at"] + wide) + "^"
+    out, _ = signatures("kind:kernel hosts:>1000", status=3, server=port)
+    assert "hosts:>1000 (removing it gives 1)" in out
+    done = subprocess.run([programs.faultline, "top", "--once", "--server", f"127.0.0.1:{port}", "--filter", "kind:user", "--sort", "hosts"],
+                          text=True, capture_output=True, check=True, timeout=60)
+    assert "SIGNATURES kind:user BY hosts: 7" in done.stdout and "\u202e" not in done.stdout

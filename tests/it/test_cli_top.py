@@ -143,7 +143,7 @@ def search(parameters):
     if parameters["q"] == "foo:bar":
         return 400, {"error": {"code": "invalid_parameter", "message": '"foo" is no field; fields are module', "field": "q", "at": 0}}
     if parameters["q"] == "new:<1h":
-        return 200, {"total": 0, "signatures": [], "parsed": [{"field": "new", "value": "<1h", "without": 214}]}
+        return 200, {"total": 0, "signatures": [], "parsed": [{"field": "new", "at": 0, "length": 7, "without": 214}]}
     return 200, {"total": 1214, "parsed": [{"field": "kind"}], "signatures": [
         {"id": "s1-2", "title": "found.sys+0x1", "kind": "boot-critical", "hosts": 7, "sites": 1,
          "first_seen": "2026-11-01T03:03:50.000Z", "last_seen": "2026-12-01T03:17:00.000Z",
