@@ -45,7 +45,7 @@ fetch_rows(const struct ledger *l, struct ahead *a)
 	struct rungs g;
 
 	hosts_prefetch_row(&l->hosts, a->rec.tenant, a->hash);
-	for (int i = 0; i < 4; i++)
+	for (unsigned i = 0; i < AHEAD_KEYS; i++)
 		a->keys[i] = KEY_NONE;
 	if (a->what != AHEAD_REPORT || !keys_guess(&l->keys, a->claim, &g))
 		return;
@@ -53,21 +53,18 @@ fetch_rows(const struct ledger *l, struct ahead *a)
 	a->keys[1] = g.build;
 	a->keys[2] = g.module;
 	a->keys[3] = g.stop;
-	for (int i = 0; i < 4; i++)
+	for (unsigned i = 0; i < AHEAD_KEYS; i++)
 		if (a->keys[i] != KEY_NONE)
 			fetch_key(l, a->keys[i]);
 }
 
-/* Steps 0 to 2 of the sets that the report's host will be added to. */
+/* Steps 0 and 1 of the sets that the report's host will be added to. */
 static void
-fetch_sets(const struct ledger *l, const struct ahead *a, const uint32_t classes[2], int step)
+fetch_sets(const struct ledger *l, const struct ahead *a, int step)
 {
-	for (int i = 0; i < 4; i++)
+	for (unsigned i = 0; i < AHEAD_KEYS; i++)
 		if (a->keys[i] != KEY_NONE)
 			hostset_prefetch(&key_at(&l->keys, a->keys[i])->hosts, a->host_no, step);
-	for (int i = 0; i < 2; i++)
-		if (classes[i] != KEY_NONE)
-			hostset_prefetch(&key_at(&l->keys, classes[i])->hosts, a->host_no, step);
 }
 
 static bool
@@ -80,8 +77,8 @@ void
 look_ahead(struct ledger *l, struct ahead *run, unsigned n)
 {
 	uint16_t tenant = n > 0 ? run[0].rec.tenant : 0;
-	const uint32_t classes[2] = { keys_find(&l->keys, tenant, RUNG_ANY, l->keys.class_ids[RUNG_ANY]),
-				      keys_find(&l->keys, tenant, RUNG_KERNEL, l->keys.class_ids[RUNG_KERNEL]) };
+	const uint32_t any = keys_find(&l->keys, tenant, RUNG_ANY, l->keys.class_ids[RUNG_ANY]),
+		       kernel = keys_find(&l->keys, tenant, RUNG_KERNEL, l->keys.class_ids[RUNG_KERNEL]);
 
 	for (unsigned i = 0; i < n; i++)
 		decode(l, &run[i]);
@@ -95,14 +92,31 @@ look_ahead(struct ledger *l, struct ahead *run, unsigned n)
 		if (run[i].host_no == UINT32_MAX)
 			continue;
 		hosts_prefetch_side(&l->hosts, run[i].host_no, 0);
-		fetch_sets(l, &run[i], classes, 0);
+		run[i].keys[4] = run[i].u.report.kind == REPORT_KERNEL ? kernel : KEY_NONE;
+		run[i].keys[5] = any;
+		fetch_sets(l, &run[i], 0);
 	}
 	for (unsigned i = 0; i < n; i++)
 		if (is_known_report(&run[i])) {
 			hosts_prefetch_side(&l->hosts, run[i].host_no, 1);
-			fetch_sets(l, &run[i], classes, 1);
+			fetch_sets(l, &run[i], 1);
 		}
+}
+
+void
+look_ahead_votes(const struct ledger *l, struct ahead *a, unsigned step)
+{
+	const unsigned n = l->n_open < AHEAD_OPEN ? l->n_open : AHEAD_OPEN;
+
+	if (!is_known_report(a))
+		return;
 	for (unsigned i = 0; i < n; i++)
-		if (is_known_report(&run[i]))
-			fetch_sets(l, &run[i], classes, 2);
+		for (unsigned k = 0; k < AHEAD_KEYS; k++) {
+			if (step == 0)
+				a->trials[i][k] = UINT32_MAX;
+			if (a->keys[k] != KEY_NONE)
+				trial_prefetch(l->open[i], a->keys[k], a->host_no, step, &a->trials[i][k]);
+		}
+	for (unsigned i = 0; step == 0 && i < n; i++)
+		deployment_prefetch_served(l->open[i], a->host_no);
 }

@@ -160,6 +160,7 @@ void deployment_close(struct ledger *l, struct deployment *d, enum deployment_li
 bool deployment_read(struct deployment *d, const void *packed, size_t len); /* parse into msg */
 bool deployment_eligible(struct ledger *l, struct deployment *d, const struct candidate *c);
 bool deployment_served(const struct deployment *d, uint32_t host_no);
+void deployment_prefetch_served(const struct deployment *d, uint32_t host_no);
 uint16_t deployment_served_minute(const struct deployment *d, uint32_t host_no); /* + 1; 0: not served */
 const char *deployment_receipts(const struct deployment *d); /* "served", "inferred" or "plan": of most hosts; "none" */
 /* Does what the host says it has make it a served one?  Then it is from now on. */

@@ -171,8 +171,13 @@ hosts_prefetch_row(const struct hosts *h, uint16_t tenant, uint64_t hash)
 	c = host_chunk(h, no);
 	no = HOST_AT(no);
 	__builtin_prefetch(&c->hash[no]);
+	__builtin_prefetch(&c->tenant[no]);
 	__builtin_prefetch(&c->last_seen[no]);
+	__builtin_prefetch(&c->first_seen[no]);
+	__builtin_prefetch(&c->boot[no]);
 	__builtin_prefetch(&c->site[no]);
+	__builtin_prefetch(&c->stratum[no]);
+	__builtin_prefetch(&c->interval[no]);
 	__builtin_prefetch(&c->flags[no]);
 }
 

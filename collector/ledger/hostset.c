@@ -5,23 +5,52 @@
 #include "collector/ledger/mem.h"
 #include "proto/wire.h"
 
-#define BLOCK_ARRAY 2048u /* more members make it a bitmap, which is no larger then */
-#define BLOCK_WORDS 1024u
+#define BLOCK_ARRAY  1024u /* more members make it a bitmap: to insert into an array would take longer */
+#define BLOCK_PACKED 2048u /* more members are packed as one */
+#define BLOCK_WORDS  1024u
 
+/* Without members there is no such block. */
 struct hostset_block {
 	uint32_t word; /* generation */
 	uint32_t n;
 	uint32_t cap; /* of v; 0: bits */
-	uint16_t *v;
-	uint64_t *bits;
+	union {
+		uint16_t *v;
+		uint64_t *bits;
+	} u;
 };
 
-/* First index in sorted v[0..n) whose value is >= x. */
+static bool
+is_bitmap(const struct hostset_block *b)
+{
+	return b->cap == 0 && b->n > 0;
+}
+
+/* Where x is likely to be among n members of a block: they are about evenly spread. */
+static uint32_t
+guess16(uint32_t n, uint16_t x)
+{
+	return x * n >> 16;
+}
+
+/* First index in sorted v[0..n) whose value is >= x: from the guess on in steps that double, so that
+ * mostly one cache line is looked at, and never more than twice those of halving. */
 static uint32_t
 lower16(const uint16_t *v, uint32_t n, uint16_t x)
 {
-	uint32_t lo = 0, hi = n;
+	uint32_t at = guess16(n, x), lo = 0, hi = n, step = 15;
 
+	if (n == 0)
+		return 0;
+	if (v[at] < x) {
+		for (lo = at + 1; n - lo > step && v[lo + step] < x; step *= 2)
+			lo += step + 1;
+		hi = n - lo > step ? lo + step : n;
+	} else {
+		for (hi = at; hi > step && v[hi - 1 - step] >= x; step *= 2)
+			hi -= step + 1;
+		lo = hi > step ? hi - step : 0;
+	}
 	while (lo < hi) {
 		uint32_t mid = (lo + hi) / 2;
 
@@ -51,61 +80,48 @@ lower32(const uint32_t *v, uint32_t n, uint32_t x)
 
 /* ---- one block ---- */
 
+/* *at_out is where it would be inserted. */
 static bool
-block_has(const struct hostset_block *b, uint16_t x)
+block_find(const struct hostset_block *b, uint16_t x, uint32_t *at_out)
 {
-	uint32_t i;
-
-	if (b == NULL)
-		return false;
-	if (b->bits != NULL)
-		return b->bits[x >> 6] >> (x & 63) & 1;
-	i = lower16(b->v, b->n, x);
-	return i < b->n && b->v[i] == x;
+	*at_out = 0;
+	if (is_bitmap(b))
+		return b->u.bits[x >> 6] >> (x & 63) & 1;
+	*at_out = lower16(b->u.v, b->n, x);
+	return *at_out < b->n && b->u.v[*at_out] == x;
 }
 
 static void
 block_to_bits(struct hostset_block *b)
 {
-	b->bits = mem_zero(BLOCK_WORDS, sizeof(uint64_t));
+	uint64_t *bits = mem_zero(BLOCK_WORDS, sizeof(*bits));
+
 	for (uint32_t i = 0; i < b->n; i++)
-		b->bits[b->v[i] >> 6] |= 1ull << (b->v[i] & 63);
-	free(b->v);
-	b->v = NULL;
+		bits[b->u.v[i] >> 6] |= 1ull << (b->u.v[i] & 63);
+	free(b->u.v);
+	b->u.bits = bits;
 	b->cap = 0;
 }
 
-/* x is not there yet. */
+/* x is not there yet; `at` is what block_find() said. */
 static void
-block_add(struct hostset_block *b, uint16_t x)
+block_insert(struct hostset_block *b, uint32_t at, uint16_t x)
 {
-	if (b->bits == NULL && b->n == BLOCK_ARRAY)
+	if (!is_bitmap(b) && b->n == BLOCK_ARRAY)
 		block_to_bits(b);
-	if (b->bits != NULL) {
-		b->bits[x >> 6] |= 1ull << (x & 63);
+	if (is_bitmap(b)) {
+		b->u.bits[x >> 6] |= 1ull << (x & 63);
 	} else {
-		uint32_t i = lower16(b->v, b->n, x);
-
 		if (b->n == b->cap) {
 			uint32_t cap = b->cap > 0 ? b->cap * 2 : 16;
 
-			b->v = mem_grow(b->v, b->cap, cap, sizeof(*b->v));
+			b->u.v = mem_grow(b->u.v, b->cap, cap, sizeof(*b->u.v));
 			b->cap = cap;
 		}
-		memmove(b->v + i + 1, b->v + i, (b->n - i) * sizeof(*b->v));
-		b->v[i] = x;
+		memmove(b->u.v + at + 1, b->u.v + at, (b->n - at) * sizeof(*b->u.v));
+		b->u.v[at] = x;
 	}
 	b->n++;
-}
-
-static void
-block_free(struct hostset_block *b)
-{
-	if (b == NULL)
-		return;
-	free(b->v);
-	free(b->bits);
-	free(b);
 }
 
 static struct hostset_block *
@@ -115,9 +131,7 @@ block_at(struct hostset *set, uint32_t i)
 		set->u.blocks = mem_grow(set->u.blocks, set->n_blocks, i + 1, sizeof(*set->u.blocks));
 		set->n_blocks = (uint16_t)(i + 1);
 	}
-	if (set->u.blocks[i] == NULL)
-		set->u.blocks[i] = mem_zero(1, sizeof(struct hostset_block));
-	return set->u.blocks[i];
+	return &set->u.blocks[i];
 }
 
 /* ---- the set ---- */
@@ -144,7 +158,7 @@ to_blocks(struct hostset *set, struct snap *s, uint64_t base)
 		struct hostset_block *b = block_at(set, v[i] >> 16);
 
 		snap_touch(s, &b->word, base + (v[i] >> 16));
-		block_add(b, (uint16_t)v[i]);
+		block_insert(b, b->n, (uint16_t)v[i]);
 	}
 }
 
@@ -197,16 +211,17 @@ bool
 hostset_add(struct hostset *set, uint32_t x, struct snap *s, uint64_t base)
 {
 	struct hostset_block *b;
+	uint32_t at;
 
 	if (x > HOSTSET_MAX)
 		return false;
 	if (set->n_blocks == 0)
 		return small_add(set, x, s, base);
-	if (hostset_has(set, x))
-		return false;
 	b = block_at(set, x >> 16);
+	if (block_find(b, (uint16_t)x, &at))
+		return false;
 	snap_touch(s, &b->word, base + (x >> 16));
-	block_add(b, (uint16_t)x);
+	block_insert(b, at, (uint16_t)x);
 	set->n++;
 	return true;
 }
@@ -217,7 +232,7 @@ hostset_has(const struct hostset *set, uint32_t x)
 	uint32_t i;
 
 	if (set->n_blocks > 0)
-		return x >> 16 < set->n_blocks && block_has(set->u.blocks[x >> 16], (uint16_t)x);
+		return x >> 16 < set->n_blocks && block_find(&set->u.blocks[x >> 16], (uint16_t)x, &i);
 	i = lower32(members(set), set->n, x);
 	return i < set->n && members(set)[i] == x;
 }
@@ -234,26 +249,23 @@ hostset_prefetch(const struct hostset *set, uint32_t x, int step)
 	}
 	if (x >> 16 >= set->n_blocks)
 		return;
-	if (step == 0) {
-		__builtin_prefetch(&set->u.blocks[x >> 16]);
-		return;
-	}
-	b = set->u.blocks[x >> 16];
-	if (b == NULL)
-		return;
-	if (step == 1)
+	b = &set->u.blocks[x >> 16];
+	if (step == 0)
 		__builtin_prefetch(b);
-	else if (b->bits != NULL)
-		__builtin_prefetch(&b->bits[(x & 0xffff) >> 6]);
-	else
-		__builtin_prefetch(b->v + b->n / 2);
+	else if (is_bitmap(b))
+		__builtin_prefetch(&b->u.bits[(x & 0xffff) >> 6]);
+	else if (b->n > 0)
+		__builtin_prefetch(b->u.v + guess16(b->n, (uint16_t)x));
 }
 
 void
 hostset_fini(struct hostset *set)
 {
 	for (uint32_t i = 0; i < set->n_blocks; i++)
-		block_free(set->u.blocks[i]);
+		if (is_bitmap(&set->u.blocks[i]))
+			free(set->u.blocks[i].u.bits);
+		else
+			free(set->u.blocks[i].u.v);
 	if (set->n_blocks > 0)
 		free(set->u.blocks);
 	else if (set->small_cap > 0)
@@ -265,8 +277,8 @@ void
 hostset_drop(struct hostset *set, struct snap *s, uint64_t base)
 {
 	for (uint32_t i = 0; i < set->n_blocks; i++)
-		if (set->u.blocks[i] != NULL) {
-			snap_touch(s, &set->u.blocks[i]->word, base + i);
+		if (set->u.blocks[i].n > 0) {
+			snap_touch(s, &set->u.blocks[i].word, base + i);
 			snap_dropped(s, base + i);
 		}
 	hostset_fini(set);
@@ -275,13 +287,12 @@ hostset_drop(struct hostset *set, struct snap *s, uint64_t base)
 size_t
 hostset_bytes(const struct hostset *set)
 {
-	size_t n = set->n_blocks * sizeof(void *) + set->small_cap * sizeof(uint32_t);
+	size_t n = set->n_blocks * sizeof(struct hostset_block) + set->small_cap * sizeof(uint32_t);
 
 	for (uint32_t i = 0; i < set->n_blocks; i++) {
-		const struct hostset_block *b = set->u.blocks[i];
+		const struct hostset_block *b = &set->u.blocks[i];
 
-		if (b != NULL)
-			n += sizeof(*b) + b->cap * sizeof(*b->v) + (b->bits != NULL ? BLOCK_WORDS * 8 : 0);
+		n += b->cap * sizeof(*b->u.v) + (is_bitmap(b) ? BLOCK_WORDS * 8 : 0);
 	}
 	return n;
 }
@@ -289,16 +300,16 @@ hostset_bytes(const struct hostset *set)
 static bool
 block_next(const struct hostset_block *b, uint32_t *low)
 {
-	if (b->bits == NULL) {
-		uint32_t i = lower16(b->v, b->n, (uint16_t)*low);
+	if (!is_bitmap(b)) {
+		uint32_t i = lower16(b->u.v, b->n, (uint16_t)*low);
 
 		if (i == b->n)
 			return false;
-		*low = b->v[i];
+		*low = b->u.v[i];
 		return true;
 	}
 	for (uint32_t w = *low >> 6; w < BLOCK_WORDS; w++) {
-		uint64_t bits = b->bits[w];
+		uint64_t bits = b->u.bits[w];
 
 		if (w == *low >> 6)
 			bits &= ~0ull << (*low & 63);
@@ -324,7 +335,7 @@ hostset_next(const struct hostset *set, uint32_t *x)
 	}
 	low = *x & 0xffff;
 	for (i = *x >> 16; i < set->n_blocks; i++, low = 0)
-		if (set->u.blocks[i] != NULL && block_next(set->u.blocks[i], &low)) {
+		if (block_next(&set->u.blocks[i], &low)) {
 			*x = i << 16 | low;
 			return true;
 		}
@@ -375,15 +386,15 @@ hostset_unpack(struct hostset *set, struct reader *r)
 bool
 hostset_pack_block(const struct hostset *set, uint32_t block, struct pack *k)
 {
-	const struct hostset_block *b = block < set->n_blocks ? set->u.blocks[block] : NULL;
+	const struct hostset_block *b = block < set->n_blocks ? &set->u.blocks[block] : NULL;
 	uint32_t low = 0, last = 0;
 
-	if (b == NULL)
+	if (b == NULL || b->n == 0)
 		return false;
 	pack_varint(k, b->n);
-	if (b->bits != NULL) {
+	if (b->n > BLOCK_PACKED) {
 		for (uint32_t w = 0; w < BLOCK_WORDS; w++)
-			pack_u64(k, b->bits[w]);
+			pack_u64(k, b->u.bits[w]);
 		return true;
 	}
 	while (low <= 0xffff && block_next(b, &low)) {
@@ -399,13 +410,13 @@ hostset_unpack_block(struct hostset *set, uint32_t block, struct reader *r)
 	uint32_t n = unpack_u32(r), last = 0;
 	struct hostset_block *b;
 
-	if (reader_failed(r) || block >= set->n_blocks || set->u.blocks[block] != NULL || n == 0 || n > 65536)
+	if (reader_failed(r) || block >= set->n_blocks || set->u.blocks[block].n > 0 || n == 0 || n > 65536)
 		return false;
 	b = block_at(set, block);
-	if (n > BLOCK_ARRAY) {
-		b->bits = mem_zero(BLOCK_WORDS, sizeof(uint64_t));
+	if (n > BLOCK_PACKED) {
+		b->u.bits = mem_zero(BLOCK_WORDS, sizeof(uint64_t));
 		for (uint32_t w = 0; w < BLOCK_WORDS; w++)
-			b->bits[w] = reader_u64(r);
+			b->u.bits[w] = reader_u64(r);
 		b->n = n;
 		return !reader_failed(r);
 	}
@@ -415,7 +426,7 @@ hostset_unpack_block(struct hostset *set, uint32_t block, struct reader *r)
 		if (reader_failed(r) || step > 0xffff - last || (i > 0 && step == 0))
 			return false;
 		last += step;
-		block_add(b, (uint16_t)last);
+		block_insert(b, b->n, (uint16_t)last);
 	}
 	return true;
 }
@@ -426,12 +437,12 @@ hostset_loaded(const struct hostset *set)
 	uint64_t n = 0;
 
 	for (uint32_t i = 0; i < set->n_blocks; i++)
-		n += set->u.blocks[i] != NULL ? set->u.blocks[i]->n : 0;
+		n += set->u.blocks[i].n;
 	return set->n_blocks == 0 || n == set->n;
 }
 
 uint32_t *
 hostset_word(const struct hostset *set, uint32_t block)
 {
-	return block < set->n_blocks && set->u.blocks[block] != NULL ? &set->u.blocks[block]->word : NULL;
+	return block < set->n_blocks && set->u.blocks[block].n > 0 ? &set->u.blocks[block].word : NULL;
 }

@@ -23,13 +23,13 @@ struct hostset {
 	union {
 		uint32_t inl[2];
 		uint32_t *small;
-		struct hostset_block **blocks;
+		struct hostset_block *blocks;
 	} u;
 };
 
 /* Add x; true if it was new.  Blocks that change are touched under id base + block. */
 bool hostset_add(struct hostset *set, uint32_t x, struct snap *s, uint64_t base);
-/* Fetch what adding x will touch: call with step 0, 1 and 2, some work between. */
+/* Fetch what adding x will touch: call with step 0, then 1, some work between. */
 void hostset_prefetch(const struct hostset *set, uint32_t x, int step);
 bool hostset_has(const struct hostset *set, uint32_t x);
 void hostset_fini(struct hostset *set);

@@ -410,9 +410,16 @@ fold_one(struct ledger *l, const struct ahead *d, uint32_t epoch)
 static void
 fold_run(struct ledger *l, struct ahead *run, unsigned n, uint32_t epoch)
 {
+	const unsigned lead = l->n_open > 0 ? AHEAD_STEPS : 0; /* records between the first step and the fold */
+
 	look_ahead(l, run, n);
-	for (unsigned i = 0; i < n; i++)
-		fold_one(l, &run[i], epoch);
+	for (unsigned t = 0; t < n + lead; t++) {
+		for (unsigned step = 0; step < lead; step++)
+			if (t >= step && t - step < n)
+				look_ahead_votes(l, &run[t - step], step);
+		if (t >= lead)
+			fold_one(l, &run[t - lead], epoch);
+	}
 }
 
 /* Damaged, or a record that must not be skipped and is not known? */

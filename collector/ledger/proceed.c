@@ -28,12 +28,18 @@ proceed_log(double n, double bad, double h, double churn)
 	return num_logsumexp(a, (size_t)used);
 }
 
+bool
+proceed_excludes(double n, double bad, double churn, double beta)
+{
+	return n > 0 && bad <= n && churn < HAZARD_MOST && !(proceed_log(n, bad, HAZARD_MOST, churn) < -num_log(beta));
+}
+
 double
 proceed_hazard(double n, double bad, double churn, double beta)
 {
 	double need = -num_log(beta), good = 1, fails;
 
-	if (!(n > 0) || bad > n || churn >= HAZARD_MOST)
+	if (!proceed_excludes(n, bad, churn, beta))
 		return 1;
 	for (fails = HAZARD_MOST; fails > HAZARD_LEAST; fails *= 0.9) {
 		if (proceed_log(n, bad, fails, churn) < need)

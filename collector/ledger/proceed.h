@@ -2,6 +2,7 @@
 #ifndef COLLECTOR_LEDGER_PROCEED_H
 #define COLLECTOR_LEDGER_PROCEED_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* May the next ring be served?  Evidence against "the hazard is at least h" from n resolved
@@ -17,6 +18,8 @@ double proceed_log(double n, double bad, double h, double churn);
  * that this ever says less than the deployment's true hazard is at most beta.  1: nothing is
  * excluded. */
 double proceed_hazard(double n, double bad, double churn, double beta);
+/* Is anything, that is, is it below 1?  Much faster. */
+bool proceed_excludes(double n, double bad, double churn, double beta);
 
 /* Hosts that the next ring may have so that it costs at most `budget` hosts at that hazard even
  * if nothing stops it; 0 when nothing is certified.  n clean hosts allow about budget/6.9 * n

@@ -16,6 +16,15 @@ deployment_served(const struct deployment *d, uint32_t host_no)
 	return b < d->n_blocks && d->blocks[b] != NULL && d->blocks[b]->minute[host_no % SERVED_BLOCK] != 0;
 }
 
+void
+deployment_prefetch_served(const struct deployment *d, uint32_t host_no)
+{
+	uint32_t b = host_no / SERVED_BLOCK;
+
+	if (b < d->n_blocks && d->blocks[b] != NULL)
+		__builtin_prefetch(&d->blocks[b]->minute[host_no % SERVED_BLOCK]);
+}
+
 uint16_t
 deployment_served_minute(const struct deployment *d, uint32_t host_no)
 {

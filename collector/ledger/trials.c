@@ -48,6 +48,31 @@ trial_find(const struct deployment *d, uint32_t key_no)
 	return i != UINT32_MAX ? trial_at(d, i) : NULL;
 }
 
+void
+trial_prefetch(const struct deployment *d, uint32_t key_no, uint32_t host_no, unsigned step, uint32_t *trial)
+{
+	const struct trial_row *row;
+
+	if (d->n_slots == 0)
+		return;
+	if (step == 0) {
+		__builtin_prefetch(&d->slots[home(d, key_no)]);
+		return;
+	}
+	if (step == 1)
+		*trial = trial_number(d, key_no);
+	if (*trial >= d->trials.n)
+		return;
+	row = trial_at(d, *trial);
+	if (step == 1) {
+		for (size_t at = 0; at < sizeof(*row); at += 64)
+			__builtin_prefetch((const char *)row + at);
+		return;
+	}
+	hostset_prefetch(&row->served, host_no, (int)step - 2);
+	hostset_prefetch(&row->unserved, host_no, (int)step - 2);
+}
+
 const struct key *
 trial_key(const struct ledger *l, const struct trial_row *row)
 {

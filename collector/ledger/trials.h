@@ -91,6 +91,9 @@ trial_at(const struct deployment *d, uint32_t trial)
 {
 	return table_at(&d->trials, trial);
 }
+/* Fetch what the vote of a host for a key will touch: steps 0 to AHEAD_STEPS - 1, some work between.
+ * *trial is kept between them, and may be out of date. */
+void trial_prefetch(const struct deployment *d, uint32_t key_no, uint32_t host_no, unsigned step, uint32_t *trial);
 /* NULL for silence and boot loops, or when the key's row was given to another key. */
 const struct key *trial_key(const struct ledger *l, const struct trial_row *row);
 

@@ -68,13 +68,29 @@ lost(const struct deployment *d)
 	return d->dark.silent < overdue ? d->dark.silent : (uint32_t)overdue;
 }
 
-/* The smallest hazard that is excluded; hosts that fell silent count as bad, beyond the usual churn. */
+/* Of hosts that fell silent, which count as bad, this many in the bake time are nothing unusual. */
+static double
+churn_of(const struct ledger *l, const struct deployment *d, const struct verdict_view *v)
+{
+	double hours = (double)deployment_bake_us(l, d) / 3.6e9;
+
+	return v->lost > 0 ? silence_churn(l) * hours : 0;
+}
+
+/* The smallest hazard that is excluded. */
 static double
 excluded(const struct ledger *l, const struct deployment *d, const struct verdict_view *v)
 {
-	double hours = (double)deployment_bake_us(l, d) / 3.6e9, churn = v->lost > 0 ? silence_churn(l) * hours : 0;
+	return proceed_hazard((double)v->resolved + v->lost, (double)v->bad + v->lost, churn_of(l, d, v),
+			      d->params.beta);
+}
 
-	return proceed_hazard((double)v->resolved + v->lost, (double)v->bad + v->lost, churn, d->params.beta);
+/* Is any? */
+static bool
+excludes(const struct ledger *l, const struct deployment *d, const struct verdict_view *v)
+{
+	return proceed_excludes((double)v->resolved + v->lost, (double)v->bad + v->lost, churn_of(l, d, v),
+				d->params.beta);
 }
 
 static enum verdict_state
@@ -108,7 +124,7 @@ natural_state(const struct ledger *l, const struct deployment *d, const struct v
 		return STATE_BLIND;
 	if (v->served == 0)
 		return STATE_NOTHING_SERVED;
-	if (v->resolved < v->needed || (v->bad + v->lost > d->forgiven_bad && excluded(l, d, v) >= 1))
+	if (v->resolved < v->needed || (v->bad + v->lost > d->forgiven_bad && !excludes(l, d, v)))
 		return STATE_TOO_FEW_RESOLVED;
 	return d->eligible < d->params.small_fleet ? STATE_UNCERTIFIED : STATE_CLEAN;
 }
