@@ -23,7 +23,7 @@
 #define PUBLISH_BUSY_US 100000 /* while batches keep coming */
 #define PUBLISH_IDLE_US 20000
 #define TOPS_US         1000000
-#define SNAPSHOT_TURN   (1u << 20)  /* bytes between two batches: about 1 ms */
+#define SNAPSHOT_TURN   (1u << 19)  /* bytes between two batches: 0.5 to 3 ms */
 #define SNAPSHOT_QUEUE  (32u << 20) /* more waiting for the disk than this: no turn */
 #define ENOUGH_SLOTS    65536u
 
@@ -414,7 +414,7 @@ fold_events_since(struct fold *f, uint64_t after, struct fold_event *out, size_t
 /* ---- snapshots ---- */
 
 static void
-snapshot_start(struct fold *f, bool full)
+snapshot_start(struct fold *f)
 {
 	struct ledger_stats s;
 
@@ -425,7 +425,8 @@ snapshot_start(struct fold *f, bool full)
 	f->snapshot_records = s.records;
 	f->snapshot_us = clock_boot_us();
 	snapshot_store_begin(f->store, f->snapshot_at);
-	ledger_snapshot_begin(f->ledger, full, snapshot_store_put, f->store);
+	/* nothing is unchanged before there is a snapshot */
+	ledger_snapshot_begin(f->ledger, false, snapshot_store_put, f->store);
 }
 
 #define REPLAY_AGE_US (10ll * 86400 * 1000000) /* 7 days after a deployment closed by itself */
@@ -496,7 +497,7 @@ snapshot_turn(struct fold *f)
 	enum snapshot_result r;
 
 	if (snapshot_due(f))
-		snapshot_start(f, f->floor == 0);
+		snapshot_start(f);
 	if (!f->snapshotting)
 		return;
 	if (!f->committed) {
@@ -522,7 +523,7 @@ snapshot_last(struct fold *f)
 		if (f->snapshotting)
 			snapshot_finish(f, snapshot_store_wait(f->store));
 		if (round == 0 && ledger_position(f->ledger) != f->floor)
-			snapshot_start(f, f->floor == 0);
+			snapshot_start(f);
 	}
 }
 

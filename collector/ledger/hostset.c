@@ -392,6 +392,12 @@ hostset_pack_block(const struct hostset *set, uint32_t block, struct pack *k)
 	if (b == NULL || b->n == 0)
 		return false;
 	pack_varint(k, b->n);
+	for (uint32_t i = 0; !is_bitmap(b) && i < b->n; i++) {
+		pack_varint(k, b->u.v[i] - last);
+		last = b->u.v[i];
+	}
+	if (!is_bitmap(b))
+		return true;
 	if (b->n > BLOCK_PACKED) {
 		for (uint32_t w = 0; w < BLOCK_WORDS; w++)
 			pack_u64(k, b->u.bits[w]);

@@ -356,7 +356,7 @@ typedef void ledger_chunk_fn(void *arg, uint64_t chunk, const void *bytes, size_
 #define LEDGER_SNAPSHOT_OLDEST  5u
 
 /* Start a snapshot at ledger_position(): chunks changed since the last one that ended well
- * (all, when full) will be given to fn by step(), and by ledger_fold() for chunks about to
+ * (all, when full, which takes a walk over them) will be given to fn by step(), and by ledger_fold() for chunks about to
  * change.  One at a time. */
 void ledger_snapshot_begin(struct ledger *l, bool full, ledger_chunk_fn *fn, void *arg);
 /* Serialise about budget bytes; true when nothing is left. */

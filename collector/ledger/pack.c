@@ -5,20 +5,13 @@
 #include "collector/ledger/pack.h"
 #include "proto/wire.h"
 
-uint8_t *
-pack_room(struct pack *k, size_t n)
+void
+pack_grow(struct pack *k, size_t n)
 {
-	uint8_t *at;
+	size_t cap = k->cap * 2 > k->n + n ? k->cap * 2 : k->n + n + 4096;
 
-	if (k->cap - k->n < n) {
-		size_t cap = k->cap * 2 > k->n + n ? k->cap * 2 : k->n + n + 4096;
-
-		k->p = mem_grow(k->p, k->cap, cap, 1);
-		k->cap = cap;
-	}
-	at = k->p + k->n;
-	k->n += n;
-	return at;
+	k->p = mem_grow(k->p, k->cap, cap, 1);
+	k->cap = cap;
 }
 
 void
@@ -64,13 +57,13 @@ pack_u64(struct pack *k, uint64_t v)
 void
 pack_varint(struct pack *k, uint64_t v)
 {
-	uint8_t buf[10];
-	size_t n = 0;
+	uint8_t *p;
 
-	for (; v >= 0x80; v >>= 7)
-		buf[n++] = (uint8_t)(v | 0x80);
-	buf[n++] = (uint8_t)v;
-	memcpy(pack_room(k, n), buf, n);
+	pack_reserve(k, 10);
+	for (p = k->p + k->n; v >= 0x80; v >>= 7)
+		*p++ = (uint8_t)(v | 0x80);
+	*p++ = (uint8_t)v;
+	k->n = (size_t)(p - k->p);
 }
 
 void

@@ -15,8 +15,25 @@ struct pack {
 	size_t n, cap;
 };
 
-uint8_t *pack_room(struct pack *k, size_t n); /* n more bytes, already counted */
 void pack_free(struct pack *k);
+void pack_grow(struct pack *k, size_t n);
+
+/* Room for n more bytes behind p + n. */
+static inline void
+pack_reserve(struct pack *k, size_t n)
+{
+	if (k->cap - k->n < n)
+		pack_grow(k, n);
+}
+
+/* n more bytes, already counted */
+static inline uint8_t *
+pack_room(struct pack *k, size_t n)
+{
+	pack_reserve(k, n);
+	k->n += n;
+	return k->p + k->n - n;
+}
 
 void pack_u8(struct pack *k, uint8_t v);
 void pack_u16(struct pack *k, uint16_t v);

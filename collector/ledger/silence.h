@@ -37,10 +37,6 @@ struct silence {
 	uint32_t chunks_loaded;
 };
 
-/* At most so many chunks are scanned a tick, half a million hosts in about a millisecond; with more to do, the
- * next one goes on: twenty ticks for ten million hosts. */
-#define SILENCE_CHUNKS 128u
-
 void silence_fini(struct silence *s);
 
 /* Seconds without a heartbeat until a host of that interval is dark: S. */
