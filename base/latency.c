@@ -5,7 +5,7 @@
 
 #include "base/latency.h"
 
-static _Atomic uint64_t counts[LATENCY_N][LATENCY_BUCKETS];
+static _Atomic uint64_t counts[LATENCY_N][LATENCY_BUCKETS], sums_us[LATENCY_N];
 
 /* Four buckets from each power of two to the next: by the two bits below the highest. */
 static unsigned
@@ -20,9 +20,8 @@ bucket(uint64_t us)
 	return b < LATENCY_BUCKETS ? b : LATENCY_BUCKETS - 1;
 }
 
-/* One more than the largest value in it. */
-static uint64_t
-bucket_end(unsigned b)
+uint64_t
+latency_bucket_end(unsigned b)
 {
 	if (b < 4)
 		return b + 1;
@@ -32,7 +31,10 @@ bucket_end(unsigned b)
 void
 latency_add(enum latency what, int64_t us)
 {
-	atomic_fetch_add_explicit(&counts[what][bucket(us > 0 ? (uint64_t)us : 0)], 1, memory_order_relaxed);
+	const uint64_t took = us > 0 ? (uint64_t)us : 0;
+
+	atomic_fetch_add_explicit(&counts[what][bucket(took)], 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&sums_us[what], took, memory_order_relaxed);
 }
 
 void
@@ -40,6 +42,7 @@ latency_read(enum latency what, struct latency_counts *out)
 {
 	for (unsigned i = 0; i < LATENCY_BUCKETS; i++)
 		out->n[i] = atomic_load_explicit(&counts[what][i], memory_order_relaxed);
+	out->sum_us = atomic_load_explicit(&sums_us[what], memory_order_relaxed);
 }
 
 uint64_t
@@ -52,7 +55,7 @@ latency_quantile(const struct latency_counts *from, const struct latency_counts 
 	for (unsigned i = 0; i < LATENCY_BUCKETS && all > 0; i++) {
 		seen += to->n[i] - from->n[i];
 		if ((double)seen >= share * (double)all)
-			return bucket_end(i);
+			return latency_bucket_end(i);
 	}
 	return 0;
 }

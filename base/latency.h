@@ -6,14 +6,17 @@
 
 /* How long things took, counted in buckets of a quarter of an octave (19 % wide).  Any thread; relaxed atomics. */
 enum latency {
-	LATENCY_LOG_FLUSH, /* a group of batches to disk */
+	LATENCY_LOG_FLUSH,   /* a group of batches to disk */
+	LATENCY_LEDGER_TURN, /* a batch folded, what changed told, a turn of a snapshot: until the next may begin */
 	LATENCY_N
 };
 #define LATENCY_BUCKETS 112u /* up to 268 s; what takes longer is in the last */
 
 struct latency_counts {
 	uint64_t n[LATENCY_BUCKETS];
+	uint64_t sum_us;
 };
+uint64_t latency_bucket_end(unsigned bucket); /* one more than the largest value in it, in µs */
 
 void latency_add(enum latency what, int64_t us);
 void latency_read(enum latency what, struct latency_counts *out); /* since the process began */

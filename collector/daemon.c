@@ -268,9 +268,9 @@ decided_outcomes(void *arg, uint64_t next)
 	outcomes_decided(arg, next);
 }
 static int
-sync_outcomes(void *arg)
+sync_outcomes(void *arg, int *fd_out)
 {
-	return outcomes_sync(arg);
+	return outcomes_mark(arg, fd_out);
 }
 
 /* For the lag of the database, in records. */

@@ -7,11 +7,14 @@
 #include <string.h>
 
 #include "base/counters.h"
+#include "base/latency.h"
 #include "collector/api/counts.h"
 #include "collector/api/series.h"
 #include "collector/fold/fold.h"
 
 #define METRIC_DEPLOYMENTS 256u /* open ones with a series of their own */
+#define HISTOGRAM_LEAST_US 96u
+#define HISTOGRAM_MOST_US  4194304u
 
 void
 counts_json(struct jsonout *j)
@@ -77,6 +80,26 @@ table(struct jsonout *out)
 		line(out, "faultline_discards_total{code=\"%s\"} %" PRIu64 "\n", discard_code(d), discard_get(d));
 }
 
+/* As Prometheus wants it: so many took at most that long.  Bounds are 1.33 or 1.5 times the one before. */
+static void
+histogram(struct jsonout *out, const char *name, const char *help, enum latency what)
+{
+	struct latency_counts now;
+	uint64_t n = 0;
+
+	latency_read(what, &now);
+	family(out, name, "histogram", help);
+	for (unsigned i = 0; i < LATENCY_BUCKETS; i++) {
+		const uint64_t end_us = latency_bucket_end(i);
+
+		n += now.n[i];
+		if (i % 2 == 1 && end_us >= HISTOGRAM_LEAST_US && end_us <= HISTOGRAM_MOST_US)
+			line(out, "faultline_%s_bucket{le=\"%.6f\"} %" PRIu64 "\n", name, (double)end_us / 1e6, n);
+	}
+	line(out, "faultline_%s_bucket{le=\"+Inf\"} %" PRIu64 "\n", name, n);
+	line(out, "faultline_%s_sum %.6f\nfaultline_%s_count %" PRIu64 "\n", name, (double)now.sum_us / 1e6, name, n);
+}
+
 static void
 states(struct jsonout *out, const struct fold_view *v)
 {
@@ -123,6 +146,11 @@ counts_metrics(struct jsonout *out, const struct fold_view *view, const char *do
 	family(out, "start_time_seconds", "gauge", "When the API started, since 1970 UTC");
 	line(out, "faultline_start_time_seconds %.3f\n", (double)started_wall_us / 1e6);
 	table(out);
+	histogram(out, "log_flush_seconds", "Groups of batches written and flushed to disk, by the time that took",
+		  LATENCY_LOG_FLUSH);
+	histogram(out, "ledger_turn_seconds",
+		  "Batches folded, by the time until the ledger was ready for the next: telling what changed included",
+		  LATENCY_LEDGER_TURN);
 	family(out, "fresh", "gauge", "1 while what is told of deployments is up to date");
 	line(out, "faultline_fresh %d\n", view != NULL && doubt == NULL);
 	if (view == NULL)

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/counters.h"
 #include "base/hash.h"
+#include "base/latency.h"
 #include "base/logline.h"
 #include "collector/fold/fold.h"
 #include "collector/fold/proof.h"
@@ -26,8 +27,6 @@
 #define SNAPSHOT_TURN   (1u << 19)  /* bytes between two batches: 0.5 to 3 ms */
 #define SNAPSHOT_QUEUE  (32u << 20) /* more waiting for the disk than this: no turn */
 #define ENOUGH_SLOTS    65536u
-
-/* The gauge of dark hosts: two milliseconds for ten million. */
 
 struct fold {
 	uint64_t counted_gaps;
@@ -306,7 +305,8 @@ publish(struct fold *f)
 
 	if (!f->tops_wanted && tops_every < TOPS_US)
 		tops_every = TOPS_US;
-	tops = f->view == NULL || now - f->tops_us >= tops_every;
+	/* a verdict does not wait for them, unless verdicts come without end */
+	tops = f->view == NULL || now - f->tops_us >= (f->publish_now ? 4 * tops_every : tops_every);
 	v = view_build(f->ledger, f->view, tops);
 
 	if (v == NULL)
@@ -466,14 +466,16 @@ snapshot_finish(struct fold *f, enum snapshot_result r)
 static void
 snapshot_commit(struct fold *f)
 {
-	if (f->o.outcomes != NULL && f->o.outcomes->sync(f->o.outcomes->arg) != 0) {
+	int fd = -1;
+
+	if (f->o.outcomes != NULL && f->o.outcomes->sync(f->o.outcomes->arg, &fd) != 0) {
 		snapshot_store_begin(f->store, 0); /* what was queued so far is dropped with it */
-		snapshot_store_commit(f->store);
+		snapshot_store_commit(f->store, -1);
 		snapshot_store_wait(f->store);
 		snapshot_finish(f, SNAPSHOT_FAILED);
 		return;
 	}
-	snapshot_store_commit(f->store);
+	snapshot_store_commit(f->store, fd);
 	f->committed = true;
 }
 
@@ -672,6 +674,7 @@ fold_thread(void *arg)
 			catch_up(f);
 		if (going) {
 			enum log_read r = log_read(f->reader, &b, f->replaying ? 10 : patience(f));
+			int64_t began_us = clock_boot_us();
 
 			f->at_end = r != LOG_BATCH;
 			going = r == LOG_BATCH ? fold_batch(f, &b) : no_batch(f, r, &b);
@@ -679,6 +682,8 @@ fold_thread(void *arg)
 				count_newest(&b);
 			maybe_publish(f);
 			snapshot_turn(f);
+			if (r == LOG_BATCH && !f->replaying)
+				latency_add(LATENCY_LEDGER_TURN, clock_boot_us() - began_us);
 		} else {
 			wait_idle(f);
 		}

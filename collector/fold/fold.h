@@ -22,7 +22,9 @@ struct fold_outcomes {
 	void (*rewind)(void *arg, uint64_t from);            /* once, before the first batch */
 	void (*put)(void *arg, uint64_t pos, uint32_t bits); /* a report not simply counted; a whole duplicate batch */
 	void (*decided)(void *arg, uint64_t next);           /* after each batch */
-	int (*sync)(void *arg);                              /* before a snapshot becomes valid; -1: it must not */
+	/* Before a snapshot becomes valid: *fd_out is synced (not on the ledger thread) and closed, -1: nothing
+	 * is to be synced.  Returns -1: it must not become valid. */
+	int (*sync)(void *arg, int *fd_out);
 };
 
 /* A halt that the ledger came to; texts and bytes are borrowed for the call. */

@@ -19,6 +19,7 @@
 struct job {
 	struct job *next;
 	enum { JOB_BEGIN, JOB_PUT, JOB_COMMIT, JOB_STOP } what;
+	int fd;      /* to be synced before COMMIT; -1: none */
 	uint64_t id; /* chunk, or position for BEGIN */
 	size_t len;
 	uint8_t bytes[];
@@ -78,7 +79,10 @@ write_all(void *arg)
 			ok = ok && snapshot_files_put(s->files, j->id, j->bytes, j->len);
 			break;
 		case JOB_COMMIT:
-			ok = ok && j->id == 0 && snapshot_files_commit(s->files);
+			ok = ok && j->id == 0 && (j->fd == -1 || fdatasync(j->fd) == 0) &&
+			     snapshot_files_commit(s->files);
+			if (j->fd != -1)
+				close(j->fd);
 			if (!ok)
 				snapshot_files_abandon(s->files);
 			finish(s, ok);
@@ -115,6 +119,7 @@ job_new(struct snapshot_store *s, int what, uint64_t id, const void *bytes, size
 		return NULL;
 	}
 	j->what = what;
+	j->fd = -1;
 	j->id = id;
 	j->len = len;
 	if (len > 0)
@@ -205,7 +210,7 @@ snapshot_store_queued(struct snapshot_store *s)
 }
 
 void
-snapshot_store_commit(struct snapshot_store *s)
+snapshot_store_commit(struct snapshot_store *s, int fd)
 {
 	bool lost = s->out_of_memory;
 	struct job *j = job_new(s, JOB_COMMIT, lost, NULL, 0);
@@ -213,8 +218,12 @@ snapshot_store_commit(struct snapshot_store *s)
 	pthread_mutex_lock(&s->lock);
 	s->result = j != NULL ? SNAPSHOT_PENDING : SNAPSHOT_FAILED;
 	pthread_mutex_unlock(&s->lock);
-	if (j != NULL)
+	if (j != NULL) {
+		j->fd = fd;
 		submit(s, j);
+	} else if (fd != -1) {
+		close(fd);
+	}
 }
 
 enum snapshot_result

@@ -39,8 +39,8 @@ void snapshot_store_begin(struct snapshot_store *s, uint64_t position);
 void snapshot_store_put(void *store, uint64_t chunk, const void *bytes, size_t len);
 /* Bytes waiting to be written: hold back when they are many. */
 size_t snapshot_store_queued(struct snapshot_store *s);
-/* Make it the newest; the result comes later. */
-void snapshot_store_commit(struct snapshot_store *s);
+/* Make it the newest; the result comes later.  First fd, which is the store's from now on, is synced; -1: none. */
+void snapshot_store_commit(struct snapshot_store *s, int fd);
 enum snapshot_result { SNAPSHOT_PENDING, SNAPSHOT_DONE, SNAPSHOT_FAILED };
 /* After commit.  DONE: durable and the newest; FAILED: as if it had not begun. */
 enum snapshot_result snapshot_store_result(struct snapshot_store *s);

@@ -92,6 +92,9 @@ look_ahead(struct ledger *l, struct ahead *run, unsigned n)
 		if (run[i].host_no == UINT32_MAX)
 			continue;
 		hosts_prefetch_side(&l->hosts, run[i].host_no, 0);
+		if (run[i].u.report.seq != 0)
+			recent_prefetch(&l->recent[RECENT_REPORTS],
+					report_content(run[i].host_no, &run[i].u.report, run[i].claim));
 		run[i].keys[4] = run[i].u.report.kind == REPORT_KERNEL ? kernel : KEY_NONE;
 		run[i].keys[5] = any;
 		fetch_sets(l, &run[i], 0);

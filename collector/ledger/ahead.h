@@ -4,7 +4,7 @@
 
 #include "collector/ledger/state.h"
 
-#define AHEAD_KEYS 6u /* of a report, as a ballot orders them */
+#define AHEAD_KEYS 6u  /* of a report, as a ballot orders them */
 #define AHEAD_OPEN 16u /* open deployments looked ahead for: what more would need does not stay in a cache */
 
 /* A record decoded ahead of its turn.  Looking ahead changes nothing but caches. */
@@ -14,7 +14,7 @@ struct ahead {
 	uint64_t hash;    /* of its host */
 	uint32_t host_no; /* UINT32_MAX: not known yet */
 	struct claim_hash claim;
-	uint32_t keys[AHEAD_KEYS]; /* it will probably vote for; KEY_NONE */
+	uint32_t keys[AHEAD_KEYS];               /* it will probably vote for; KEY_NONE */
 	uint32_t trials[AHEAD_OPEN][AHEAD_KEYS]; /* and their trials; UINT32_MAX */
 	union {
 		struct report report;

@@ -224,9 +224,8 @@ fold_presence(struct ledger *l, const struct record_view *rec)
 
 /* ---- is this report new? ---- */
 
-/* What makes two reports the same crash, whatever the gate stamped on them. */
-static uint64_t
-content_key(uint32_t no, const struct report *r, struct claim_hash h)
+uint64_t
+report_content(uint32_t no, const struct report *r, struct claim_hash h)
 {
 	uint64_t v[5] = { no, r->epoch, r->seq, (uint64_t)r->occurred_us, r->uptime_s };
 
@@ -320,7 +319,7 @@ static struct judged
 judge_report(struct ledger *l, const struct record_view *rec, uint32_t no, const struct report *r, struct claim_hash h)
 {
 	struct judged j = { REPORT_COUNTED, 0 };
-	uint64_t content = r->seq != 0 ? content_key(no, r, h) : 0;
+	uint64_t content = r->seq != 0 ? report_content(no, r, h) : 0;
 	enum sequence seq = SEQ_NEW;
 	bool cloned;
 

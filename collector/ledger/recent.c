@@ -24,6 +24,7 @@ recent_fini(struct recent *t)
 {
 	table_fini(&t->rows);
 	free(t->slots);
+	free(t->old);
 }
 
 static const struct recent_row *
@@ -50,19 +51,40 @@ slot_of(uint64_t row)
 }
 
 static uint32_t
-home(const struct recent *t, uint64_t key)
+home(uint64_t key, uint32_t n_slots)
 {
-	return (uint32_t)hash_mix(key) & (t->n_slots - 1);
+	return (uint32_t)hash_mix(key) & (n_slots - 1);
 }
 
 static void
 place(struct recent *t, uint64_t row)
 {
-	uint32_t i = home(t, row_at(t, row)->key);
+	uint32_t i = home(row_at(t, row)->key, t->n_slots);
 
 	while (t->slots[i] != 0)
 		i = (i + 1) & (t->n_slots - 1);
 	t->slots[i] = slot_of(row);
+}
+
+/* The index grows without a stop: a larger one begins empty, and each row added takes a few of the old one along.
+ * The old one is only read: rows dropped since are told by their numbers. */
+#define MOVED_AT_ONCE 2u
+
+static void
+move_some(struct recent *t, uint32_t n)
+{
+	for (; n > 0 && t->old != NULL; n--) {
+		uint32_t slot = t->old[t->n_moved++];
+		uint64_t row = slot != 0 ? slot_row(t, slot) : UINT64_MAX;
+
+		if (row < t->rows.n)
+			place(t, row);
+		if (t->n_moved < t->n_old)
+			continue;
+		free(t->old);
+		t->old = NULL;
+		t->n_old = t->n_moved = 0;
+	}
 }
 
 static void
@@ -70,46 +92,61 @@ make_room(struct recent *t)
 {
 	uint64_t n = t->rows.n - t->first;
 
+	move_some(t, MOVED_AT_ONCE);
 	if ((n + 1) * 4 <= (uint64_t)t->n_slots * 3)
 		return;
-	free(t->slots);
+	move_some(t, UINT32_MAX); /* none: the larger one takes longer to fill */
+	t->old = t->slots;
+	t->n_old = t->n_slots;
 	t->n_slots = t->n_slots > 0 ? t->n_slots * 2 : 64;
 	t->slots = mem_zero(t->n_slots, sizeof(*t->slots));
-	for (uint64_t i = t->first; i < t->rows.n; i++)
-		place(t, i);
+}
+
+/* The oldest row of that key in an index, or UINT64_MAX. */
+static uint64_t
+oldest(const struct recent *t, const uint32_t *slots, uint32_t n_slots, uint64_t key)
+{
+	uint64_t best = UINT64_MAX;
+
+	if (n_slots == 0)
+		return best;
+	for (uint32_t i = home(key, n_slots); slots[i] != 0; i = (i + 1) & (n_slots - 1)) {
+		uint64_t row = slot_row(t, slots[i]);
+
+		if (row < t->rows.n && row < best && row_at(t, row)->key == key)
+			best = row;
+	}
+	return best;
 }
 
 bool
 recent_find(const struct recent *t, uint64_t key, uint64_t *pos_out)
 {
-	if (t->n_slots == 0)
-		return false;
-	for (uint32_t i = home(t, key); t->slots[i] != 0; i = (i + 1) & (t->n_slots - 1)) {
-		const struct recent_row *row = row_at(t, slot_row(t, t->slots[i]));
+	uint64_t row = oldest(t, t->slots, t->n_slots, key), old = oldest(t, t->old, t->n_old, key);
 
-		if (row->key == key) {
-			*pos_out = row->pos;
-			return true;
-		}
-	}
-	return false;
+	row = old < row ? old : row;
+	if (row == UINT64_MAX)
+		return false;
+	*pos_out = row_at(t, row)->pos;
+	return true;
 }
 
 void
 recent_prefetch(const struct recent *t, uint64_t key)
 {
 	if (t->n_slots > 0)
-		__builtin_prefetch(&t->slots[home(t, key)]);
+		__builtin_prefetch(&t->slots[home(key, t->n_slots)]);
 }
 
 /* Take one row out of the index, closing the hole (no tombstones). */
 static void
 unplace(struct recent *t, uint64_t row)
 {
-	uint32_t mask = t->n_slots - 1, i = home(t, row_at(t, row)->key), hole;
+	uint32_t mask = t->n_slots - 1, i = home(row_at(t, row)->key, t->n_slots), hole;
 
-	while (t->slots[i] != slot_of(row))
-		i = (i + 1) & mask;
+	for (; t->slots[i] != slot_of(row); i = (i + 1) & mask)
+		if (t->slots[i] == 0)
+			return; /* still in the old one */
 	hole = i;
 	for (;;) {
 		uint32_t want;
@@ -117,7 +154,7 @@ unplace(struct recent *t, uint64_t row)
 		i = (i + 1) & mask;
 		if (t->slots[i] == 0)
 			break;
-		want = home(t, row_at(t, slot_row(t, t->slots[i]))->key);
+		want = home(row_at(t, slot_row(t, t->slots[i]))->key, t->n_slots);
 		if (((i - want) & mask) >= ((i - hole) & mask)) {
 			t->slots[hole] = t->slots[i];
 			hole = i;
@@ -198,6 +235,9 @@ recent_loaded(struct recent *t, uint64_t first, uint64_t n)
 	t->first = first;
 	free(t->slots);
 	t->slots = NULL;
+	free(t->old);
+	t->old = NULL;
+	t->n_old = t->n_moved = 0;
 	t->n_slots = 64;
 	while ((n - first + 1) * 4 > (uint64_t)t->n_slots * 3)
 		t->n_slots *= 2;

@@ -14,6 +14,8 @@ struct recent {
 	uint64_t first;  /* oldest live row */
 	uint32_t *slots; /* row number + 1 in 32 bits */
 	uint32_t n_slots;
+	uint32_t *old; /* while the index grows: the one before, up to n_moved in slots too; else NULL */
+	uint32_t n_old, n_moved;
 	uint32_t age_s;
 	uint64_t cap, dropped_early;
 };

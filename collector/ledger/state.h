@@ -127,6 +127,8 @@ bool stratum_names(const struct ledger *l, uint16_t no, struct text out[3]);
 uint32_t host_number(struct ledger *l, uint16_t tenant, uint64_t hash);
 
 void fold_report(struct ledger *l, const struct record_view *rec, const struct report *r, struct claim_hash h);
+/* What makes two reports of a host the same crash, whatever the gate stamped on them. */
+uint64_t report_content(uint32_t host_no, const struct report *r, struct claim_hash h);
 void fold_heartbeat(struct ledger *l, const struct record_view *rec, const struct heartbeat *h);
 void fold_presence(struct ledger *l, const struct record_view *rec);
 void fold_dump_stored(struct ledger *l, const struct record_view *rec);

@@ -284,13 +284,29 @@ outcomes_decided(struct outcomes *o, uint64_t next)
 }
 
 int
-outcomes_sync(struct outcomes *o)
+outcomes_mark(struct outcomes *o, int *fd_out)
 {
+	*fd_out = -1;
 	if (!o->rewound)
 		return 0;
 	append(o, o->next, MARK);
 	outcomes_decided(o, o->next);
-	return o->n != 0 || fdatasync(o->fd) == -1 ? -1 : 0;
+	if (o->n != 0)
+		return -1;
+	*fd_out = fcntl(o->fd, F_DUPFD_CLOEXEC, 0); /* files before this one are synced */
+	return *fd_out != -1 ? 0 : -1;
+}
+
+int
+outcomes_sync(struct outcomes *o)
+{
+	int fd, rc = outcomes_mark(o, &fd);
+
+	if (fd == -1)
+		return rc;
+	rc = fdatasync(fd);
+	close(fd);
+	return rc;
 }
 
 /* ---- reading ---- */

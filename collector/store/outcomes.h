@@ -11,8 +11,8 @@
  * Only exceptions are written (a report that is simply counted costs nothing): 16-byte
  * entries in files of DATA/outcomes, named by their first position.  The fold is
  * deterministic, so whatever a crash takes away is written again; only what lies below
- * the ledger's snapshot must be on disk, and for that outcomes_sync() is called before a
- * snapshot becomes valid.
+ * the ledger's snapshot must be on disk, and for that outcomes_mark() is called and its descriptor synced before
+ * a snapshot becomes valid.
  *
  * One fold thread calls the first group, one projector thread the second. */
 struct outcomes;
@@ -41,8 +41,11 @@ void outcomes_put(struct outcomes *o, uint64_t pos, uint32_t bits);
 /* Everything below `next` is decided; call once a batch.  Wakes the projector. */
 void outcomes_decided(struct outcomes *o, uint64_t next);
 
-/* All entries below the last outcomes_decided() are on disk when this returns 0; -1: the
- * disk refused, and the snapshot must not become valid. */
+/* All entries below the last outcomes_decided() are on disk once *fd_out, which is the caller's, is
+ * synced, on whatever thread (-1: they are); -1: the disk refused, and the snapshot must not become
+ * valid. */
+int outcomes_mark(struct outcomes *o, int *fd_out);
+/* Both in one, waiting for the disk. */
 int outcomes_sync(struct outcomes *o);
 
 /* ---- the projector ---- */

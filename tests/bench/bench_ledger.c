@@ -249,8 +249,7 @@ dark(struct ledger *l, uint64_t hosts, unsigned which, const char *what)
 	}
 	ledger_silence(l, &s);
 	printf("%-29s %6.3f ms, longest %.2f ms (%llu of %llu dark)\n", what, (double)total / 1000 / ticks,
-	       (double)longest / 1000, (unsigned long long)s.dark,
-	       (unsigned long long)(s.dark + s.alive));
+	       (double)longest / 1000, (unsigned long long)s.dark, (unsigned long long)(s.dark + s.alive));
 	free(v);
 }
 

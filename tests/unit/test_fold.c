@@ -76,9 +76,10 @@ on_decided(void *arg, uint64_t next)
 }
 
 static int
-on_sync(void *arg)
+on_sync(void *arg, int *fd_out)
 {
 	(void)arg;
+	*fd_out = -1;
 	return 0;
 }
 
