@@ -198,8 +198,8 @@ void history_triage(struct jsonout *j, const struct store_query *q);
 const char *history_state(const struct store_query *q); /* "database", "down" or "slow" */
 
 void now_second(struct api *a); /* once a second: sample the arrivals */
-/* /v1/now for a stream: without sparks and what older programs read.  false: as the last time it was told. */
-bool now_event(struct api *a, struct jsonout *j);
+/* /v1/now for a stream: without sparks and what older programs read.  false: as all were told last, unless anyway. */
+bool now_event(struct api *a, struct jsonout *j, bool anyway);
 /* The deployments of a view, worst first; free() it.  NULL when out of memory. */
 const struct view_deployment **now_ranked(const struct api *a, const struct fold_view *v, uint32_t *n_out);
 void now_fini(struct api *a);

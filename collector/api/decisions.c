@@ -157,7 +157,8 @@ struct decision {
 	char *key; /* Idempotency-Key; NULL: none */
 };
 
-/* Did somebody act, or did it halt, since the caller looked?  A halt that is asked for is welcome all the same. */
+/* Did a person act, or did it halt, since the caller looked?  A halt that is asked for is welcome all the same.  The
+ * engine's own record comes after its halt, so that is looked up by the record that decided. */
 static bool
 is_overtaken(const struct decision *d, const struct verdict_view *v, const struct decision_view *last)
 {
@@ -166,9 +167,24 @@ is_overtaken(const struct decision *d, const struct verdict_view *v, const struc
 
 	if (since == 0)
 		return false;
-	if (last != NULL && last->pos >= since && !(halts && last->automatic))
-		return true;
-	return !halts && v->halt_pos != 0 && v->halt_pos >= since;
+	return (last != NULL && last->pos >= since) || (!halts && v->halt_pos != 0 && v->halt_pos >= since);
+}
+
+#define LOOK_BACK 8u
+
+/* The newest decision of a person. */
+static bool
+last_of_people(const struct ledger *l, uint32_t no, struct decision_view *out)
+{
+	struct decision_view all[LOOK_BACK];
+	size_t n = ledger_decisions(l, API_TENANT, no, all, LOOK_BACK);
+
+	for (size_t i = 0; i < n; i++)
+		if (!all[i].automatic) {
+			*out = all[i];
+			return true;
+		}
+	return false;
 }
 
 static const char *
@@ -199,8 +215,8 @@ say_overtaken(struct jsonout *j, const struct decision_view *last, int64_t now_u
 	if (last == NULL) {
 		prose_say(&p, "It was halted since.");
 	} else {
-		if (last->automatic || last->actor.len == 0)
-			prose_say(&p, "%s %s it at ", last->automatic ? "The engine" : "Somebody", did(last->action));
+		if (last->actor.len == 0)
+			prose_say(&p, "Somebody %s it at ", did(last->action));
 		else
 			prose_say(&p, "%.*s %s it at ", (int)last->actor.len, last->actor.at, did(last->action));
 		prose_time(&p, last->at_us, now_us);
@@ -247,7 +263,7 @@ ask_decision(struct call *c, const struct ledger *l)
 	if (d->refused != NULL || !ledger_deployment_find(l, API_TENANT, text_of(c->id), &no) ||
 	    !ledger_verdict(l, no, &v))
 		return;
-	any = ledger_decisions(l, API_TENANT, no, &last, 1) == 1;
+	any = last_of_people(l, no, &last) && last.pos >= d->wish.expect_position;
 	d->overtaken = is_overtaken(d, &v, any ? &last : NULL);
 	if (d->overtaken)
 		newer(c, l, &v, any ? &last : NULL);

@@ -2,19 +2,159 @@
 /* /v1/deployments: list, show, create or change. */
 #include "config.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "collector/api/deployment_page.h"
-#include "collector/api/call.h"
+#include "collector/api/page.h"
 #include "collector/api/words.h"
 #include "proto/pbarena.h"
 
 #define LIST_MAX 1000u
 
 /* ---- list ---- */
+
+/* ?view=page: worst first, or the newest, with how many there are of each chip. */
+struct list {
+	char status[24], part[64]; /* "": all */
+	bool newest;
+	uint64_t limit, from;
+};
+
+static const char *const statuses[] = { "halt", "halt_uncertified", "halt_recovered", "watch", "would_halt",
+					"hold", "proceed" };
+#define N_STATUSES (sizeof(statuses) / sizeof(statuses[0]))
+
+static bool
+take_list(struct call *c, struct list *q)
+{
+	char text[32];
+
+	q->limit = 100;
+	if (http_query(c->req, "limit", text, sizeof(text)) == 0 && params_count(text, 1, LIST_MAX, &q->limit) != 0) {
+		call_refuse(c, DISCARD_invalid_parameter, "limit", "must be 1 to 1000");
+		return false;
+	}
+	if (http_query(c->req, "cursor", text, sizeof(text)) == 0 && params_count(text, 0, UINT32_MAX, &q->from) != 0) {
+		call_refuse(c, DISCARD_invalid_parameter, "cursor", "is not a cursor of this list");
+		return false;
+	}
+	if (http_query(c->req, "sort", text, sizeof(text)) == 0 && strcmp(text, "gravity") != 0) {
+		q->newest = strcmp(text, "newest") == 0;
+		if (!q->newest) {
+			call_refuse(c, DISCARD_invalid_parameter, "sort", "is gravity or newest");
+			return false;
+		}
+	}
+	if (http_query(c->req, "q", q->part, sizeof(q->part)) != 0)
+		q->part[0] = '\0';
+	if (http_query(c->req, "state", q->status, sizeof(q->status)) != 0)
+		q->status[0] = '\0';
+	return true;
+}
+
+static bool
+is_listed(const struct list *q, const struct view_deployment *d, const char *status)
+{
+	if (q->part[0] != '\0' && strstr(d->id, q->part) == NULL)
+		return false;
+	if (q->status[0] == '\0')
+		return true;
+	if (strcmp(q->status, "open") == 0 || strcmp(q->status, "closed") == 0)
+		return d->open == (q->status[0] == 'o');
+	return d->open && strcmp(q->status, status) == 0;
+}
+
+static int
+by_creation(const void *a, const void *b)
+{
+	const struct view_deployment *const *x = a, *const *y = b;
+
+	if ((*x)->created_us != (*y)->created_us)
+		return (*x)->created_us > (*y)->created_us ? -1 : 1;
+	return strcmp((*x)->id, (*y)->id);
+}
+
+static void
+facets(struct jsonout *j, const struct api *a, const struct view_deployment *const *rows, uint32_t n)
+{
+	uint64_t of[N_STATUSES] = { 0 }, open = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		const char *status = page_status(a, &rows[i]->verdict);
+
+		open += rows[i]->open;
+		for (size_t k = 0; rows[i]->open && k < N_STATUSES; k++)
+			of[k] += strcmp(statuses[k], status) == 0;
+	}
+	jsonout_open(j, "facets", '{');
+	jsonout_open(j, "status", '{');
+	for (size_t k = 0; k < N_STATUSES; k++)
+		jsonout_u64(j, statuses[k], of[k]);
+	jsonout_close(j, '}');
+	jsonout_u64(j, "open", open);
+	jsonout_u64(j, "closed", n - open);
+	jsonout_close(j, '}');
+}
+
+static void
+list_page(struct call *c)
+{
+	struct list q = { .limit = 0 };
+	const struct view_deployment **rows;
+	const struct fold_view *v;
+	struct jsonout *j = &c->out;
+	uint64_t total = 0, position;
+	uint32_t n;
+
+	if (!take_list(c, &q))
+		return;
+	v = fold_view_get(c->api->env.fold);
+	position = v->position;
+	rows = now_ranked(c->api, v, &n);
+	if (q.newest && n > 0)
+		qsort(rows, n, sizeof(*rows), by_creation);
+	jsonout_open(j, NULL, '{');
+	page_head(c, v->position, v->now_us);
+	facets(j, c->api, rows, n);
+	jsonout_open(j, "deployments", '[');
+	for (uint32_t i = 0; i < n; i++)
+		if (is_listed(&q, rows[i], page_status(c->api, &rows[i]->verdict))) {
+			if (total >= q.from && total < q.from + q.limit)
+				words_deployment(j, c->api, rows[i]);
+			total++;
+		}
+	jsonout_close(j, ']');
+	jsonout_u64(j, "total", total);
+	if (total > q.from + q.limit) {
+		char next[24];
+
+		snprintf(next, sizeof(next), "%llu", (unsigned long long)(q.from + q.limit));
+		jsonout_string(j, "next", next);
+	} else {
+		jsonout_null(j, "next");
+	}
+	jsonout_close(j, '}');
+	free(rows);
+	fold_view_put(c->api->env.fold, v);
+	page_send(c, position);
+}
+
+/* Is view=page asked for?  Anything else is refused and answered. */
+static bool
+take_view(struct call *c, bool *page_out)
+{
+	char view[8];
+
+	*page_out = http_query(c->req, "view", view, sizeof(view)) == 0 && strcmp(view, "page") == 0;
+	if (*page_out || strstr(c->req->query, "view=") == NULL)
+		return true;
+	call_refuse(c, DISCARD_invalid_parameter, "view", "is page");
+	return false;
+}
 
 static void
 list_begin(struct http_request *r)
@@ -24,9 +164,14 @@ list_begin(struct http_request *r)
 	char cursor[DEPLOYMENT_ID_MAX + 1] = "", limit_text[16];
 	uint64_t limit = 100;
 	uint32_t i = 0, n = 0;
+	bool page;
 
-	if (c == NULL)
+	if (c == NULL || !take_view(c, &page))
 		return;
+	if (page) {
+		list_page(c);
+		return;
+	}
 	if (http_query(r, "limit", limit_text, sizeof(limit_text)) == 0 &&
 	    params_count(limit_text, 1, LIST_MAX, &limit) != 0) {
 		call_refuse(c, DISCARD_invalid_parameter, "limit", "must be 1 to 1000");

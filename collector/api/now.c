@@ -402,7 +402,7 @@ now_begin(struct http_request *r)
 const struct http_ops now_ops = { .begin = now_begin, .end = call_end };
 
 bool
-now_event(struct api *a, struct jsonout *j)
+now_event(struct api *a, struct jsonout *j, bool anyway)
 {
 	const struct fold_view *v = fold_view_get(a->env.fold);
 	struct jsonout inner;
@@ -413,9 +413,10 @@ now_event(struct api *a, struct jsonout *j)
 	jsonout_open(&inner, NULL, '{');
 	core(&inner, a, v, false);
 	hash = inner.failed ? 0 : hash64(1, inner.at, inner.len);
-	news = hash != a->now_told && !inner.failed;
+	news = (anyway || hash != a->now_told) && !inner.failed;
 	if (news) {
-		a->now_told = hash;
+		if (!anyway)
+			a->now_told = hash;
 		jsonout_open(j, NULL, '{');
 		head(j, a, v);
 		inflow_json(j, a, v->now_us);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "collector/fold/view.h"
+#include "proto/log.pb-c.h"
 
 #define HOUR_US 3600000000ll
 
@@ -103,6 +104,8 @@ add_decisions(const struct ledger *l, struct fold_view *v, struct view_deploymen
 	size_t n = ledger_decisions(l, out->tenant, out->no, d, 16);
 
 	add_mark(v, out->id, out->first_served_us, 0);
+	if (!out->verdict.recorded && out->verdict.state != STATE_HALTED_BY_PERSON)
+		add_mark(v, out->id, out->verdict.halt_us, FAULTLINE__LOG__ACTION__ACTION_HALT);
 	for (size_t i = 0; i < n; i++)
 		add_mark(v, out->id, d[i].at_us, d[i].action);
 	if (!ledger_acknowledged(l, out->no, &d[0]))

@@ -68,10 +68,10 @@ def bad_rollout(daemon, name="d1"):
 class Events:
     """The event stream, read on a thread."""
 
-    def __init__(self, daemon, last_id=None, deployment=None):
+    def __init__(self, daemon, last_id=None, deployment=None, query=""):
         self.connection = http.client.HTTPConnection("127.0.0.1", daemon.api_port, timeout=60)
         headers = {} if last_id is None else {"Last-Event-ID": str(last_id)}
-        self.connection.request("GET", "/v1/stream" + (f"?deployment={deployment}" if deployment else ""),
+        self.connection.request("GET", "/v1/stream" + (f"?deployment={deployment}" if deployment else query),
                                 headers=headers)
         self.answer = self.connection.getresponse()
         self.sock = self.connection.sock

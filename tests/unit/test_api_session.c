@@ -7,7 +7,10 @@
 #include "base/token.h"
 #include "collector/api/assets.h"
 #include "collector/api/encoding.h"
+#include "collector/api/idem.h"
 #include "collector/api/session.h"
+#include "collector/api/topics.h"
+#include "collector/http/http.h"
 #include "tests/unit/api_world.h"
 
 #define TOKEN "0123456789abcdef-token"
@@ -153,6 +156,57 @@ sessions_age_and_are_few(void **state)
 	tokens_free(t);
 	tokens_free(other);
 	sessions_free(s);
+}
+
+static void
+topics(void **state)
+{
+	static const char *const bad[] = {
+		"", ",", "now,", "Now", "deployment:", "deployment:a/b", "now,now,now,now,now,now,now,now,now"
+	};
+	struct topics t;
+
+	(void)state;
+	assert_int_equal(topics_parse("now,deployment:d1,alarms,deployment:d-2", &t), 0);
+	assert_true(t.now && t.alarms && !t.signatures && !t.verdicts);
+	assert_int_equal(topics_deployment(&t, "d1"), 0);
+	assert_int_equal(topics_deployment(&t, "d-2"), 1);
+	assert_int_equal(topics_deployment(&t, "d"), -1);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(topics_parse(bad[i], &t), -1);
+}
+
+static void
+same_request_again(void **state)
+{
+	struct idem *m = idem_new();
+	struct http_blob *b = http_blob_new("x", 1), *got = NULL;
+
+	(void)state;
+	assert_true(idem_key("a-B_9"));
+	assert_false(idem_key("") || idem_key("a b") ||
+		     idem_key("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"));
+	assert_int_equal(idem_begin(m, "k", "/a", "body", 4, 1, &got), IDEM_NEW);
+	assert_int_equal(idem_begin(m, "k", "/a", "body", 4, 2, &got), IDEM_BUSY);
+	assert_int_equal(idem_begin(m, "k", "/a", "other", 5, 2, &got), IDEM_OTHER);
+	assert_int_equal(idem_begin(m, "k", "/b", "other", 5, 2, &got), IDEM_NEW);
+	idem_drop(m, "k", "/b");
+	assert_int_equal(idem_begin(m, "k", "/b", "body", 4, 2, &got), IDEM_NEW);
+	idem_keep(m, "k", "/a", b);
+	idem_drop(m, "k", "/a"); /* it is answered: it stays */
+	assert_int_equal(idem_begin(m, "k", "/a", "body", 4, 3, &got), IDEM_AGAIN);
+	assert_ptr_equal(got, b);
+	assert_int_equal(idem_begin(m, "k", "/a", "body", 4, IDEM_AGE_US + 2, &got), IDEM_NEW);
+	assert_int_equal(idem_begin(m, "k", "/a", "body", 4, IDEM_AGE_US + IDEM_WAIT_US + 3, &got), IDEM_NEW);
+	for (unsigned i = 0; i < IDEM_KEPT; i++) { /* the oldest goes */
+		char key[16];
+
+		snprintf(key, sizeof(key), "n%u", i);
+		assert_int_equal(idem_begin(m, key, "/", "", 0, 2 * IDEM_AGE_US + i, &got), IDEM_NEW);
+	}
+	assert_int_equal(idem_begin(m, "n0", "/", "", 0, 2 * IDEM_AGE_US + 600, &got), IDEM_BUSY);
+	http_blob_unref(b);
+	idem_free(m);
 }
 
 /* ---- over HTTP ---- */
@@ -374,6 +428,8 @@ main(void)
 		cmocka_unit_test(cookies),
 		cmocka_unit_test(origins),
 		cmocka_unit_test(encodings),
+		cmocka_unit_test(topics),
+		cmocka_unit_test(same_request_again),
 		T(sessions_age_and_are_few),
 		T(a_session_is_as_good_as_its_token),
 		T(other_sites_write_nothing),
