@@ -126,10 +126,13 @@ draw_rings(struct screen *s, const json_t *row, int width)
 	screen_space(s, end - s->column);
 }
 
+/* The cell of the meter; what is beyond the scale is at its ends. */
 static int
 evidence_cell(double odds, int width)
 {
-	return (int)((odds - EVIDENCE_LOW) / (EVIDENCE_HIGH - EVIDENCE_LOW) * width);
+	double share = (odds - EVIDENCE_LOW) / (EVIDENCE_HIGH - EVIDENCE_LOW);
+
+	return share <= 0 ? 0 : share >= 1 ? width : (int)(share * width);
 }
 
 /* The meter, with both thresholds on it, and the figure. */
@@ -140,7 +143,7 @@ draw_evidence(struct screen *s, const json_t *row, int width)
 	double v = json_number_value(odds);
 	int watch = evidence_cell(json_number_value(json_object_get(row, "log10_watch")), width);
 	int halt = evidence_cell(json_number_value(json_object_get(row, "log10_halt")), width);
-	int to = evidence_cell(v < EVIDENCE_LOW ? EVIDENCE_LOW : v > EVIDENCE_HIGH ? EVIDENCE_HIGH : v, width);
+	int to = evidence_cell(v, width);
 	char text[32];
 
 	if (!json_is_number(odds)) {
