@@ -21,13 +21,13 @@ let lastNews = performance.now();
 export const silence = signal(0);	// seconds since anything was heard
 
 export type Contact = 'starting' | 'live' | 'late' | 'lost';
-let everHeard = false;
+const everHeard = signal(false);
 export const contact = computed<Contact>(() =>
-	silence.value >= LOST_S ? 'lost' : !everHeard ? 'starting' : silence.value >= LATE_S ? 'late' : 'live');
+	silence.value >= LOST_S ? 'lost' : !everHeard.value ? 'starting' : silence.value >= LATE_S ? 'late' : 'live');
 
 export function gotNews(f?: Freshness | null, fromStream = false) {
 	lastNews = performance.now();
-	everHeard = true;
+	everHeard.value = true;
 	silence.value = 0;
 	if (f) {
 		freshness.value = f;

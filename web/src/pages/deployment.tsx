@@ -246,7 +246,7 @@ export function DeploymentPage({ id }: { id: string }) {
 				<div>
 					<div class="title-line"><Chip status={d.status} word={d.status === 'halt' ? 'HALTED' : undefined} certified={d.certified !== false} /><h1 tabIndex={-1}><Hostile text={d.id} /></h1>{d.open === false && <span class="dim">closed</span>}</div>
 					<div id="sentence"><Sentence parts={d.summary_parts} text={d.summary} /></div>
-					<p class="said">{d.since && <>{d.headline && d.headline.indexOf(d.id) < 0 ? <Hostile text={d.headline} /> : 'So'} since <Time at={d.since} zone />, <Age at={d.since} /></>}
+					<p class="said">{d.since && <>{d.headline && d.headline.indexOf(d.id) < 0 ? <Hostile text={d.headline} /> : 'So it stands'} since <Time at={d.since} zone />, <Age at={d.since} /></>}
 						{d.acknowledged && <> · acknowledged by <Hostile text={d.acknowledged.actor ?? 'somebody'} most={60} /> at <Time at={d.acknowledged.at} />: <Hostile text={d.acknowledged.reason} most={200} /></>}</p>
 				</div>
 				<Actions d={d} act={act} />
