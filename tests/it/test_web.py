@@ -53,7 +53,7 @@ def test_bundle_holds_what_it_may(daemon):
             if name.endswith(".tsx"):
                 # an address is a constant, a path of ours, or went through href()
                 for value in re.findall(r"href=\{([^}]+)\}", text):
-                    assert re.match(r"(paths\.|href\(|at$|to$)", value), f"{name}: {value}"
+                    assert re.match(r"(paths\.|href\(|at$|to$|exported\(|['`]/v1/)", value), f"{name}: {value}"
 
 
 def test_now_lives(daemon, page, programs):
