@@ -255,14 +255,14 @@ healthy(struct demo *d)
 		return false;
 	story(d, "%s goes to the canary ring, then to all %u edge proxies", d->proxy.id, d->proxy.n_hosts);
 	if (!serve(d, &d->proxy, d->proxy.rings[0], 1, false) || !await_verdict(d, &d->proxy, 20) ||
-	    !serve(d, &d->proxy, d->proxy.n_hosts, 5, false))
+	    !serve(d, &d->proxy, d->proxy.n_hosts, 3, false))
 		return false;
 	story(d, "%s begins on %u kiosks", d->driver.id, d->driver.n_hosts);
 	if (!serve(d, &d->driver, d->driver.rings[0], 1, false) || !await_verdict(d, &d->driver, 20) ||
-	    !serve(d, &d->driver, d->driver.rings[1], 5, false) || !ask(d, &d->proxy))
+	    !serve(d, &d->driver, d->driver.rings[1], 3, false) || !ask(d, &d->proxy))
 		return false;
 	story_text(d, "the first one is through:", d->proxy.summary);
-	return pause_for(d, 8);
+	return pause_for(d, 3);
 }
 
 static bool
@@ -276,7 +276,7 @@ disaster(struct demo *d)
 	if (!serve(d, s, s->rings[0], 2, false) || !await_verdict(d, s, 30))
 		return false;
 	story_text(d, "the canaries live: the next ring may go on", s->summary);
-	if (!pause_for(d, 4))
+	if (!pause_for(d, 2))
 		return false;
 	story(d, "ring 2 gets other content than the canaries had, and it is bad: hosts crash in csagent.sys at boot");
 	if (!serve(d, s, s->rings[1], 60, true))
@@ -285,9 +285,11 @@ disaster(struct demo *d)
 		story_text(d, "HALT. Nothing more is served:", s->summary);
 	else
 		story_text(d, "the ring is through without a halt:", s->summary);
+	if (!pause_for(d, 15))
+		return false;
 	story(d, "%llu of %u laptops are harmed: they crash at boot again and again, or fall silent",
 	      (unsigned long long)fleet_stats(d->fleet)->crashed_hosts, s->n_hosts);
-	return pause_for(d, 25);
+	return true;
 }
 
 static bool
@@ -301,8 +303,9 @@ recovery(struct demo *d)
 	for (unsigned i = 0; i < s->served; i++)
 		fleet_install(d->fleet, s->hosts[i], s->payload, false);
 	fleet_fix(d->fleet);
-	story(d, "the content is withdrawn and people repair the hosts: they boot and stay up");
-	end = clock_boot_us() + 60 * 1000000ll;
+	story(d, "the content is withdrawn and people repair the hosts: they boot and stay up (a host that booted"
+		 " three times in a minute is believed after a minute)");
+	end = clock_boot_us() + 180 * 1000000ll;
 	do {
 		if (!pause_for(d, 0.5) || !ask(d, s))
 			return false;

@@ -104,3 +104,19 @@ export function useDoc<T extends Page>(path: string | null, live?: Live): Doc<T>
 		wait: mine && (state.data || state.error) ? 'no' : wait, again: () => fetchNow.current(),
 	};
 }
+
+// Pages whose numbers move with the fleet: again when Now has changed, not more often than every few seconds.
+export function useWithNow(doc: Doc<unknown>, position: string | undefined, seconds = 3) {
+	const last = useRef(performance.now()), timer = useRef<ReturnType<typeof setTimeout> | null>(null);
+	useEffect(() => {
+		if (position === undefined || timer.current !== null)
+			return;
+		timer.current = setTimeout(() => {
+			timer.current = null;
+			last.current = performance.now();
+			if (!paused.peek())
+				doc.again();
+		}, Math.max(200, last.current + seconds * 1000 - performance.now()));
+	}, [position]);
+	useEffect(() => () => clearTimeout(timer.current ?? undefined), []);
+}

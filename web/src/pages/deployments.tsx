@@ -38,7 +38,7 @@ export function DeploymentsPage() {
 		<div data-doc={doc.path} data-position={d?.position}>
 			<h1 tabIndex={-1}>Deployments</h1>
 			<div class="filters">
-				<form role="search" onSubmit={(e) => { e.preventDefault(); setQuery({ q: ((e.currentTarget as HTMLFormElement).elements.namedItem('id') as HTMLInputElement).value.trim(), cursor: null }); }}>
+				<form role="search" aria-label="deployments" onSubmit={(e) => { e.preventDefault(); setQuery({ q: ((e.currentTarget as HTMLFormElement).elements.namedItem('id') as HTMLInputElement).value.trim(), cursor: null }); }}>
 					<input type="search" name="id" aria-label="part of an id, artefact or version" placeholder="Part of an id, artefact or version" defaultValue={text} key={text} />
 				</form>
 				<div class="facets" role="group" aria-label="states">

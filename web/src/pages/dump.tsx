@@ -6,7 +6,7 @@ import { useDoc } from '../doc';
 import { bytes, count } from '../format';
 import { Dialog } from '../parts/dialog';
 import { Stack } from '../parts/stack';
-import { Empty, ErrorBox, Pairs, Skeleton } from '../parts/states';
+import { Empty, ErrorBox, Pairs, Scroll, Skeleton } from '../parts/states';
 import { Hostile, HostileBlock } from '../parts/text';
 
 const NAMES = ['What', 'Stack', 'Registers', 'Threads', 'Modules'] as const;
@@ -39,10 +39,10 @@ function Modules({ list, left }: { list: Module[]; left: number }) {
 		<>
 			<label for="find-module" class="sr">part of a module's name</label>
 			<input id="find-module" type="text" placeholder="Part of a name" value={find} onInput={(e) => set(e.currentTarget.value)} />
-			<div class="scroll tall"><table><caption class="sr">Loaded modules</caption>
+			<Scroll label="Loaded modules" tall><table><caption class="sr">Loaded modules</caption>
 				<thead><tr><th scope="col">Module</th><th scope="col">Base</th><th scope="col" class="r">Size</th><th scope="col">Id</th><th scope="col">Version</th></tr></thead>
 				<tbody>{shown.map((m) => <tr><td class="mono"><Hostile text={m.name} most={48} /></td><td class="mono">{m.base}</td><td class="r">{bytes(m.size)}</td>
-					<td class="mono"><Hostile text={m.code_id ?? m.debug_id} most={40} /></td><td><Hostile text={m.version} most={40} /></td></tr>)}</tbody></table></div>
+					<td class="mono"><Hostile text={m.code_id ?? m.debug_id} most={40} /></td><td><Hostile text={m.version} most={40} /></td></tr>)}</tbody></table></Scroll>
 			<p class="note">{count(shown.length)} of {count(list.length)}{left > 0 && `; ${count(left)} more are not listed`}</p>
 		</>
 	);

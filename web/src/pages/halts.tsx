@@ -73,7 +73,7 @@ export function HaltsPage() {
 		<div data-doc={doc.path} data-position={d?.position} class="halts">
 			<h1 tabIndex={-1}>Halts and decisions</h1>
 			<div class="filters">
-				<form role="search" onSubmit={(e) => { e.preventDefault(); setQuery({ deployment: ((e.currentTarget as HTMLFormElement).elements.namedItem('id') as HTMLInputElement).value.trim() }); }}>
+				<form role="search" aria-label="of one deployment" onSubmit={(e) => { e.preventDefault(); setQuery({ deployment: ((e.currentTarget as HTMLFormElement).elements.namedItem('id') as HTMLInputElement).value.trim() }); }}>
 					<input type="search" name="id" key={deployment} aria-label="id of a deployment" placeholder="Id of a deployment" defaultValue={deployment} spellcheck={false} />
 				</form>
 				<div class="facets" role="group" aria-label="kind of decision">
@@ -110,7 +110,7 @@ function votes(list: ProofVote[]): Column<ProofVote>[] {
 		{ key: 'q', head: 'q', right: true, cell: (v) => <Num k={k(v, 'q')} v={v.q} f="decimal" /> },
 		{ key: 'factor', head: 'Factor', right: true, cell: (v) => <Num k={k(v, 'factor')} v={v.factor} f="factor" /> },
 		{ key: 'odds', head: 'Odds', cell: (v) => <Num k={k(v, 'log10_odds')} v={v.log10_odds} f="odds" /> },
-		{ key: 'counted', head: '', cell: (v) => v.counted === false ? <span class="dim">its site had voted</span> : null },
+		{ key: 'counted', head: 'Note', cell: (v) => v.counted === false ? <span class="dim">its site had voted</span> : null },
 	];
 }
 
@@ -137,7 +137,7 @@ export function HaltPage({ id }: { id: string }) {
 			]} />}
 			<div class="two flow"><div class="column">
 				{p?.votes?.length ? <Card id="proof" title="The votes, as they stood" note={<>odds start at {factor(10 ** (p.log10_weight ?? 0))}, the weight of this key; each vote multiplies them</>}>
-					<DataTable caption="Votes at that moment" columns={votes(p.votes)} rows={p.votes} id={(v) => String(v.n)} />
+					<DataTable caption="Votes at that moment" columns={votes(p.votes)} rows={p.votes} id={(v) => String(v.n)} reach />
 				</Card> : e ? <Card id="proof" title="The votes, as they stood"><Empty>{d.state === 'live' ? 'They are kept in the database, which does not answer.' : 'None are kept for this kind of decision.'}</Empty></Card> : null}
 				{related.length > 0 && <Card id="related" title="Other decisions about it"><DataTable caption="Other decisions about this deployment" columns={columns('related', (x) => related.indexOf(x))} rows={related} id={(x) => x.n} /></Card>}
 			</div><div class="column">

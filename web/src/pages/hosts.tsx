@@ -3,7 +3,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { Failure, get } from '../api';
 import type { HostList, HostRow } from '../types-detail';
-import { useDoc } from '../doc';
+import { useDoc, useWithNow } from '../doc';
 import { count } from '../format';
 import { paths } from '../href';
 import { shownNow } from '../now';
@@ -60,6 +60,7 @@ export function HostsPage() {
 	const q = query.value, state = STATES.find(([s]) => s === q.get('state')) ?? STATES[0]!, deployment = q.get('deployment') ?? '';
 	const path = `/v1/hosts?state=${state[0]}&limit=200${deployment ? '&deployment=' + encodeURIComponent(deployment) : ''}`;
 	const doc = useDoc<HostList>(path, { topic: 'now', events: ['now'] });
+	useWithNow(doc, shownNow.value?.position);
 	const { rows, next, load } = useMore(path, doc.data);
 	const fleet = shownNow.value?.fleet;
 	const known: Record<string, number | null | undefined> = { dark: fleet?.dark?.value, 'boot-looping': fleet?.boot_loop?.value, active: fleet?.alive?.value };
@@ -72,7 +73,7 @@ export function HostsPage() {
 		<div data-doc={doc.path} data-position={doc.data?.position}>
 			<h1 tabIndex={-1}>Hosts</h1>
 			<div class="filters">
-				<form role="search" onSubmit={(e) => {
+				<form role="search" aria-label="one host" onSubmit={(e) => {
 					e.preventDefault();
 					const id = ((e.currentTarget as HTMLFormElement).elements.namedItem('host') as HTMLInputElement).value.trim();
 					if (id)

@@ -13,7 +13,7 @@ import { Num } from '../parts/num';
 import { Sentence } from '../parts/sentence';
 import { Chip } from '../parts/shapes';
 import { Stack } from '../parts/stack';
-import { ActButton, Card, Empty, ErrorBox, Facts, Skeleton, whyNot } from '../parts/states';
+import { ActButton, Card, Empty, ErrorBox, Facts, Scroll, Skeleton, whyNot } from '../parts/states';
 import { Hostile, IdLink, OutLink } from '../parts/text';
 import { Age, Time } from '../parts/time';
 import { query, setQuery } from '../router';
@@ -77,9 +77,9 @@ function Correlations({ d }: { d: SignatureDoc }) {
 		<Card id="correlations" title="Over-represented among these hosts" note="against the whole fleet; lift with its lower bound">
 			{c?.statement && <p class="statement"><Hostile text={c.statement} most={0} /></p>}
 			{facts.length === 0 ? <Empty>{c?.state === 'busy' ? 'The fleet is being counted.' : 'Nothing is over-represented among them, or they are too few to say.'}</Empty>
-				: <div class="scroll"><table class="stack"><caption class="sr">Facts over-represented among the hosts with this signature</caption>
+				: <Scroll label="Facts over-represented among the hosts with this signature"><table class="stack"><caption class="sr">Facts over-represented among the hosts with this signature</caption>
 					<thead><tr><th scope="col">Fact</th><th scope="col">Value</th><th scope="col" class="r">These hosts</th><th scope="col" class="r">Fleet</th><th scope="col" class="r">Lift</th><th scope="col" class="r">At least</th><th scope="col">Reading</th></tr></thead>
-					<tbody>{facts.map(row)}</tbody></table></div>}
+					<tbody>{facts.map(row)}</tbody></table></Scroll>}
 			{typeof c?.facts_compared === 'number' && <p class="note"><Num k="correlations.facts_compared" v={c.facts_compared} /> facts compared with <Num k="correlations.fleet_hosts" v={c.fleet_hosts} /> hosts of the fleet, counted at <Time at={c.fleet_counted} />.</p>}
 		</Card>
 	);
@@ -128,10 +128,10 @@ function Builds({ d }: { d: SignatureDoc }) {
 		return null;
 	return (
 		<Card id="builds" title="Builds of the module">
-			<div class="scroll"><table class="stack"><caption class="sr">Builds of the module that crash</caption>
+			<Scroll label="Builds of the module that crash"><table class="stack"><caption class="sr">Builds of the module that crash</caption>
 				<thead><tr><th scope="col">Build id</th><th scope="col" class="r">Hosts</th><th scope="col" class="r">Crashes</th><th scope="col">First seen</th></tr></thead>
 				<tbody>{rows.map((b, i) => <tr><td data-label="Build id">{b.this ? <b class="mono"><Hostile text={b.module_id} most={20} /> (this)</b> : <IdLink to={paths.signature(b.id)} text={b.module_id ?? b.id} most={20} />}</td>
-					<td class="r" data-label="Hosts"><Num k={`builds.${i}.hosts`} v={b.hosts} /></td><td class="r" data-label="Crashes"><Num k={`builds.${i}.crashes`} v={b.crashes} /></td><td data-label="First seen"><Time at={b.first_seen} /></td></tr>)}</tbody></table></div>
+					<td class="r" data-label="Hosts"><Num k={`builds.${i}.hosts`} v={b.hosts} /></td><td class="r" data-label="Crashes"><Num k={`builds.${i}.crashes`} v={b.crashes} /></td><td data-label="First seen"><Time at={b.first_seen} /></td></tr>)}</tbody></table></Scroll>
 		</Card>
 	);
 }
@@ -160,10 +160,10 @@ function Hosts({ d }: { d: SignatureDoc }) {
 		return null;
 	return (
 		<Card id="hosts" title="Hosts" note={(d.hosts ?? 0) > rows.length ? `${rows.length} of ${count(d.hosts)}` : undefined}>
-			<div class="scroll"><table class="stack"><caption class="sr">Hosts with this signature</caption>
+			<Scroll label="Hosts with this signature"><table class="stack"><caption class="sr">Hosts with this signature</caption>
 				<thead><tr><th scope="col">Host</th><th scope="col">Site</th><th scope="col">State</th><th scope="col">Last seen</th></tr></thead>
 				<tbody>{rows.map((h) => <tr><td data-label="Host"><IdLink to={paths.host(h.id)} text={h.id} most={22} /></td><td data-label="Site"><Hostile text={h.site} most={24} /></td>
-					<td data-label="State">{h.state}</td><td data-label="Last seen"><Time at={h.last_seen} /></td></tr>)}</tbody></table></div>
+					<td data-label="State">{h.state}</td><td data-label="Last seen"><Time at={h.last_seen} /></td></tr>)}</tbody></table></Scroll>
 		</Card>
 	);
 }

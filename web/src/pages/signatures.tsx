@@ -4,9 +4,10 @@ import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { Failure, get } from '../api';
 import { serverNow } from '../clock';
 import type { SignatureList, SignatureRow } from '../types-detail';
-import { useDoc } from '../doc';
+import { useDoc, useWithNow } from '../doc';
 import { count, parseTime } from '../format';
 import { paths } from '../href';
+import { shownNow } from '../now';
 import { CopyButton } from '../parts/copy';
 import { LongTable } from '../parts/long';
 import { Num } from '../parts/num';
@@ -158,6 +159,7 @@ export function SignaturesPage() {
 	rest.set('limit', String(PAGE));
 	const path = '/v1/signatures?' + rest;
 	const doc = useDoc<SignatureList>(path + '&facets=1', { topic: 'signatures', events: ['signature', 'verdict'] });
+	useWithNow(doc, shownNow.value?.position);
 	const d = doc.data, rows = d?.signatures ?? [], total = d?.total ?? rows.length;
 	// Facets of the last good answer help to mend a query that is wrong.
 	const kept = useRef<SignatureList | null>(null);

@@ -39,7 +39,10 @@ export function LongTable<T>(p: LongProps<T>) {
 	}, [p.version]);
 
 	function land() {
-		box.current?.querySelector<HTMLElement>(`tr[data-i="${focus.current}"] [data-open]`)?.focus({ preventScroll: true });
+		// A row that is still on its way: the table holds the focus for it.
+		const target = box.current?.querySelector<HTMLElement>(`tr[data-i="${focus.current}"] [data-open]`) ?? box.current;
+		if (target !== document.activeElement)
+			target?.focus({ preventScroll: true });
 	}
 	function focusRow(i: number) {
 		const at = Math.max(0, Math.min(p.total - 1, i)), b = box.current;

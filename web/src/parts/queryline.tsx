@@ -57,7 +57,7 @@ export function QueryLine({ q, facets, bad, submit }: { q: string; facets?: Reco
 		e.preventDefault();
 	}
 	return (
-		<form role="search" class="query-line" onSubmit={(e) => { e.preventDefault(); close(); submit(text.trim()); }}>
+		<form role="search" aria-label="query" class="query-line" onSubmit={(e) => { e.preventDefault(); close(); submit(text.trim()); }}>
 			<div class="combo">
 				<input ref={input} id="q" type="text" role="combobox" class="mono" value={text} aria-label="search signatures" autoComplete="off" spellcheck={false} maxLength={1000}
 					aria-expanded={list.length > 0} aria-controls="offers" aria-autocomplete="list" aria-activedescendant={at >= 0 ? 'offer-' + at : undefined}

@@ -2,6 +2,7 @@
 // Frames with how each was found; frames that only report a crash are folded into one line.
 import type { Frame } from '../types-detail';
 import { ShapeMark, type Shape } from './shapes';
+import { Scroll } from './states';
 import { Hostile } from './text';
 
 const FOUND: Record<string, { shape: Shape; words: string }> = {
@@ -29,12 +30,12 @@ export function Stack({ frames, caption, folded = true }: { frames: Frame[]; cap
 			rows.push([frame]);
 	});
 	return (
-		<div class="scroll">
+		<Scroll label={caption}>
 			<table class="stack-table"><caption class="sr">{caption}</caption>
 				<thead><tr><th scope="col" class="r">#</th><th scope="col">Module + offset</th><th scope="col">Function</th><th scope="col">How found</th></tr></thead>
 				<tbody>{rows.map((f) => Array.isArray(f) ? <Folded frames={f} /> : <Row f={f} />)}</tbody>
 			</table>
-		</div>
+		</Scroll>
 	);
 }
 

@@ -69,6 +69,11 @@ export function Card({ title, note, children, class: name, id, actions }: {
 	);
 }
 
+// What may be wider than its card: scrolled by keys too.
+export function Scroll({ label, tall, children }: { label: string; tall?: boolean; children: ComponentChildren }) {
+	return <div class={tall ? 'scroll tall' : 'scroll'} tabIndex={0} role="region" aria-label={label}>{children}</div>;
+}
+
 // Facts: name, large value, a line below.
 export function Facts({ list }: { list: { name: string; value: ComponentChildren; below?: ComponentChildren }[] }) {
 	return (

@@ -31,6 +31,7 @@ export interface TableProps<T> {
 	point?: (row: T | null) => void;
 	note?: ComponentChildren;
 	height?: number;	// of the scrolling part, when virtual
+	reach?: boolean;	// no cell can have the focus: then the table itself, to be scrolled by keys
 }
 
 export const ROW = 32, OVER = 8, MANY = 200;
@@ -136,7 +137,7 @@ export function DataTable<T>(p: TableProps<T>) {
 		<div class="data-table">
 			{changes > 0 && <button type="button" class="changes" onClick={release}>{changes} {changes === 1 ? 'change' : 'changes'}, show</button>}
 			<div class={virtual ? 'scroll virtual' : 'scroll'} ref={box} style={virtual ? { height: Math.min(view, (rows.length + 1) * ROW + 4) + 'px' } : undefined}
-				tabIndex={virtual ? 0 : undefined} role={virtual ? 'region' : undefined} aria-label={virtual ? p.caption : undefined}
+				tabIndex={virtual || p.reach ? 0 : undefined} role={virtual || p.reach ? 'region' : undefined} aria-label={virtual || p.reach ? p.caption : undefined}
 				onScroll={virtual ? (e) => setTop(e.currentTarget.scrollTop) : undefined} onKeyDown={onKey}
 				onPointerEnter={(e) => { if (e.pointerType !== 'touch') hold(true); }} onPointerLeave={() => { if (!box.current?.contains(document.activeElement)) hold(false); }}
 				onFocusIn={(e) => {
