@@ -6,7 +6,9 @@ import subprocess
 
 import pytest
 
+import browser
 import fleet
+import web_help
 
 
 def start(programs, daemon, *more):
@@ -21,6 +23,23 @@ def until_said(process, words):
         if words in line:
             return told
     raise AssertionError("".join(told) + process.stderr.read())
+
+
+def pictures(programs, daemon, deployment):
+    """What README shows, into the build's tests/it: docs/images are copies of them."""
+    b = browser.Browser(1280, 860)
+    try:
+        b.viewport(1280, 860)
+        b.media(prefers_color_scheme="dark")
+        web_help.go(b, daemon, "/")
+        assert b.wait("return document.querySelector('#banner')?.dataset.level === 'halt'")
+        b.screenshot(web_help.artefact(programs, "now.png"))
+        b.media(prefers_color_scheme="light")
+        web_help.go(b, daemon, f"/deployments/{deployment}")
+        assert b.wait("return document.querySelector('#evidence canvas') !== null")
+        b.screenshot(web_help.artefact(programs, "deployment.png"))
+    finally:
+        b.close()
 
 
 @pytest.fixture(name="stage")
@@ -44,6 +63,8 @@ def test_the_story(stage, programs):
         # ordinary crashes: several modules, kinds and sites
         facets = stage.get("/v1/signatures?facets=1").json["facets"]
         assert len(facets["module"]) >= 5 and len(facets["kind"]) >= 3 and "amsterdam" in {f["value"] for f in facets["site"]}
+        if not browser.missing():
+            pictures(programs, stage, now["verdict"]["deployment"])
         until_said(p, "RECOVERED.")
         assert stage.get("/v1/now").json["verdict"]["status"] == "halt_recovered"
         until_said(p, "it is quiet")
