@@ -130,3 +130,9 @@ tokens_match_header(const struct tokens *t, const char *value, size_t len)
 		value++;
 	return basic ? match_basic(t, value, len) : tokens_match(t, value, len);
 }
+
+size_t
+tokens_count(const struct tokens *t)
+{
+	return t->n;
+}

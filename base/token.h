@@ -13,6 +13,7 @@ struct tokens;
  * than its owner and group, or holds no token of at least 16 characters. */
 struct tokens *tokens_load(const char *path, char *err, size_t err_size);
 void tokens_free(struct tokens *t); /* NULL is fine */
+size_t tokens_count(const struct tokens *t);
 
 /* Is the presented token one of ours?  Time does not depend on where it differs. */
 bool tokens_match(const struct tokens *t, const char *token, size_t len);

@@ -11,6 +11,7 @@
 
 #include "base/logline.h"
 #include "base/settings.h"
+#include "collector/advice.h"
 #include "collector/api_thread.h"
 #include "collector/beat.h"
 #include "collector/daemon.h"
@@ -41,6 +42,7 @@ struct daemon {
 	struct beat *beat;
 	struct fold *fold;   /* under lock where the ledger thread may look */
 	struct halts *halts; /* updated under lock */
+	struct advice *advice;
 	struct dispatch *dispatch;
 	struct cluster *cluster; /* NULL: a server of the operator's, or no database */
 	struct outcomes *outcomes;
@@ -205,14 +207,16 @@ env_webhook_ping(void *arg, const char *endpoint, char id_out[64])
 	return notify_ping(((struct daemon *)arg)->notify, endpoint, id_out);
 }
 
-/* Known-fix texts are not kept yet: nothing to say. */
 static struct text
 env_advice(void *arg, uint16_t tenant, uint64_t signature)
 {
-	(void)arg;
-	(void)tenant;
-	(void)signature;
-	return (struct text){ NULL, 0 };
+	return advice_find(((struct daemon *)arg)->advice, tenant, signature);
+}
+
+static int
+env_dump_open(void *arg, const uint8_t sha256[32], uint64_t *size_out)
+{
+	return dumps_open_file(((struct daemon *)arg)->dumps, sha256, size_out);
 }
 
 static bool
@@ -249,6 +253,12 @@ on_changed(void *arg)
 	if (d->api != NULL)
 		api_thread_wake(d->api);
 	pthread_mutex_unlock(&d->lock);
+}
+
+static void
+on_advised(void *arg, const struct ledger *l)
+{
+	advice_update(((struct daemon *)arg)->advice, l);
 }
 
 /* The projector counts what the ledger counted: collector/store/outcomes.h. */
@@ -299,6 +309,7 @@ start_core(struct daemon *d, char *err, size_t err_size)
 				   .snapshot_records = s->snapshot_records,
 				   .decide = on_decide,
 				   .changed = on_changed,
+				   .advised = on_advised,
 				   .arg = d };
 	struct fold_outcomes oc = {
 		.rewind = rewind_outcomes, .put = put_outcome, .decided = decided_outcomes, .sync = sync_outcomes
@@ -309,7 +320,7 @@ start_core(struct daemon *d, char *err, size_t err_size)
 
 	if (make_dirs(d, err, err_size) == -1)
 		return -1;
-	if ((d->halts = halts_new()) == NULL) {
+	if ((d->halts = halts_new()) == NULL || (d->advice = advice_new()) == NULL) {
 		snprintf(err, err_size, "out of memory");
 		return -1;
 	}
@@ -441,6 +452,7 @@ start_api(struct daemon *d, char *err, size_t err_size)
 			       .not_ready = env_not_ready,
 			       .stored = d->projector != NULL ? env_stored : NULL,
 			       .store = d->queries,
+			       .dump_open = env_dump_open,
 			       .symbols = d->symbols,
 			       .webhooks = env_webhooks,
 			       .webhook_redeliver = env_webhook_redeliver,
@@ -601,6 +613,7 @@ daemon_stop(struct daemon *d)
 	if (d->log != NULL)
 		log_close(d->log);
 	halts_free(d->halts);
+	advice_free(d->advice);
 	pthread_mutex_destroy(&d->lock);
 	free(d);
 }

@@ -44,8 +44,9 @@ enum record_type {
 	RECORD_TRIAGE_RESULT = 20,
 	RECORD_DEPLOYMENT = 32, /* create or change */
 	RECORD_RECEIPT = 33,
-	RECORD_DECISION = 34,  /* halt, pause, resume, delete: the latch */
-	RECORD_SAFEGUARD = 35, /* where a deployment must not be offered, by a person */
+	RECORD_DECISION = 34,       /* halt, pause, resume, delete: the latch */
+	RECORD_SAFEGUARD = 35,      /* where a deployment must not be offered, by a person */
+	RECORD_SIGNATURE_NOTE = 36, /* advice for a signature, or a merge: shown and told, never counted */
 };
 
 /* ---- writing ---- */

@@ -50,12 +50,21 @@ static const struct {
 	  "q sort group module kind new_since deployment rungs facets" },
 	{ HTTP_METHOD_GET, "/v1/signatures.csv", &signatures_csv_ops, READ,
 	  "q sort group module kind new_since deployment rungs facets" },
-	{ HTTP_METHOD_GET, "/v1/signatures/{}", &signature_ops, READ, "" },
+	{ HTTP_METHOD_GET, "/v1/signatures/{}", &signature_ops, READ, "view" },
 	{ HTTP_METHOD_GET, "/v1/signatures/{}/correlations", &correlations_ops, READ, "limit" },
+	{ HTTP_METHOD_GET, "/v1/signatures/{}/advice", &advice_ops, READ, "" },
+	{ HTTP_METHOD_PUT, "/v1/signatures/{}/advice", &advice_put_ops, WRITE, "" },
+	{ HTTP_METHOD_DELETE, "/v1/signatures/{}/advice", &advice_delete_ops, WRITE, "" },
+	{ HTTP_METHOD_POST, "/v1/signatures/{}/merge", &merge_ops, WRITE, "" },
+	{ HTTP_METHOD_POST, "/v1/signatures/{}/unmerge", &unmerge_ops, WRITE, "" },
 	{ HTTP_METHOD_GET, "/v1/signatures/{}/reports", &signature_reports_ops, READ, "limit cursor" },
+	{ HTTP_METHOD_GET, "/v1/dumps/{}", &dump_ops, WRITE, "" },
+	{ HTTP_METHOD_GET, "/v1/decisions", &decisions_list_ops, READ, "deployment limit cursor" },
+	{ HTTP_METHOD_GET, "/v1/decisions/{}", &decision_ops, READ, "" },
+	{ HTTP_METHOD_GET, "/v1/health", &health_ops, READ, "" },
 	{ HTTP_METHOD_GET, "/v1/hosts/{}/reports", &host_reports_ops, READ, "limit cursor" },
 	{ HTTP_METHOD_GET, "/v1/reports/{}", &report_ops, READ, "" },
-	{ HTTP_METHOD_GET, "/v1/hosts/{}", &host_ops, READ, "" },
+	{ HTTP_METHOD_GET, "/v1/hosts/{}", &host_ops, READ, "view limit cursor" },
 	{ HTTP_METHOD_GET, "/v1/hosts", &hosts_list_ops, READ, "state deployment limit cursor" },
 	{ HTTP_METHOD_GET, "/v1/silence", &silence_ops, READ, "" },
 	{ HTTP_METHOD_GET, "/v1/deployments", &deployments_list_ops, READ, "view state q sort limit cursor" },
@@ -213,6 +222,7 @@ on_second(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	page_second(a);
+	health_second(a);
 	inflow_second(a->inflow);
 	now_second(a);
 	hub_second(a->hub);

@@ -37,6 +37,8 @@ struct api_env {
 	char *(*webhooks)(void *arg, const char *endpoint);
 	int (*webhook_redeliver)(void *arg, const char *endpoint, const char *id);
 	int (*webhook_ping)(void *arg, const char *endpoint, char id_out[64]);
+	/* A read-only descriptor of a kept dump, the caller's to close; -1: it is not kept.  NULL: none are. */
+	int (*dump_open)(void *arg, const uint8_t sha256[32], uint64_t *size_out);
 	/* NULL, or a sentence: what else /readyz should wait for (listeners, database migration). */
 	const char *(*not_ready)(void *arg);
 };

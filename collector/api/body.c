@@ -779,3 +779,93 @@ body_offer(const void *data, size_t len, const struct body_hosts *hosts, struct 
 	json_decref(root);
 	return result;
 }
+
+/* ---- what people say of signatures ---- */
+
+/* A link that a page may offer: nothing but the web, and nothing that ends a line. */
+static bool
+is_link(const char *s)
+{
+	if (strncmp(s, "https://", 8) != 0 && strncmp(s, "http://", 7) != 0)
+		return false;
+	for (; *s != '\0'; s++)
+		if ((unsigned char)*s <= ' ' || *s == 0x7f || *s == '"' || *s == '<' || *s == '>' || *s == '\\')
+			return false;
+	return true;
+}
+
+static bool
+has_controls(const char *s)
+{
+	for (; *s != '\0'; s++)
+		if (((unsigned char)*s < ' ' && *s != '\n') || *s == 0x7f)
+			return true;
+	return false;
+}
+
+static int
+note_expects(struct decode *d, json_t *root, Faultline__Log__SignatureNote *out)
+{
+	json_t *v = json_object_get(root, "expect_position");
+	const char *s = json_string_value(v);
+	int end = 0;
+
+	if (v == NULL)
+		return 0;
+	out->expects = true;
+	if (json_is_null(v) || (s != NULL && s[0] == '\0'))
+		return 0;
+	if (s == NULL || sscanf(s, "%16" SCNx64 "%n", &out->expected, &end) != 1 || s[end] != '\0')
+		return refuse(d, DISCARD_invalid_field, "expect_position",
+			      "must be the position of the newest note, or \"\"");
+	return 0;
+}
+
+static int
+note_members(struct decode *d, json_t *root, Faultline__Log__SignatureNote *out)
+{
+	const char *into = json_string_value(json_object_get(root, "into"));
+
+	if (out->action == FAULTLINE__LOG__NOTE_ACTION__NOTE_MERGE) {
+		if (into == NULL || signature_id_parse(into, strlen(into), &out->into) != 0)
+			return refuse(d, DISCARD_invalid_field, "into", "must be the id of a signature, s1-...");
+	} else if (out->action == FAULTLINE__LOG__NOTE_ACTION__NOTE_ADVICE) {
+		if (text_member(d, root, "text", 1, BODY_REASON_MAX, &out->text) != 0 ||
+		    text_member(d, root, "link", 0, BODY_LINK_MAX, &out->link) != 0)
+			return -1;
+		if (has_controls(out->text))
+			return refuse(d, DISCARD_invalid_field, "text", "holds a control character");
+		if (out->link[0] != '\0' && !is_link(out->link))
+			return refuse(d, DISCARD_invalid_field, "link", "must begin with https:// or http://");
+	}
+	return 0;
+}
+
+int
+body_note(const void *data, size_t len, uint64_t signature, Faultline__Log__NoteAction action, struct arena *a,
+	  Faultline__Log__SignatureNote *out, struct body_error *err)
+{
+	static const char *const known_advice[] = { "text", "link", "reason", "actor", "expect_position", NULL };
+	static const char *const known_merge[] = { "into", "reason", "actor", "expect_position", NULL };
+	static const char *const known[] = { "reason", "actor", "expect_position", NULL };
+	struct decode d = { .arena = a, .err = err };
+	json_t *root = parse(&d, data, len);
+	int result;
+
+	if (root == NULL)
+		return -1;
+	faultline__log__signature_note__init(out);
+	out->signature = signature;
+	out->action = action;
+	result = only(&d, root,
+		      action == FAULTLINE__LOG__NOTE_ACTION__NOTE_ADVICE  ? known_advice
+		      : action == FAULTLINE__LOG__NOTE_ACTION__NOTE_MERGE ? known_merge
+									  : known) != 0 ||
+				 text_member(&d, root, "reason", 1, BODY_REASON_MAX, &out->reason) != 0 ||
+				 text_member(&d, root, "actor", 0, TEXT_NAME_MAX, &out->actor) != 0 ||
+				 note_members(&d, root, out) != 0 || note_expects(&d, root, out) != 0
+			 ? -1
+			 : 0;
+	json_decref(root);
+	return result;
+}

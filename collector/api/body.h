@@ -21,6 +21,7 @@ struct arena;
 #define BODY_MAX_CHOICES 256u /* products, os_builds, sites, hw_classes, each */
 #define BODY_MAX_RINGS   32u
 #define BODY_REASON_MAX  500u
+#define BODY_LINK_MAX    300u
 
 struct body_error {
 	enum discard code;
@@ -63,5 +64,9 @@ int body_hosts_list(const void *data, size_t len, const struct body_hosts *hosts
 /* {"host", "up_to"?, "actor"?} of an offer; *up_to_out may come out NULL. */
 int body_offer(const void *data, size_t len, const struct body_hosts *hosts, struct arena *a, uint64_t *host_out,
 	       char **up_to_out, char **actor_out, struct body_error *err);
+
+/* {"text", "link"?} of advice, {"into"} of a merge; all with "reason", "actor"? and "expect_position"?. */
+int body_note(const void *data, size_t len, uint64_t signature, Faultline__Log__NoteAction action, struct arena *a,
+	      Faultline__Log__SignatureNote *out, struct body_error *err);
 
 #endif

@@ -27,6 +27,7 @@
 #define API_STALE_US      15000000 /* ledger clock this far behind: no verdict but halt is sure */
 #define API_ARRIVALS      600      /* seconds of crash arrivals kept */
 #define LOG_ENDS          3600
+#define DISK_SAMPLES      289 /* each five minutes */
 
 struct event;
 struct hub;
@@ -104,6 +105,11 @@ struct api {
 		int64_t at_us;
 	} ends[LOG_ENDS]; /* of the log, each second: a ring */
 	uint64_t n_ends;
+	struct disk_sample {
+		int64_t at_us; /* boot time */
+		uint64_t free;
+	} disk[DISK_SAMPLES]; /* a ring: health.c */
+	uint64_t n_disk;
 };
 
 /* ---- call.c ---- */
@@ -167,12 +173,16 @@ bool sign_in_session(void *api, const struct http_request *r); /* for struct htt
 
 /* ---- the handlers, one file each ---- */
 
-extern const struct http_ops signatures_list_ops, signatures_json_ops, signatures_csv_ops; /* search.c */
-extern const struct http_ops signature_ops;                                                /* signatures.c */
-extern const struct http_ops correlations_ops;                                             /* correlations.c */
-extern const struct http_ops report_ops;                                                   /* reports.c */
-extern const struct http_ops signature_reports_ops, host_reports_ops;                      /* history.c */
-extern const struct http_ops host_ops;                                                     /* hosts.c */
+extern const struct http_ops signatures_list_ops, signatures_json_ops, signatures_csv_ops;          /* search.c */
+extern const struct http_ops signature_ops;                                                         /* signatures.c */
+extern const struct http_ops correlations_ops;                                                      /* correlations.c */
+extern const struct http_ops report_ops;                                                            /* reports.c */
+extern const struct http_ops signature_reports_ops, host_reports_ops;                               /* history.c */
+extern const struct http_ops host_ops;                                                              /* hosts.c */
+extern const struct http_ops advice_ops, advice_put_ops, advice_delete_ops, merge_ops, unmerge_ops; /* notes.c */
+extern const struct http_ops decisions_list_ops, decision_ops;                                      /* halts.c */
+extern const struct http_ops health_ops;                                                            /* health.c */
+extern const struct http_ops dump_ops;                                                              /* dumps.c */
 extern const struct http_ops hosts_list_ops, silence_ops;
 extern const struct http_ops deployments_list_ops, deployment_ops, deployment_put_ops, deployment_delete_ops;
 extern const struct http_ops receipts_ops, halt_ops, resume_ops, pause_ops, mute_ops, accept_ops, release_ops,
@@ -195,11 +205,13 @@ extern const struct http_ops alarms_ops, learned_ops;                           
 /* history.c: members of a report that the database holds; the triage result or null. */
 void history_report(struct jsonout *j, const struct api *a, const struct store_query *q, const struct store_report *r);
 void history_triage(struct jsonout *j, const struct store_query *q);
+const char *history_outcome(uint64_t code);             /* of a triage result: enum err as it was stored */
 const char *history_state(const struct store_query *q); /* "database", "down" or "slow" */
 
 void now_second(struct api *a); /* once a second: sample the arrivals */
 /* /v1/now for a stream: without sparks and what older programs read.  false: as all were told last, unless anyway. */
 bool now_event(struct api *a, struct jsonout *j, bool anyway);
+void health_second(struct api *a); /* once a second: sample the disk */
 /* The deployments of a view, worst first; free() it.  NULL when out of memory. */
 const struct view_deployment **now_ranked(const struct api *a, const struct fold_view *v, uint32_t *n_out);
 void now_fini(struct api *a);

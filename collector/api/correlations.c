@@ -7,8 +7,8 @@
 
 #include "base/signature.h"
 #include "collector/api/call.h"
+#include "collector/api/correlations.h"
 #include "collector/api/words.h"
-#include "collector/ledger/correlate.h"
 
 #define SHOWN     20u
 #define SHOWN_MAX 200u
@@ -47,6 +47,15 @@ ask(struct call *c, const struct ledger *l)
 	memcpy(q->title, k.title, sizeof(q->title));
 }
 
+/* In a word: all its hosts have it and few others, or it is certain but not all, or nothing is. */
+static const char *
+reading(const struct correlation *c, const struct fact *f)
+{
+	if (!f->over)
+		return "no";
+	return (uint64_t)f->hosts * 10 >= (uint64_t)c->hosts * 9 && f->low >= 2 ? "explains it" : "weak";
+}
+
 static void
 fact(struct jsonout *j, const struct correlation *c, const struct fact *f)
 {
@@ -61,6 +70,7 @@ fact(struct jsonout *j, const struct correlation *c, const struct fact *f)
 	jsonout_double(j, "low", f->low, 4);
 	jsonout_double(j, "high", f->high, 4);
 	jsonout_bool(j, "over_represented", f->over);
+	jsonout_string(j, "reading", reading(c, f));
 	if (f->same != UINT32_MAX)
 		jsonout_u64(j, "cannot_be_told_from", f->same);
 	else
@@ -69,9 +79,8 @@ fact(struct jsonout *j, const struct correlation *c, const struct fact *f)
 }
 
 static void
-statement(struct jsonout *j, const struct question *q)
+statement(struct jsonout *j, const struct correlation *c, const char *title)
 {
-	const struct correlation *c = &q->correlation;
 	const struct fact *f = c->facts;
 	char text[1024];
 	size_t same = 0;
@@ -79,20 +88,37 @@ statement(struct jsonout *j, const struct question *q)
 	for (size_t i = 1; i < c->n_facts; i++)
 		same += f[i].same == 0;
 	if (c->hosts == 0)
-		snprintf(text, sizeof(text), "No host with %s was heard of within a week.", q->title);
+		snprintf(text, sizeof(text), "No host with %s was heard of within a week.", title);
 	else if (c->n_facts == 0 || !f[0].over)
 		snprintf(text, sizeof(text),
 			 "Nothing is over-represented for certain among the %u hosts with %s: %u facts were compared.",
-			 c->hosts, q->title, c->compared);
+			 c->hosts, title, c->compared);
 	else
 		snprintf(
 			text, sizeof(text),
 			"%u of %u hosts with %s have %s %.*s, and %u of %u hosts of the fleet: %.3g times as often as chance "
 			"would have it, at least %.3g times%s.",
-			f[0].hosts, c->hosts, q->title, fact_kind_name((enum fact_kind)f[0].kind),
+			f[0].hosts, c->hosts, title, fact_kind_name((enum fact_kind)f[0].kind),
 			(int)(f[0].name.len < 300 ? f[0].name.len : 300), f[0].name.at, f[0].fleet, c->fleet, f[0].lift,
 			f[0].low, same > 0 ? "; other facts of the same hosts cannot be told from it" : "");
 	jsonout_string(j, "statement", text);
+}
+
+void
+correlation_members(struct jsonout *j, const struct correlation *k, const char *title, uint64_t limit)
+{
+	statement(j, k, title);
+	jsonout_u64(j, "hosts", k->hosts);
+	jsonout_u64(j, "hosts_not_heard_of", k->key_hosts > k->hosts ? k->key_hosts - k->hosts : 0);
+	jsonout_u64(j, "fleet_hosts", k->fleet);
+	jsonout_time(j, "fleet_counted", k->fleet_us);
+	jsonout_u64(j, "facts_compared", k->compared);
+	jsonout_u64(j, "facts_without_room", k->fact_over);
+	jsonout_real(j, "error", CORRELATE_ERROR);
+	jsonout_open(j, "facts", '[');
+	for (size_t i = 0; i < k->n_facts && i < limit; i++)
+		fact(j, k, &k->facts[i]);
+	jsonout_close(j, ']');
 }
 
 static void
@@ -113,18 +139,7 @@ then(struct call *c)
 		return;
 	}
 	correlation_rank(k);
-	statement(j, q);
-	jsonout_u64(j, "hosts", k->hosts);
-	jsonout_u64(j, "hosts_not_heard_of", k->key_hosts > k->hosts ? k->key_hosts - k->hosts : 0);
-	jsonout_u64(j, "fleet_hosts", k->fleet);
-	jsonout_time(j, "fleet_counted", k->fleet_us);
-	jsonout_u64(j, "facts_compared", k->compared);
-	jsonout_u64(j, "facts_without_room", k->fact_over);
-	jsonout_real(j, "error", CORRELATE_ERROR);
-	jsonout_open(j, "facts", '[');
-	for (size_t i = 0; i < k->n_facts && i < q->limit; i++)
-		fact(j, k, &k->facts[i]);
-	jsonout_close(j, ']');
+	correlation_members(j, k, q->title, q->limit);
 	jsonout_close(j, '}');
 	call_send(c);
 }

@@ -62,8 +62,8 @@ number_in(const json_t *o, const char *key)
 	return (uint64_t)json_integer_value(json_object_get(o, key));
 }
 
-static const char *
-outcome_name(uint64_t code)
+const char *
+history_outcome(uint64_t code)
 {
 	static const char *const names[] = {
 		[ERR_OK] = "read",      [ERR_TRUNCATED] = "truncated",     [ERR_MALFORMED] = "malformed",
@@ -103,7 +103,7 @@ triage_members(struct jsonout *j, const json_t *o)
 	const char *sha256 = text_in(o, "sha256"), *error = text_in(o, "error");
 	const bool named = text_in(o, "module") != NULL;
 
-	jsonout_string(j, "outcome", outcome_name(number_in(o, "outcome")));
+	jsonout_string(j, "outcome", history_outcome(number_in(o, "outcome")));
 	jsonout_string(j, "error", error);
 	jsonout_string(j, "sha256", sha256 != NULL && sha256[0] == '\\' ? sha256 + 2 : sha256); /* \x… of a bytea */
 	jsonout_bool(j, "partial", json_is_true(json_object_get(o, "partial")));

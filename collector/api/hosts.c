@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "collector/api/call.h"
+#include "collector/api/host_page.h"
 #include "collector/api/words.h"
 #include "collector/gate/identity.h"
 #include "proto/report.h"
@@ -86,43 +87,48 @@ deadline(struct jsonout *j, const struct host_view *h)
 	jsonout_close(j, '}');
 }
 
+void
+host_members(struct jsonout *j, const struct ledger *l, const struct host_view *h)
+{
+	const int64_t silent = h->last_seen_us != 0 ? ledger_now_us(l) - h->last_seen_us : 0;
+
+	jsonout_host(j, "id", h->hash);
+	jsonout_u64(j, "number", h->host_no);
+	jsonout_time(j, "first_seen", h->first_seen_us);
+	jsonout_time(j, "last_seen", h->last_seen_us);
+	jsonout_double(j, "silent_seconds", silent > 0 ? (double)silent / 1e6 : 0, 0);
+	jsonout_u64(j, "interval_seconds", h->interval_s);
+	jsonout_string(j, "state", host_state_name(h->state));
+	deadline(j, h);
+	jsonout_bool(j, "goodbye", h->goodbye);
+	jsonout_bool(j, "cloned", h->cloned);
+	jsonout_u64(j, "boots", h->boots);
+	jsonout_u64(j, "reports", h->reports);
+	jsonout_time(j, "last_report", h->last_report_us);
+	words_signature_id(j, "last_signature", h->last_signature);
+	text_or_null(j, "site", h->site);
+	text_or_null(j, "product", h->product);
+	text_or_null(j, "os_build", h->os_build);
+	text_or_null(j, "hw_class", h->hw_class);
+	pairs(j, "content", h->content);
+	pairs(j, "labels", h->labels);
+	served(j, l, h);
+}
+
 static void
 ask_host(struct call *c, const struct ledger *l)
 {
 	const uint64_t *hash = c->state;
-	struct jsonout *j = &c->out;
 	struct host_view h;
-	int64_t silent;
 
 	if (!ledger_host(l, API_TENANT, *hash, &h)) {
 		c->refusal = DISCARD_unknown_host;
 		return;
 	}
-	silent = h.last_seen_us != 0 ? ledger_now_us(l) - h.last_seen_us : 0;
-	jsonout_open(j, NULL, '{');
-	call_freshness(j, c->api->env.fold, ledger_position(l), ledger_now_us(l));
-	jsonout_host(j, "id", h.hash);
-	jsonout_u64(j, "number", h.host_no);
-	jsonout_time(j, "first_seen", h.first_seen_us);
-	jsonout_time(j, "last_seen", h.last_seen_us);
-	jsonout_double(j, "silent_seconds", silent > 0 ? (double)silent / 1e6 : 0, 0);
-	jsonout_u64(j, "interval_seconds", h.interval_s);
-	jsonout_string(j, "state", host_state_name(h.state));
-	deadline(j, &h);
-	jsonout_bool(j, "goodbye", h.goodbye);
-	jsonout_bool(j, "cloned", h.cloned);
-	jsonout_u64(j, "boots", h.boots);
-	jsonout_u64(j, "reports", h.reports);
-	jsonout_time(j, "last_report", h.last_report_us);
-	words_signature_id(j, "last_signature", h.last_signature);
-	text_or_null(j, "site", h.site);
-	text_or_null(j, "product", h.product);
-	text_or_null(j, "os_build", h.os_build);
-	text_or_null(j, "hw_class", h.hw_class);
-	pairs(j, "content", h.content);
-	pairs(j, "labels", h.labels);
-	served(j, l, &h);
-	jsonout_close(j, '}');
+	jsonout_open(&c->out, NULL, '{');
+	call_freshness(&c->out, c->api->env.fold, ledger_position(l), ledger_now_us(l));
+	host_members(&c->out, l, &h);
+	jsonout_close(&c->out, '}');
 }
 
 static void
@@ -130,6 +136,7 @@ host_begin(struct http_request *r)
 {
 	struct call *c = call_new(r);
 	struct text id = text_of(r->segment);
+	char view[8];
 	uint64_t *hash;
 
 	if (c == NULL)
@@ -140,7 +147,12 @@ host_begin(struct http_request *r)
 		return;
 	}
 	*hash = identity_api_host(c->api->env.identity(c->api->env.arg), API_TENANT, id);
-	call_ask(c, ask_host, call_send);
+	if (http_query(r, "view", view, sizeof(view)) != 0)
+		call_ask(c, ask_host, call_send);
+	else if (strcmp(view, "page") == 0)
+		host_page(c, *hash);
+	else
+		call_refuse(c, DISCARD_invalid_parameter, "view", "must be page");
 }
 
 const struct http_ops host_ops = { .begin = host_begin, .end = call_end };

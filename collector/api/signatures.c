@@ -6,6 +6,7 @@
 
 #include "base/signature.h"
 #include "collector/api/call.h"
+#include "collector/api/signature_page.h"
 #include "collector/api/words.h"
 #include "collector/log/report_id.h"
 
@@ -43,10 +44,33 @@ samples(struct jsonout *j, const struct api *a, const struct key_view *k)
 	jsonout_close(j, ']');
 }
 
+void
+signature_members(struct jsonout *j, const struct api *a, const struct ledger *l, const struct key_view *k)
+{
+	words_key(j, k);
+	jsonout_bool(j, "confirmed", k->confirmed);
+	words_signature_id(j, "alias", k->alias);
+	jsonout_u64(j, "dumps", k->dumps);
+	jsonout_open(j, "versions", '[');
+	for (uint32_t i = 0; i < k->n_versions; i++)
+		jsonout_text(j, NULL, k->versions[i]);
+	jsonout_close(j, ']');
+	jsonout_open(j, "hours", '['); /* oldest first: as a chart reads */
+	for (uint32_t i = KEY_TREND; i-- > 0;)
+		jsonout_u64(j, NULL, k->hours[i]);
+	jsonout_close(j, ']');
+	jsonout_open(j, "rungs", '[');
+	if (k->module.len > 0 && k->rung == RUNG_KEY)
+		rung(j, l, k, RUNG_BUILD);
+	if (k->module.len > 0 && k->rung <= RUNG_BUILD)
+		rung(j, l, k, RUNG_MODULE);
+	jsonout_close(j, ']');
+	samples(j, a, k);
+}
+
 static void
 ask_one(struct call *c, const struct ledger *l)
 {
-	struct jsonout *j = &c->out;
 	const uint64_t *id = c->state;
 	struct key_view k;
 
@@ -54,34 +78,17 @@ ask_one(struct call *c, const struct ledger *l)
 		c->refusal = DISCARD_unknown_signature;
 		return;
 	}
-	jsonout_open(j, NULL, '{');
-	call_freshness(j, c->api->env.fold, ledger_position(l), ledger_now_us(l));
-	words_key(j, &k);
-	jsonout_bool(j, "confirmed", k.confirmed);
-	words_signature_id(j, "alias", k.alias);
-	jsonout_u64(j, "dumps", k.dumps);
-	jsonout_open(j, "versions", '[');
-	for (uint32_t i = 0; i < k.n_versions; i++)
-		jsonout_text(j, NULL, k.versions[i]);
-	jsonout_close(j, ']');
-	jsonout_open(j, "hours", '['); /* oldest first: as a chart reads */
-	for (uint32_t i = KEY_TREND; i-- > 0;)
-		jsonout_u64(j, NULL, k.hours[i]);
-	jsonout_close(j, ']');
-	jsonout_open(j, "rungs", '[');
-	if (k.module.len > 0 && k.rung == RUNG_KEY)
-		rung(j, l, &k, RUNG_BUILD);
-	if (k.module.len > 0 && k.rung <= RUNG_BUILD)
-		rung(j, l, &k, RUNG_MODULE);
-	jsonout_close(j, ']');
-	samples(j, c->api, &k);
-	jsonout_close(j, '}');
+	jsonout_open(&c->out, NULL, '{');
+	call_freshness(&c->out, c->api->env.fold, ledger_position(l), ledger_now_us(l));
+	signature_members(&c->out, c->api, l, &k);
+	jsonout_close(&c->out, '}');
 }
 
 static void
 one_begin(struct http_request *r)
 {
 	struct call *c = call_new(r);
+	char view[8];
 	uint64_t *id;
 
 	if (c == NULL)
@@ -89,8 +96,12 @@ one_begin(struct http_request *r)
 	c->state = id = ARENA_NEW(c->arena, uint64_t);
 	if (id == NULL || signature_id_parse(r->segment, strlen(r->segment), id) != 0)
 		call_refuse(c, DISCARD_invalid_parameter, "id", "a signature id is s1- and 16 hex digits");
-	else
+	else if (http_query(r, "view", view, sizeof(view)) != 0)
 		call_ask(c, ask_one, call_send);
+	else if (strcmp(view, "page") == 0)
+		signature_page(c, *id);
+	else
+		call_refuse(c, DISCARD_invalid_parameter, "view", "must be page");
 }
 
 const struct http_ops signature_ops = { .begin = one_begin, .end = call_end };

@@ -58,13 +58,13 @@ struct fold {
 	bool publish_now, at_end;
 	bool tops_wanted; /* a new signature is in no published list yet */
 	uint64_t turns;
+	uint64_t noted;    /* what o.advised has heard of, before who asked for it hears that it is done */
 	uint64_t lag_base; /* records appended less folded, when we stood at the end */
-	int64_t published_us, tops_us, tops_cost_us;
+	int64_t published_us, tops_us, tops_cost_us, snapshot_us;
 	bool snapshotting, committed;
 	uint64_t snapshot_at, snapshot_records; /* position; records then */
-	int64_t snapshot_us;
-	uint64_t floor;              /* position of the newest durable snapshot */
-	struct ledger_stats counted; /* what the counters show */
+	uint64_t floor;                         /* position of the newest durable snapshot */
+	struct ledger_stats counted;            /* what the counters show */
 	uint32_t day;
 	struct wanted *wanted;                 /* halts of the batch being folded */
 	_Atomic uint64_t enough[ENOUGH_SLOTS]; /* signatures with enough dumps today */
@@ -225,6 +225,14 @@ fold_wants_dump(const struct fold *f, uint16_t tenant, uint64_t signature)
 	uint64_t key = enough_key(tenant, signature);
 
 	return atomic_load_explicit(&f->enough[key % ENOUGH_SLOTS], memory_order_relaxed) != key;
+}
+
+static void
+tell_notes(struct fold *f)
+{
+	if (f->o.advised != NULL && ledger_notes_version(f->ledger) != f->noted)
+		f->o.advised(f->o.arg, f->ledger);
+	f->noted = ledger_notes_version(f->ledger);
 }
 
 static void
@@ -556,6 +564,7 @@ catch_up(struct fold *f)
 	f->replaying = false;
 	ledger_pending_decisions(f->ledger, &sink);
 	tell_decisions(f);
+	tell_notes(f); /* a snapshot may hold some */
 	f->publish_now = true;
 	publish(f);
 	atomic_store(&f->caught_up, true);
@@ -589,6 +598,7 @@ fold_batch(struct fold *f, const struct batch_view *b)
 		return false;
 	atomic_store(&f->folded, b->next);
 	tell_decisions(f);
+	tell_notes(f);
 	if (f->o.outcomes != NULL)
 		f->o.outcomes->decided(f->o.outcomes->arg, b->next);
 	new_day(f);

@@ -47,6 +47,8 @@ struct fold_options {
 	/* A new view was published with a changed verdict, or events were added.  On the
 	 * ledger thread; only post to your own loop. */
 	void (*changed)(void *arg);
+	/* What people say of signatures changed, or is known now.  On the ledger thread: copy out, be quick. */
+	void (*advised)(void *arg, const struct ledger *l);
 	void *arg;
 };
 

@@ -40,7 +40,7 @@ struct gate_env {
 	 * changes whenever the list does. */
 	size_t (*halted)(void *arg, const struct text **ids_out, uint64_t *version_out);
 
-	/* Known-fix text for a signature, or an empty text. */
+	/* Known-fix text for a signature, or an empty text: valid until this thread asks again. */
 	struct text (*advice)(void *arg, uint16_t tenant, uint64_t signature);
 };
 

@@ -464,6 +464,12 @@ http_stream_send_blob(struct http_request *r, struct http_blob *b)
 	return stream_send(request_of(r), b->data, b->len, b);
 }
 
+size_t
+http_stream_queued(const struct http_request *pub)
+{
+	return conn_queued(((const struct request *)pub)->conn);
+}
+
 void
 http_stream_end(struct http_request *pub)
 {

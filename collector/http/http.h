@@ -176,6 +176,7 @@ void http_answer_blob(struct http_request *r, int status, const char *type, stru
 void http_stream_begin(struct http_request *r, const char *type);
 int http_stream_send(struct http_request *r, const void *data, size_t len);
 int http_stream_send_blob(struct http_request *r, struct http_blob *b);
+size_t http_stream_queued(const struct http_request *r); /* bytes sent that the client has not taken */
 void http_stream_end(struct http_request *r);
 
 /* Body of an error answer, for handlers that write their own; returns its length (< size). */

@@ -85,6 +85,7 @@ ledger_free(struct ledger *l)
 	free(l->open);
 	free(l->blind);
 	safeguards_fini(l);
+	notes_fini(&l->notes);
 	table_fini(&l->reports);
 	outbreaks_fini(&l->outbreaks);
 	learned_fini(&l->learned);
@@ -331,7 +332,7 @@ static bool
 is_known(enum record_type t)
 {
 	return (t >= RECORD_SEED && t <= RECORD_LEADER) || (t >= RECORD_REPORT && t <= RECORD_TRIAGE_RESULT) ||
-	       (t >= RECORD_DEPLOYMENT && t <= RECORD_SAFEGUARD);
+	       (t >= RECORD_DEPLOYMENT && t <= RECORD_SIGNATURE_NOTE);
 }
 
 static void
@@ -367,6 +368,9 @@ fold_record(struct ledger *l, const struct record_view *rec, uint32_t epoch)
 		break;
 	case RECORD_SAFEGUARD:
 		fold_safeguard(l, rec);
+		break;
+	case RECORD_SIGNATURE_NOTE:
+		fold_note(l, rec);
 		break;
 	case RECORD_GAP:
 		fold_gap(l, rec);

@@ -301,6 +301,39 @@ bool ledger_safeguarded(const struct ledger *l, const struct safeguard_lookup *l
 /* NULL, or why the log should not take that record: "not_found", "too_many", "unknown" (nothing to remove). */
 const char *ledger_refuses_safeguard(const struct ledger *l, uint16_t tenant, const void *packed, size_t len);
 
+/* ---- what people say of signatures ---- */
+
+/* Values of log.NoteAction. */
+enum note_action { NOTE_IS_NONE, NOTE_IS_ADVICE, NOTE_IS_ADVICE_REMOVED, NOTE_IS_MERGE, NOTE_IS_UNMERGE };
+const char *note_action_name(enum note_action a); /* "advice", "advice_removed", "merge", "unmerge" */
+
+#define NOTES_SIGNATURES 4096u /* that something is said of */
+#define NOTES_KEPT       16u   /* of one signature: the newest, and what holds */
+#define NOTE_TEXT_MAX    512u
+struct note_view {
+	uint64_t pos;
+	int64_t at_us;
+	enum note_action action;
+	uint64_t into;                         /* of a merge */
+	struct text text, link, actor, reason; /* borrowed until the next fold */
+};
+
+uint64_t ledger_notes_version(const struct ledger *l); /* position of the newest note; 0: none */
+/* Newest first; returns how many. */
+size_t ledger_notes(const struct ledger *l, uint16_t tenant, uint64_t signature, struct note_view out[NOTES_KEPT]);
+/* The advice that its hosts are told: its own, else that of what it is merged into (*from_out: whose). */
+bool ledger_advice(const struct ledger *l, uint16_t tenant, uint64_t signature, struct note_view *out,
+		   uint64_t *from_out);
+/* What it is merged into, if it is; and up to cap signatures that are merged into it. */
+bool ledger_merge(const struct ledger *l, uint16_t tenant, uint64_t signature, struct note_view *out);
+size_t ledger_merged(const struct ledger *l, uint16_t tenant, uint64_t into, uint64_t *out, size_t cap);
+/* Signatures that anything is said of, by number from 0; false when there is no such number. */
+bool ledger_noted(const struct ledger *l, uint32_t no, uint16_t *tenant_out, uint64_t *signature_out);
+/* NULL, or why the log should not take that record: "unknown_signature", "unknown_into", "self", "chain" (merges are
+ * one deep), "no_text", "no_advice", "not_merged", "conflict" (the newest note is another), "too_many",
+ * "unknown_action". */
+const char *ledger_refuses_note(const struct ledger *l, uint16_t tenant, const void *packed, size_t len);
+
 /* Where a host stands in the plan. */
 struct offer_view {
 	bool known;    /* heard of */

@@ -44,6 +44,7 @@ enum chunk_kind {
 	CHUNK_SAFEGUARD,   /* a: slot */
 	CHUNK_PULSE,       /* short history of the fleet */
 	CHUNK_ANNALS,      /* a: deployment */
+	CHUNK_NOTES,       /* a: slot */
 	CHUNK_N
 };
 

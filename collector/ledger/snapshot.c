@@ -286,6 +286,8 @@ state_word(void *state, uint64_t id)
 		return &l->pulse.word;
 	case CHUNK_SAFEGUARD:
 		return safeguard_word(l, id);
+	case CHUNK_NOTES:
+		return notes_word(l, id);
 	default:
 		return deployment_word(l, id);
 	}
@@ -333,6 +335,8 @@ write_chunk(const struct ledger *l, uint64_t id, struct pack *out)
 	case CHUNK_PULSE:
 		pulse_pack(&l->pulse, out);
 		return true;
+	case CHUNK_NOTES:
+		return notes_pack(l, id, out);
 	default:
 		return deployment_pack(l, id, out);
 	}
@@ -376,6 +380,8 @@ load(struct ledger *l, uint64_t id, struct reader *r)
 		return outbreaks_unpack(l, id, r);
 	case CHUNK_SAFEGUARD:
 		return safeguard_unpack(l, id, r);
+	case CHUNK_NOTES:
+		return notes_unpack(l, id, r);
 	case CHUNK_DEPLOYMENT:
 	case CHUNK_SERVED:
 	case CHUNK_RESOLVED:
@@ -579,6 +585,8 @@ state_each(const struct ledger *l, void (*fn)(void *arg, uint64_t id), void *arg
 	fn(arg, chunk_id(CHUNK_PULSE, 0, 0));
 	for (uint32_t i = 0; i < l->n_deployments; i++)
 		fn(arg, chunk_id(CHUNK_ANNALS, i, 0));
+	for (uint32_t i = 0; i < l->notes.n; i++)
+		fn(arg, chunk_id(CHUNK_NOTES, i, 0));
 }
 
 struct digest {

@@ -12,6 +12,7 @@
 #include "collector/ledger/keys.h"
 #include "collector/ledger/learned.h"
 #include "collector/ledger/ledger.h"
+#include "collector/ledger/notes.h"
 #include "collector/ledger/numeric.h"
 #include "collector/ledger/outbreak.h"
 #include "collector/ledger/pulse.h"
@@ -83,6 +84,7 @@ struct ledger {
 	struct table reports;          /* struct report_row, by position */
 	struct safeguard **safeguards; /* slots; NULL where none is */
 	uint32_t n_safeguards;
+	struct notes notes;
 	uint64_t reports_first;
 	struct deployment **deployments;
 	uint32_t n_deployments;

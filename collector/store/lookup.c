@@ -11,6 +11,7 @@
 #include "collector/store/days.h"
 #include "collector/store/lookup.h"
 #include "collector/store/outcomes.h"
+#include "collector/store/pages.h"
 #include "collector/store/pg.h"
 
 #define BUDGET_US   2000000ll /* of one page; what is left is for the next */
@@ -335,10 +336,13 @@ lookup(struct pg *pg, int log_no, struct store_query *q, enum store_answer *answ
 	q->limit = q->limit < 1 ? 1 : q->limit > STORE_PAGE_MAX ? STORE_PAGE_MAX : q->limit;
 	room = q->what == STORE_REPORT ? 1 : q->limit;
 	*answer_out = STORE_FOUND;
+	q->json = "";
 	if (log_no == 0) { /* nothing was ever projected */
-		*answer_out = q->what == STORE_REPORT ? STORE_ABSENT : STORE_FOUND;
+		*answer_out = q->what == STORE_REPORT || q->what >= STORE_SIGNATURE_PAGE ? STORE_ABSENT : STORE_FOUND;
 		return pg->conn != NULL;
 	}
+	if (q->what >= STORE_SIGNATURE_PAGE)
+		return pages_lookup(pg, log_no, q, answer_out);
 	if (q->what == STORE_DAYS_OF_SIGNATURE) {
 		q->days = ARENA_ARRAY(q->arena, struct store_day, room);
 		return q->days != NULL ? list_days(pg, q) : too_much(pg);

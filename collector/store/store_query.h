@@ -21,6 +21,11 @@ enum store_question {
 	STORE_REPORTS_OF_SIGNATURE, /* newest first; also those that triage filed there */
 	STORE_REPORTS_OF_HOST,      /* newest first; key: the host's hash */
 	STORE_DAYS_OF_SIGNATURE,    /* newest first */
+	/* The rest answers with `json`, and STORE_FOUND or STORE_ABSENT. */
+	STORE_SIGNATURE_PAGE,  /* {"best", "dumps", "claimed"}: what triage filed there */
+	STORE_SIGNATURE_HOURS, /* [[hour since 1970, reports, crashes, hosts, sites], ...] of the last 24 */
+	STORE_DECISIONS, /* rows, newest first, below from.pos of log from.log (0: all); `text`: of a deployment */
+	STORE_DECISION,  /* the one at position `key` of this log, with its proof */
 };
 
 enum store_answer {
@@ -68,7 +73,8 @@ struct store_query {
 	uint16_t tenant;
 	uint64_t key;
 	struct store_cursor from;
-	uint32_t limit; /* 1 to STORE_PAGE_MAX */
+	uint32_t limit;   /* 1 to STORE_PAGE_MAX */
+	const char *text; /* of a question; NULL: any.  The asker's */
 	struct mailbox *reply;
 	void (*done)(struct store_query *q);
 	void *arg;
@@ -77,6 +83,7 @@ struct store_query {
 	uint32_t n;
 	struct store_report *reports;
 	struct store_day *days;
+	const char *json;
 	int32_t this_log; /* number of this log, as in struct store_report */
 	bool more;        /* next says where */
 	struct store_cursor next;

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "collector/ledger/correlate.h"
 #include "collector/ledger/seek.h"
+#include "collector/ledger/story.h"
 #include "tests/unit/fake_fold.h"
 
 /* The API only ever passes the ledger on: here it is the fold itself. */
@@ -603,4 +604,68 @@ fact_kind_name(enum fact_kind k)
 {
 	(void)k;
 	return "content";
+}
+
+/* ---- notes and stories: nobody said anything, nothing happened ---- */
+
+size_t
+ledger_notes(const struct ledger *l, uint16_t tenant, uint64_t signature, struct note_view out[NOTES_KEPT])
+{
+	(void)l, (void)tenant, (void)signature, (void)out;
+	return 0;
+}
+
+bool
+ledger_advice(const struct ledger *l, uint16_t tenant, uint64_t signature, struct note_view *out, uint64_t *from_out)
+{
+	(void)l, (void)tenant, (void)signature, (void)out, (void)from_out;
+	return false;
+}
+
+bool
+ledger_merge(const struct ledger *l, uint16_t tenant, uint64_t signature, struct note_view *out)
+{
+	(void)l, (void)tenant, (void)signature, (void)out;
+	return false;
+}
+
+size_t
+ledger_merged(const struct ledger *l, uint16_t tenant, uint64_t into, uint64_t *out, size_t cap)
+{
+	(void)l, (void)tenant, (void)into, (void)out, (void)cap;
+	return 0;
+}
+
+const char *
+ledger_refuses_note(const struct ledger *l, uint16_t tenant, const void *packed, size_t len)
+{
+	(void)l, (void)tenant, (void)packed, (void)len;
+	return "unknown_signature";
+}
+
+const char *
+note_action_name(enum note_action a)
+{
+	(void)a;
+	return "none";
+}
+
+enum story_state
+story_step(struct story *s, const struct ledger *l, struct arena *a)
+{
+	(void)s, (void)l, (void)a;
+	return STORY_NO_MEMORY;
+}
+
+void
+story_finish(struct story *s)
+{
+	(void)s;
+}
+
+size_t
+ledger_keys(const struct ledger *l, const struct key_query *q, uint32_t *out, uint64_t *values_out, size_t cap)
+{
+	(void)l, (void)q, (void)out, (void)values_out, (void)cap;
+	return 0;
 }
