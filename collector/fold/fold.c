@@ -228,14 +228,6 @@ fold_wants_dump(const struct fold *f, uint16_t tenant, uint64_t signature)
 }
 
 static void
-tell_notes(struct fold *f)
-{
-	if (f->o.advised != NULL && ledger_notes_version(f->ledger) != f->noted)
-		f->o.advised(f->o.arg, f->ledger);
-	f->noted = ledger_notes_version(f->ledger);
-}
-
-static void
 on_difference(void *arg, uint16_t tenant, const char *deployment, uint64_t pos, const char *what)
 {
 	(void)arg;
@@ -564,7 +556,7 @@ catch_up(struct fold *f)
 	f->replaying = false;
 	ledger_pending_decisions(f->ledger, &sink);
 	tell_decisions(f);
-	tell_notes(f); /* a snapshot may hold some */
+	fold_tell_notes(&f->o, f->ledger, &f->noted); /* a snapshot may hold some */
 	f->publish_now = true;
 	publish(f);
 	atomic_store(&f->caught_up, true);
@@ -598,7 +590,7 @@ fold_batch(struct fold *f, const struct batch_view *b)
 		return false;
 	atomic_store(&f->folded, b->next);
 	tell_decisions(f);
-	tell_notes(f);
+	fold_tell_notes(&f->o, f->ledger, &f->noted);
 	if (f->o.outcomes != NULL)
 		f->o.outcomes->decided(f->o.outcomes->arg, b->next);
 	new_day(f);

@@ -17,4 +17,13 @@ struct shared_view {
 struct shared_view *view_build(const struct ledger *l, const struct shared_view *before, bool tops);
 void view_free(struct shared_view *v);
 
+/* Tell o->advised, if notes are newer than *heard. */
+static inline void
+fold_tell_notes(const struct fold_options *o, const struct ledger *l, uint64_t *heard)
+{
+	if (o->advised != NULL && ledger_notes_version(l) != *heard)
+		o->advised(o->arg, l);
+	*heard = ledger_notes_version(l);
+}
+
 #endif
