@@ -91,6 +91,26 @@ place(struct deployment *d, uint32_t trial)
 	d->slots[i] = (struct trial_slot){ key_no, trial + 1 };
 }
 
+/* Take a trial out of the index: what was pushed beyond its place by it moves up (Knuth, TAOCP 6.4, algorithm R). */
+static void
+displace(struct deployment *d, uint32_t trial)
+{
+	const uint32_t mask = d->n_slots - 1;
+	uint32_t hole = home(d, trial_at(d, trial)->key_no), i;
+
+	while (d->slots[hole].trial != trial + 1)
+		hole = (hole + 1) & mask;
+	for (i = (hole + 1) & mask; d->slots[i].trial != 0; i = (i + 1) & mask) {
+		uint32_t from = home(d, d->slots[i].key_no);
+
+		if (((i - from) & mask) < ((i - hole) & mask))
+			continue; /* its home is behind the hole */
+		d->slots[hole] = d->slots[i];
+		hole = i;
+	}
+	d->slots[hole] = (struct trial_slot){ 0, 0 };
+}
+
 static void
 rebuild(struct deployment *d, uint32_t n_slots)
 {
@@ -163,6 +183,7 @@ give_way(struct ledger *l, struct deployment *d)
 		if ((row->flags & (TRIAL_NEW | TRIAL_CLOSE)) != TRIAL_NEW || row->served.n > 0 ||
 		    row->unserved.n_blocks > 0 || row->others.n_blocks > 0 || no == d->suspect || no == d->halt_trial)
 			continue;
+		displace(d, no);
 		row = table_edit(&d->trials, &l->snap, no);
 		key_at(&l->keys, row->key_no)->pins--;
 		hostset_fini(&row->served);
@@ -172,7 +193,6 @@ give_way(struct ledger *l, struct deployment *d)
 		hostset_fini(&row->spent);
 		memset(row, 0, sizeof(*row));
 		row->key_no = KEY_NONE;
-		rebuild(d, d->n_slots);
 		return no;
 	}
 	return UINT32_MAX;
