@@ -261,6 +261,7 @@ export interface ProofVote {
 	at_risk_unserved?: number;
 	q?: number;
 	factor?: number;
+	log_factor?: number;	// natural
 	log10_odds?: number;
 }
 
@@ -298,8 +299,9 @@ export interface HealthDoc extends Page {
 		reports_per_s?: number; heartbeats_per_s?: number; refused_per_s?: number; over_seconds?: number;
 		series?: { reports?: Series; heartbeats?: Series; refused?: Series };
 	};
+	ingest?: { heartbeats_per_s?: number; reports_per_s?: number; refused_1h?: number };
 	discards?: { code: string; status?: number; count: number; last_hour?: number; help?: string }[];
-	webhooks?: { name: string; url?: string; last?: Delivery[]; dead?: Delivery[]; waiting?: number }[];
+	webhooks?: { name: string; url?: string; last?: Delivery[]; dead?: Delivery[]; dead_letters?: Delivery[]; waiting?: number }[];
 	disk?: {
 		free?: number; total?: number; used?: Record<string, number | null>; limits?: Record<string, number | null>; growth_bytes_per_day?: number | null;
 		horizon_days?: number | null; horizon_text?: string;

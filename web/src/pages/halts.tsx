@@ -53,17 +53,13 @@ export function HaltsPage() {
 	useTitle('Halts');
 	const q = query.value, action = q.get('action') ?? '', deployment = q.get('deployment') ?? '', automatic = q.get('automatic') === '1';
 	const ask = new URLSearchParams({ limit: '100' });
-	if (action)
-		ask.set('action', action);
 	if (deployment)
 		ask.set('deployment', deployment);
-	if (automatic)
-		ask.set('automatic', '1');
 	const path = '/v1/decisions?' + ask;
 	const doc = useDoc<DecisionList>(path, { topic: 'verdicts', events: ['verdict'] });
 	const [more, set] = useState<{ path: string; rows: DecisionRow[]; next: string | null }>({ path: '', rows: [], next: null });
 	const d = doc.data, first = d?.decisions ?? [], mine = more.path === path;
-	const seen = new Set(first.map((r) => r.n)), rows = [...first, ...(mine ? more.rows.filter((r) => !seen.has(r.n)) : [])], next = mine ? more.next : d?.next ?? null;
+	const seen = new Set(first.map((r) => r.n)), rows = [...first, ...(mine ? more.rows.filter((r) => !seen.has(r.n)) : [])].filter((r) => (!action || r.action === action) && (!automatic || r.automatic)), next = mine ? more.next : d?.next ?? null;
 	const load = async () => {
 		const page = await get<DecisionList>(`${path}&cursor=${encodeURIComponent(next!)}`);
 		set({ path, rows: [...mine ? more.rows : [], ...page.decisions ?? []], next: page.next ?? null });
@@ -108,7 +104,7 @@ function votes(list: ProofVote[]): Column<ProofVote>[] {
 		{ key: 'site', head: 'Site', unit: 'number', right: true, cell: (v) => v.site_number },
 		{ key: 'risk', head: 'At risk', unit: 'served / others', right: true, cell: (v) => <><Num k={k(v, 'at_risk_served')} v={v.at_risk_served} /> / <Num k={k(v, 'at_risk_unserved')} v={v.at_risk_unserved} /></> },
 		{ key: 'q', head: 'q', right: true, cell: (v) => <Num k={k(v, 'q')} v={v.q} f="decimal" /> },
-		{ key: 'factor', head: 'Factor', right: true, cell: (v) => <Num k={k(v, 'factor')} v={v.factor} f="factor" /> },
+		{ key: 'factor', head: 'Factor', right: true, cell: (v) => typeof v.log_factor === 'number' ? factor(Math.exp(v.log_factor)) : <Num k={k(v, 'factor')} v={v.factor} f="factor" /> },
 		{ key: 'odds', head: 'Odds', cell: (v) => <Num k={k(v, 'log10_odds')} v={v.log10_odds} f="odds" /> },
 		{ key: 'counted', head: 'Note', cell: (v) => v.counted === false ? <span class="dim">its site had voted</span> : null },
 	];

@@ -3,7 +3,7 @@
 import { offsetSeconds } from '../clock';
 import type { Delivery, HealthDoc } from '../types-detail';
 import { useDoc } from '../doc';
-import { bytes, decimal, duration } from '../format';
+import { bytes, duration } from '../format';
 import { BinChart } from '../parts/minutes';
 import { Num } from '../parts/num';
 import { Sentence } from '../parts/sentence';
@@ -38,9 +38,9 @@ function Webhooks({ d }: { d: HealthDoc }) {
 	return (
 		<Card id="webhooks" title="Webhooks" note="last five deliveries of each">
 			{list.length === 0 ? <Empty>None is configured: nobody is told of a halt but who asks.</Empty> : list.map((w) => (
-				<div class="hook"><h3><Hostile text={w.name} most={48} /> {(w.dead?.length ?? 0) > 0 && <b class="bad">{w.dead!.length} given up</b>}</h3>
+				<div class="hook"><h3><Hostile text={w.name} most={48} /> {((w.dead_letters ?? w.dead)?.length ?? 0) > 0 && <b class="bad">{(w.dead_letters ?? w.dead)!.length} given up</b>}</h3>
 					{(w.last ?? []).length > 0 ? <Deliveries list={w.last!} /> : <Empty command={`POST /v1/webhooks/${w.name}/ping`}>Nothing was sent yet. Try it:</Empty>}
-					{(w.dead ?? []).length > 0 && <details><summary>Given up</summary><ul>{w.dead!.slice(0, 20).map((x) => <li><code><Hostile text={x.id} most={40} /></code> <Time at={x.at} /> <Hostile text={x.error ?? ''} most={100} /></li>)}</ul></details>}
+					{(w.dead_letters ?? w.dead ?? []).length > 0 && <details><summary>Given up</summary><ul>{(w.dead_letters ?? w.dead)!.slice(0, 20).map((x) => <li><code><Hostile text={x.id} most={40} /></code> <Time at={x.at} /> <Hostile text={x.error ?? ''} most={100} /></li>)}</ul></details>}
 				</div>))}
 		</Card>
 	);
@@ -104,7 +104,7 @@ export function HealthPage() {
 			]} />
 			<div class="two flow">
 				<div class="column">
-					<Card id="rates" title="Arrivals" note={<>now <Num k="rates.heartbeats_per_s" v={r?.heartbeats_per_s} f="decimal" /> heartbeats/s, <Num k="rates.reports_per_s" v={r?.reports_per_s} f="decimal" /> reports/s, {decimal(r?.refused_per_s)} refused/s</>}>
+					<Card id="rates" title="Arrivals" note={<>now <Num k="ingest.heartbeats_per_s" v={d.ingest?.heartbeats_per_s} f="decimal" /> heartbeats/s, <Num k="ingest.reports_per_s" v={d.ingest?.reports_per_s} f="decimal" /> reports/s, <Num k="ingest.refused_1h" v={d.ingest?.refused_1h} /> refused in the last hour</>}>
 						{rate('heartbeats', 'control', false)}{rate('reports', 'exposed', false)}{rate('refused', 'hold', true)}
 					</Card>
 					<Discards d={d} />
