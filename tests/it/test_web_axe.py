@@ -31,7 +31,7 @@ def paths(daemon):
     signature = daemon.get("/v1/signatures").json["signatures"][0]["id"]
     host = daemon.get(f"/v1/hosts/{fleet.host(0)}").json["id"]
     found = ["/", "/deployments", "/deployments/d1", "/signatures", "/signatures?q=module:csagent.sys%20foo:1",
-             f"/signatures/{signature}", "/hosts?state=active", f"/hosts/{host}", "/halts", "/health", "/signin", "/about", "/nowhere"]
+             f"/signatures/{signature}", "/hosts?state=active", f"/hosts/{host}", "/halts", "/health", "/signin", "/about", "/deployments/nowhere"]
     decisions = daemon.get("/v1/decisions")
     if decisions.status == 200:
         found.append("/halts/" + decisions.json["decisions"][0]["n"])
