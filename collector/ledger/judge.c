@@ -561,6 +561,7 @@ deployment_past(struct ledger *l, struct deployment *d, const struct past_standi
 	d->past.odds = s->odds;
 	d->past.needed = s->needed;
 	d->by_past = true;
+	d->heuristic = d->halted; /* it has a bound; that it was this deployment has none */
 	if (d->halted)
 		ask_for_decision(l, d);
 }

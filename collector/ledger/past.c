@@ -90,6 +90,7 @@ judge(struct ledger *l, struct deployment *d, const struct past_key *k, uint64_t
 				   .needed = d->past.resumes * LOG_2 - num_log(d->params.alpha),
 				   .material = material_log(k->votes,
 							    material_mu_spent(d->params.delta, d->served, k->expected)),
+				   .watch_only = l->outbreaks.fit.keys < FRAILTY_KEYS_MIN,
 				   .why = why };
 
 	key_title(key_at(&l->keys, k->key_no), title, sizeof(title));

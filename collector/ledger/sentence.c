@@ -110,14 +110,15 @@ say_crossing(struct prose *p, const struct ledger *l, const struct verdict_view 
 static void
 say_past(struct prose *p, const struct ledger *l, const struct deployment *d, const struct verdict_view *v)
 {
-	prose_say(p,
-		  "No hosts are left to compare with, so it is compared with the past: %.*s. If %s were harmless, "
-		  "evidence this strong would appear in fewer than 1 of ",
-		  (int)d->cause_len, d->cause != NULL ? d->cause : "", what(d));
+	prose_say(
+		p,
+		"No hosts are left to compare with, so it is compared with the past: %.*s. If the fleet went on as it "
+		"did, evidence this strong would appear in fewer than 1 of ",
+		(int)d->cause_len, d->cause != NULL ? d->cause : "");
 	prose_odds(p, num_exp(d->past.odds < 700 ? d->past.odds : 700));
 	prose_say(p, d->past.newborn ? " new kernel signatures (threshold: 1 of " : " deployments (threshold: 1 of ");
 	prose_odds(p, num_exp(d->past.needed));
-	prose_say(p, ").");
+	prose_say(p, "). That it is the doing of %s is not proved.", what(d));
 	if (d->halted && v->halt_us != 0)
 		say_crossing(p, l, v);
 }
@@ -317,6 +318,10 @@ verdict_say(const struct ledger *l, const struct deployment *d, struct verdict_v
 		say_evidence(&p, l, d, v);
 		break;
 	case STATE_HALTED_HEURISTIC:
+		if (v->by_past) {
+			say_past(&p, l, d, v);
+			break;
+		}
 		prose_say(&p, "Halted by the emergency brake, without a bound on how often that is wrong: %.*s",
 			  (int)d->cause_len, d->cause != NULL ? d->cause : "");
 		break;

@@ -264,7 +264,7 @@ births_are_learned(void **state)
 	assert_true(a.certified && a.log_e >= a.log_needed && a.log_needed > 9); /* 1e-4 */
 	assert_int_equal(a.deployments, 1);
 	assert_true(ledger_deployment_find(w->l, w->s.tenant, TEXT("push"), &no) && ledger_verdict(w->l, no, &v));
-	assert_int_equal(v.state, STATE_HALTED);
+	assert_int_equal(v.state, STATE_HALTED_HEURISTIC);
 	assert_true(v.by_past);
 	assert_non_null(strstr(v.reason, "No hosts are left to compare with"));
 	assert_non_null(strstr(v.reason, "badnews.sys"));
@@ -375,10 +375,15 @@ a_push_at_once_is_compared_with_the_past(void **state)
 	assert_int_not_equal(v.state, STATE_HALTED);
 	assert_int_not_equal(v.state, STATE_WATCH);
 	crashes_for(w, 24 * 60, .2);
+	push_to_all(w, "cold");
+	crashes_for(w, 20, 8); /* how much days differ is not learned yet */
+	assert_int_equal(verdict_on(w, "cold").state, STATE_WATCH);
+	crashes_for(w, 24 * 60, .2);
 	push_to_all(w, "bad");
+	w->l->outbreaks.fit = (struct frailty_fit){ .mean_squared = 4, .excess = 1, .keys = FRAILTY_KEYS_MIN };
 	crashes_for(w, 40, 8);
 	v = verdict_on(w, "bad");
-	assert_int_equal(v.state, STATE_HALTED);
+	assert_int_equal(v.state, STATE_HALTED_HEURISTIC);
 	assert_true(v.by_past && v.cannot_certify);
 	assert_non_null(strstr(v.reason, "flaky.exe"));
 	assert_non_null(strstr(v.reason, "usual at this time of day"));
