@@ -83,6 +83,8 @@ def test_the_story(stage, programs):
 
 def test_never_among_the_hosts_of_others(daemon, programs):
     fleet.beat(daemon)
+    # the fleet is counted once a second
+    daemon.until(lambda: daemon.get("/v1/now").json["hosts"]["known"] == fleet.HOSTS, "the count of the fleet")
     p = start(programs, daemon)
     assert p.wait(30) == 1
     assert "240 hosts that are not of a demo" in p.stderr.read()
