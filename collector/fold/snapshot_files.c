@@ -24,6 +24,7 @@
 #define MANIFEST_MAX   (16u << 20)
 #define CHUNK_MAX      (256u << 20)
 #define OUT_BYTES      (1u << 20)
+#define REMOVE_STEP    (4 << 20)
 #define COLLECT_SLACK  (16u << 20) /* waste that is never worth a rewrite */
 
 /* Where the newest bytes of a chunk are. */
@@ -55,7 +56,8 @@ struct snapshot_files {
 	int fd;
 	uint8_t *out;
 	size_t n_out;
-	bool wedged; /* it is unknown which manifest a crash would leave: touch nothing more */
+	uint64_t written; /* of the open segment, without what out holds */
+	bool wedged;      /* it is unknown which manifest a crash would leave: touch nothing more */
 };
 
 /* ---- map ---- */
@@ -162,13 +164,30 @@ read_full(int fd, uint8_t *p, size_t n, uint64_t at)
 
 /* ---- one segment ---- */
 
+/* Bytes to the disk as they come, never many at once: the flushes of the log, for which every
+ * acknowledgement waits, would queue behind a whole segment (they stood 250 ms).  A hint only:
+ * finish_segment() is what makes them durable. */
+static bool
+write_out(struct snapshot_files *f, const uint8_t *p, size_t n)
+{
+	for (size_t some; n > 0; p += some, n -= some) {
+		some = n < OUT_BYTES ? n : OUT_BYTES;
+		if (!write_full(f->fd, p, some))
+			return fail(f, "cannot write a snapshot");
+		sync_file_range(f->fd, (off_t)f->written, (off_t)some,
+				SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+		f->written += some;
+	}
+	return true;
+}
+
 static bool
 flush(struct snapshot_files *f)
 {
-	bool ok = write_full(f->fd, f->out, f->n_out);
+	size_t n = f->n_out;
 
 	f->n_out = 0;
-	return ok || fail(f, "cannot write a snapshot");
+	return write_out(f, f->out, n);
 }
 
 static bool
@@ -178,7 +197,7 @@ append(struct snapshot_files *f, const void *bytes, size_t len)
 		return false;
 	f->open.bytes += len;
 	if (len > OUT_BYTES)
-		return write_full(f->fd, bytes, len) || fail(f, "cannot write a snapshot");
+		return write_out(f, bytes, len);
 	memcpy(f->out + f->n_out, bytes, len);
 	f->n_out += len;
 	return true;
@@ -192,6 +211,7 @@ segment_create(struct snapshot_files *f)
 
 	f->open = (struct segment){ f->next_number++, 0 };
 	f->n_out = 0;
+	f->written = 0;
 	f->fd = open(path_of(f, f->open.number, path, sizeof(path)), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (f->fd < 0)
 		return fail(f, "cannot create a snapshot segment");
@@ -233,12 +253,22 @@ snapshot_files_put(struct snapshot_files *f, uint64_t chunk, const void *bytes, 
 	return put_chunk(f, &f->pending, chunk, bytes, len);
 }
 
+/* In steps: a file system that tells the disk what is free does so while the file goes, and nothing
+ * is flushed meanwhile (0.4 ms a MiB where it was measured). */
 static void
 segment_remove(const struct snapshot_files *f, uint64_t number)
 {
 	char path[4096];
+	int fd = open(path_of(f, number, path, sizeof(path)), O_WRONLY | O_CLOEXEC);
+	struct stat st;
 
-	unlink(path_of(f, number, path, sizeof(path)));
+	if (fd >= 0) {
+		if (fstat(fd, &st) == 0)
+			while (st.st_size > REMOVE_STEP && ftruncate(fd, st.st_size - REMOVE_STEP) == 0)
+				st.st_size -= REMOVE_STEP;
+		close(fd);
+	}
+	unlink(path);
 }
 
 void
