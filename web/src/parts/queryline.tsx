@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // One line to search with: completion of fields and values, the error at its character.
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { Failure } from '../api';
 import type { Facet } from '../types-detail';
 import { around, offers, pieceAt, type Offer } from '../query';
@@ -23,8 +23,9 @@ export function QueryLine({ q, facets, bad, submit }: { q: string; facets?: Reco
 	const [at, setAt] = useState(-1);
 	const input = useRef<HTMLInputElement>(null);
 	const caret = useRef<number | null>(null);
-	useEffect(() => { setText(q); setList([]); }, [q]);
-	useEffect(() => {
+	// before the next key is handled: a caret that is set later sends what is typed meanwhile to another place
+	useLayoutEffect(() => { setText(q); setList([]); }, [q]);
+	useLayoutEffect(() => {
 		if (caret.current !== null && input.current)
 			input.current.setSelectionRange(caret.current, caret.current);
 		caret.current = null;
