@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/incoming.h"
 #include "base/logline.h"
 #include "collector/log/log.h"
 #include "collector/symbols/dirs.h"
@@ -22,7 +23,6 @@
 #define FILE_NAME_MAX (SHA256_HEX + SYMBOL_NAME_MAX)
 #define PATH_SIZE     (3 + FILE_NAME_MAX)
 #define LINK_SIZE     (IMAGE_ID_MAX + 16)
-#define TEMP_SIZE     32
 #define MAX_FILES     1000000u
 
 struct symbols {
@@ -43,11 +43,9 @@ struct symbols {
 struct symbol_writer {
 	struct mail mail;
 	struct symbols *s;
-	struct sha256 *hash;
+	struct incoming file;
 	struct symbols_commit *commit;
-	uint64_t size;
-	int fd;
-	char temp[TEMP_SIZE], name[SYMBOL_NAME_MAX];
+	char name[SYMBOL_NAME_MAX];
 };
 
 /* ---- names ---- */
@@ -201,17 +199,8 @@ drop_dead_links(struct symbols *s)
 static void
 writer_free(struct symbol_writer *w)
 {
-	sha256_drop(w->hash);
-	if (w->fd != -1)
-		close(w->fd);
+	incoming_close(&w->file);
 	free(w);
-}
-
-static void
-discard_file(struct symbol_writer *w)
-{
-	unlinkat(w->s->incoming, w->temp, 0);
-	atomic_fetch_sub(&w->s->bytes, w->size);
 }
 
 struct symbol_writer *
@@ -224,10 +213,7 @@ symbols_begin(struct symbols *s, const char *name, enum discard *why_out)
 		return NULL;
 	w->s = s;
 	clean_name(name, w->name);
-	w->hash = sha256_new();
-	snprintf(w->temp, sizeof(w->temp), "%llu.part", (unsigned long long)atomic_fetch_add(&s->next_temp, 1));
-	w->fd = openat(s->incoming, w->temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (w->fd == -1 || w->hash == NULL) {
+	if (!incoming_open(&w->file, s->incoming, atomic_fetch_add(&s->next_temp, 1))) {
 		symbols_abandon(w);
 		return NULL;
 	}
@@ -239,35 +225,21 @@ enum discard
 symbols_write(struct symbol_writer *w, const void *data, size_t len)
 {
 	struct symbols *s = w->s;
-	const uint64_t limit = atomic_load(&s->max_file);
-	const char *p = data;
+	const uint64_t limit = atomic_load(&s->max_file), size = w->file.size;
 
-	if (len > limit - (w->size < limit ? w->size : limit))
+	if (len > limit - (size < limit ? size : limit))
 		return DISCARD_symbols_too_large;
 	if (atomic_load(&s->bytes) + len > atomic_load(&s->keep_bytes))
 		return DISCARD_symbols_full;
 	if (s->log != NULL && log_pressure(s->log) >= LOG_PRESSURE_NO_DUMPS)
 		return DISCARD_symbols_disk;
-	sha256_update(w->hash, data, len);
-	while (len > 0) {
-		ssize_t n = write(w->fd, p, len);
-
-		if (n == -1 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return DISCARD_symbols_disk;
-		atomic_fetch_add(&s->bytes, (uint64_t)n);
-		w->size += (uint64_t)n;
-		p += n;
-		len -= (size_t)n;
-	}
-	return DISCARD_none;
+	return incoming_write(&w->file, data, len, &s->bytes) ? DISCARD_none : DISCARD_symbols_disk;
 }
 
 uint64_t
 symbols_written(const struct symbol_writer *w)
 {
-	return w->size;
+	return w->file.size;
 }
 
 void
@@ -275,8 +247,8 @@ symbols_abandon(struct symbol_writer *w)
 {
 	if (w == NULL)
 		return;
-	if (w->fd != -1)
-		discard_file(w);
+	if (w->file.fd != -1)
+		incoming_discard(&w->file, &w->s->bytes);
 	writer_free(w);
 }
 
@@ -332,18 +304,6 @@ identify(int fd, uint64_t size, struct image_identity *out, const char **what_ou
 }
 
 static bool
-sync_folder(int at, const char *name)
-{
-	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc;
-
-	if (fd == -1)
-		return false;
-	rc = fsync(fd);
-	close(fd);
-	return rc == 0;
-}
-
-static bool
 file_it(struct symbol_writer *w, const struct symbol_file *f)
 {
 	struct symbols *s = w->s;
@@ -353,8 +313,7 @@ file_it(struct symbol_writer *w, const struct symbol_file *f)
 	snprintf(folder, sizeof(folder), "%.2s", path);
 	if (mkdirat(s->files, folder, 0700) == -1 && errno != EEXIST)
 		return false;
-	return fchmod(w->fd, 0400) == 0 && fsync(w->fd) == 0 && renameat(s->incoming, w->temp, s->files, path) == 0 &&
-	       sync_folder(s->files, folder) && sync_folder(s->files, ".");
+	return incoming_keep(&w->file, s->files, path) && folder_sync(s->files, folder) && folder_sync(s->files, ".");
 }
 
 static void
@@ -364,13 +323,13 @@ finish(struct symbol_writer *w)
 	struct symbols *s = w->s;
 	struct symbol_file *f = &c->file, *there;
 
-	*f = (struct symbol_file){ .size = w->size, .added_us = clock_wall_us() };
-	sha256_final(w->hash, f->sha256);
-	w->hash = NULL;
+	*f = (struct symbol_file){ .size = w->file.size, .added_us = clock_wall_us() };
+	sha256_final(w->file.hash, f->sha256);
+	w->file.hash = NULL;
 	memcpy(f->name, w->name, sizeof(f->name));
 	c->duplicate = false;
 	c->what = NULL;
-	c->refused = identify(w->fd, w->size, &f->id, &c->what);
+	c->refused = identify(w->file.fd, w->file.size, &f->id, &c->what);
 	pthread_mutex_lock(&s->lock);
 	if (c->refused == DISCARD_none && (there = lookup(s, f->sha256)) != NULL) {
 		*f = *there;
@@ -379,7 +338,7 @@ finish(struct symbol_writer *w)
 	pthread_mutex_unlock(&s->lock);
 	/* a flush may take long: nobody waits for it */
 	if (c->refused == DISCARD_none && !c->duplicate && !file_it(w, f)) {
-		log_error("symbols", "a file of %llu bytes was not stored: %s", (unsigned long long)w->size,
+		log_error("symbols", "a file of %llu bytes was not stored: %s", (unsigned long long)w->file.size,
 			  strerror(errno));
 		c->refused = DISCARD_symbols_disk;
 	}
@@ -394,7 +353,7 @@ finish(struct symbol_writer *w)
 		}
 	}
 	if (c->refused != DISCARD_none || c->duplicate)
-		discard_file(w);
+		incoming_discard(&w->file, &s->bytes);
 	gauge(s);
 	pthread_mutex_unlock(&s->lock);
 	writer_free(w);
@@ -425,14 +384,6 @@ run(void *arg)
 }
 
 /* ---- opening and closing ---- */
-
-static int
-open_folder(int at, const char *path)
-{
-	if (mkdirat(at, path, 0700) == -1 && errno != EEXIST)
-		return -1;
-	return openat(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-}
 
 /* A file of files/ab/, as its name and its bytes have it. */
 static void
@@ -484,14 +435,6 @@ visit_folder(struct symbols *s, int folder, const char *name)
 	each_name(folder, name, take_up, s);
 }
 
-/* incoming/ holds only what a crash left behind. */
-static void
-sweep_one(struct symbols *s, int folder, const char *name)
-{
-	(void)s;
-	unlinkat(folder, name, 0);
-}
-
 static int
 make_folders(struct symbols *s, const char *data_dir, const char *dirs)
 {
@@ -502,13 +445,13 @@ make_folders(struct symbols *s, const char *data_dir, const char *dirs)
 	if (path == NULL)
 		return -1;
 	snprintf(path, size, "%s/symbols", data_dir);
-	top = open_folder(AT_FDCWD, path);
+	top = folder_open(AT_FDCWD, path);
 	if (top != -1) {
-		s->incoming = open_folder(top, "incoming");
-		s->files = open_folder(top, "files");
-		s->by_id = open_folder(top, "by-id");
+		s->incoming = folder_open(top, "incoming");
+		s->files = folder_open(top, "files");
+		s->by_id = folder_open(top, "by-id");
 		for (int kind = 0; s->by_id != -1 && kind < IMAGE_N_KINDS; kind++)
-			if ((fd = open_folder(s->by_id, image_kind_name((enum image_kind)kind))) != -1)
+			if ((fd = folder_open(s->by_id, image_kind_name((enum image_kind)kind))) != -1)
 				close(fd);
 		close(top);
 	}
@@ -557,7 +500,7 @@ symbols_open(const char *data_dir, const char *dirs, const struct symbols_option
 		release(s);
 		return NULL;
 	}
-	each_name(s->incoming, ".", sweep_one, s);
+	folder_sweep(s->incoming);
 	each_name(s->files, ".", visit_folder, s);
 	drop_dead_links(s);
 	for (size_t i = 0; i < s->n; i++)

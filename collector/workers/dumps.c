@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/descriptors.h"
 #include "base/hash.h"
+#include "base/incoming.h"
 #include "base/logline.h"
 #include "collector/log/log.h"
 #include "collector/workers/dumps.h"
@@ -22,7 +23,6 @@
 
 #define EXPIRE_EVERY_MS 3600000
 #define NAME_SIZE       (3 + SHA256_HEX) /* "ab/" and the hash */
-#define TEMP_SIZE       48
 
 struct dumps {
 	struct log *log;
@@ -40,12 +40,9 @@ struct dumps {
 struct dump_writer {
 	struct mail mail;
 	struct dumps *d;
-	struct sha256 *hash;
+	struct incoming file;
 	struct dumps_commit *commit; /* once committed */
 	uint64_t key;                /* of the quota, 0: none */
-	uint64_t size;
-	int fd;
-	char temp[TEMP_SIZE];
 };
 
 static uint64_t
@@ -130,17 +127,8 @@ static void
 writer_free(struct dump_writer *w)
 {
 	unreserve(w->d, w->key);
-	sha256_drop(w->hash);
-	if (w->fd != -1)
-		close(w->fd);
+	incoming_close(&w->file);
 	free(w);
-}
-
-static void
-discard_file(struct dump_writer *w)
-{
-	unlinkat(w->d->incoming, w->temp, 0);
-	atomic_fetch_sub(&w->d->bytes, w->size);
 }
 
 struct dump_writer *
@@ -165,10 +153,8 @@ dumps_begin(struct dumps *d, uint16_t tenant, uint64_t signature, enum discard *
 	}
 	w->d = d;
 	w->key = key;
-	w->hash = sha256_new();
-	snprintf(w->temp, sizeof(w->temp), "%llu.part", (unsigned long long)atomic_fetch_add(&d->next_temp, 1));
-	w->fd = openat(d->incoming, w->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (w->fd == -1 || w->hash == NULL || descriptors_low(w->fd, DESCRIPTORS_NOT_DUMPS)) {
+	if (!incoming_open(&w->file, d->incoming, atomic_fetch_add(&d->next_temp, 1)) ||
+	    descriptors_low(w->file.fd, DESCRIPTORS_NOT_DUMPS)) {
 		dumps_abandon(w);
 		return NULL;
 	}
@@ -180,33 +166,19 @@ enum discard
 dumps_write(struct dump_writer *w, const void *data, size_t len)
 {
 	struct dumps *d = w->d;
-	const uint64_t limit = atomic_load(&d->max_dump);
-	const char *p = data;
+	const uint64_t limit = atomic_load(&d->max_dump), size = w->file.size;
 
-	if (limit != 0 && len > limit - (w->size < limit ? w->size : limit))
+	if (limit != 0 && len > limit - (size < limit ? size : limit))
 		return DISCARD_dump_too_large;
 	if (pressed(d) || atomic_load(&d->bytes) + len > atomic_load(&d->keep_bytes))
 		return DISCARD_dump_disk_low;
-	sha256_update(w->hash, data, len);
-	while (len > 0) {
-		ssize_t n = write(w->fd, p, len);
-
-		if (n == -1 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return DISCARD_dump_disk_low;
-		atomic_fetch_add(&d->bytes, (uint64_t)n);
-		w->size += (uint64_t)n;
-		p += n;
-		len -= (size_t)n;
-	}
-	return DISCARD_none;
+	return incoming_write(&w->file, data, len, &d->bytes) ? DISCARD_none : DISCARD_dump_disk_low;
 }
 
 uint64_t
 dumps_written(const struct dump_writer *w)
 {
-	return w->size;
+	return w->file.size;
 }
 
 void
@@ -214,17 +186,17 @@ dumps_abandon(struct dump_writer *w)
 {
 	if (w == NULL)
 		return;
-	if (w->fd != -1)
-		discard_file(w);
+	if (w->file.fd != -1)
+		incoming_discard(&w->file, &w->d->bytes);
 	writer_free(w);
 }
 
 void
 dumps_commit(struct dump_writer *w, struct dumps_commit *c)
 {
-	sha256_final(w->hash, c->sha256);
-	w->hash = NULL;
-	c->size = w->size;
+	sha256_final(w->file.hash, c->sha256);
+	w->file.hash = NULL;
+	c->size = w->file.size;
 	c->writer = w;
 	w->commit = c;
 	mailbox_post(w->d->box, &w->mail);
@@ -254,32 +226,18 @@ file_dump(struct dump_writer *w)
 	struct stat st;
 
 	dump_name(w->commit->sha256, name);
-	if (fstatat(d->kept, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && (uint64_t)st.st_size == w->size) {
+	if (fstatat(d->kept, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && (uint64_t)st.st_size == w->file.size) {
 		utimensat(d->kept, name, NULL, AT_SYMLINK_NOFOLLOW); /* wanted again: kept for longer */
-		discard_file(w);
+		incoming_discard(&w->file, &d->bytes);
 		return DUMPS_DUPLICATE;
 	}
-	if (fchmod(w->fd, 0400) == -1 || fsync(w->fd) == -1 || renameat(d->incoming, w->temp, d->kept, name) == -1) {
-		log_error("dumps", "a dump of %llu bytes was not stored: %s", (unsigned long long)w->size,
+	if (!incoming_keep(&w->file, d->kept, name)) {
+		log_error("dumps", "a dump of %llu bytes was not stored: %s", (unsigned long long)w->file.size,
 			  strerror(errno));
-		discard_file(w);
+		incoming_discard(&w->file, &d->bytes);
 		return DUMPS_FAILED;
 	}
 	return DUMPS_STORED;
-}
-
-static bool
-sync_folder(struct dumps *d, uint8_t first)
-{
-	char name[3];
-	int fd, rc;
-
-	fd = openat(d->kept, hex_encode(&first, 1, name), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd == -1)
-		return false;
-	rc = fsync(fd);
-	close(fd);
-	return rc == 0;
 }
 
 static void
@@ -288,7 +246,7 @@ account(struct dump_writer *w)
 	if (w->commit->outcome != DUMPS_STORED)
 		return;
 	counter_add(COUNTER_dumps, 1);
-	counter_add(COUNTER_dump_bytes, w->size);
+	counter_add(COUNTER_dump_bytes, w->file.size);
 	if (w->key == 0)
 		return;
 	pthread_mutex_lock(&w->d->lock);
@@ -301,6 +259,7 @@ static void
 finish(struct dumps *d, struct mail *mail)
 {
 	bool dirty[256] = { false }, synced[256];
+	char name[3];
 	struct mail *m, *next;
 
 	for (m = mail; m != NULL; m = m->next) {
@@ -311,8 +270,8 @@ finish(struct dumps *d, struct mail *mail)
 		w->commit->outcome = file_dump(w);
 		dirty[w->commit->sha256[0]] |= w->commit->outcome != DUMPS_FAILED;
 	}
-	for (int i = 0; i < 256; i++)
-		synced[i] = dirty[i] && sync_folder(d, (uint8_t)i);
+	for (unsigned i = 0; i < 256; i++)
+		synced[i] = dirty[i] && folder_sync(d->kept, hex_encode(&(uint8_t){ (uint8_t)i }, 1, name));
 	for (m = mail; m != NULL; m = next) {
 		struct dump_writer *w = (struct dump_writer *)m;
 		struct dumps_commit *c;
@@ -409,30 +368,6 @@ run(void *arg)
 /* ---- opening and closing ---- */
 
 static int
-open_folder(int at, const char *path)
-{
-	if (mkdirat(at, path, 0700) == -1 && errno != EEXIST)
-		return -1;
-	return openat(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-}
-
-/* incoming/ holds only what a crash left behind. */
-static void
-sweep(struct dumps *d)
-{
-	int fd = dup(d->incoming);
-	DIR *dir = fd != -1 ? fdopendir(fd) : NULL;
-	struct dirent *e;
-
-	if (dir == NULL)
-		return;
-	while ((e = readdir(dir)) != NULL)
-		if (e->d_name[0] != '.')
-			unlinkat(d->incoming, e->d_name, 0);
-	closedir(dir);
-}
-
-static int
 make_folders(struct dumps *d, const char *data_dir)
 {
 	char name[4096];
@@ -441,12 +376,12 @@ make_folders(struct dumps *d, const char *data_dir)
 	top = open(data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (top == -1)
 		return -1;
-	d->incoming = open_folder(top, "incoming");
-	d->kept = open_folder(top, "dumps");
+	d->incoming = folder_open(top, "incoming");
+	d->kept = folder_open(top, "dumps");
 	for (unsigned i = 0; d->kept != -1 && i < 256; i++) {
 		const uint8_t first = (uint8_t)i;
 
-		fd = open_folder(d->kept, hex_encode(&first, 1, name));
+		fd = folder_open(d->kept, hex_encode(&first, 1, name));
 		if (fd == -1) {
 			close(d->kept);
 			d->kept = -1;
@@ -496,7 +431,7 @@ dumps_open(const char *data_dir, const struct dumps_options *o, struct log *log,
 		release(d);
 		return NULL;
 	}
-	sweep(d);
+	folder_sweep(d->incoming);
 	each_dump(d, count_file, 0);
 	expire(d);
 	counter_set(COUNTER_dump_bytes_kept, atomic_load(&d->bytes));
