@@ -11,52 +11,7 @@
 
 #include <cmocka.h>
 
-#include "tests/synth/synth.h"
-#include "triage/triage.h"
-
-struct run {
-	struct arena *arena;
-	struct triage_result r;
-	struct diag diag;
-	enum err err;
-};
-
-static void
-run_bytes(struct run *x, const void *p, size_t size)
-{
-	uint8_t *copy = malloc(size ? size : 1);
-
-	assert_non_null(copy);
-	memcpy(copy, p, size);
-	*x = (struct run){ .arena = arena_new(TRIAGE_ARENA_BYTES) };
-	x->err = triage_run(x->arena, copy, size, NULL, &x->r, &x->diag);
-	free(copy);
-}
-
-static void
-run_synth(struct run *x, struct synth *s)
-{
-	run_bytes(x, s->p, s->len);
-}
-
-static void
-run_end(struct run *x)
-{
-	arena_free(x->arena);
-}
-
-static const struct synth_crash *
-example(const char *name)
-{
-	const struct synth_crash *c;
-	const char *n;
-
-	for (size_t i = 0; (c = synth_example(i, &n)) != NULL; i++)
-		if (strcmp(n, name) == 0)
-			return c;
-	fail_msg("no example %s", name);
-	return NULL;
-}
+#include "tests/unit/triage_help.h"
 
 #define BUILD_ID "784fd549332d826ed23f18c17c6f320a01020304"
 
@@ -79,7 +34,7 @@ test_every_processor(void **state)
 		struct synth s = { 0 };
 		struct run x;
 
-		synth_core(&s, example(t[i].name), NULL);
+		synth_core(&s, synth_named(t[i].name), NULL);
 		run_synth(&x, &s);
 		assert_int_equal(x.err, ERR_OK);
 		assert_int_equal(x.r.format, TRIAGE_FORMAT_ELFCORE);
@@ -111,7 +66,7 @@ test_every_processor(void **state)
 static void
 test_sent_signal(void **state)
 {
-	struct synth_crash c = *example("linux-x64");
+	struct synth_crash c = *synth_named("linux-x64");
 	struct synth s = { 0 };
 	struct run x;
 
@@ -131,7 +86,7 @@ test_sent_signal(void **state)
 static void
 test_snapshot_is_no_crash(void **state)
 {
-	struct synth_crash c = *example("linux-x64");
+	struct synth_crash c = *synth_named("linux-x64");
 	struct synth s = { 0 };
 	struct run x;
 
@@ -152,7 +107,7 @@ test_deleted_program(void **state)
 	struct synth_module modules[] = {
 		{ .path = "/opt/app/server (deleted)", .base = 0x400000, .size = 0x10000, .id_len = 20 }
 	};
-	struct synth_crash c = *example("linux-x64");
+	struct synth_crash c = *synth_named("linux-x64");
 	struct synth s = { 0 };
 	struct run x;
 
@@ -176,7 +131,7 @@ test_without_file_note(void **state)
 	struct run x;
 
 	(void)state;
-	synth_core(&s, example("linux-x64"), &w);
+	synth_core(&s, synth_named("linux-x64"), &w);
 	synth_patch(&s, w.file_note - 12, 0x1234, 4); /* another type of note */
 	run_synth(&x, &s);
 	assert_int_equal(x.err, ERR_OK);
@@ -197,7 +152,7 @@ test_netbsd(void **state)
 	struct run x;
 
 	(void)state;
-	synth_core(&s, example("netbsd-x64"), NULL);
+	synth_core(&s, synth_named("netbsd-x64"), NULL);
 	run_synth(&x, &s);
 	assert_int_equal(x.err, ERR_OK);
 	assert_string_equal(triage_os_name(x.r.os), "netbsd");
@@ -235,7 +190,7 @@ test_other_processors(void **state)
 		struct synth s = { 0 };
 		struct run x;
 
-		synth_core(&s, example("linux-x64"), NULL);
+		synth_core(&s, synth_named("linux-x64"), NULL);
 		s.p[18] = (uint8_t)cases[i].machine;
 		s.p[19] = (uint8_t)(cases[i].machine >> 8);
 		run_synth(&x, &s);
@@ -261,7 +216,7 @@ test_mips_signals(void **state)
 	uint8_t *p;
 
 	(void)state;
-	synth_core(&s, example("linux-x64"), NULL);
+	synth_core(&s, synth_named("linux-x64"), NULL);
 	s.p[18] = 8;
 	/* NT_SIGINFO: its type is "SIGI", then owner and description */
 	p = memmem(s.p, s.len, "IGIS", 4);
@@ -346,7 +301,7 @@ test_link_map_ring(void **state)
 	struct run x;
 
 	(void)state;
-	synth_core(&s, example("linux-x64"), &w);
+	synth_core(&s, synth_named("linux-x64"), &w);
 	synth_patch(&s, w.file_note - 12, 0x1234, 4);
 	/* l_next of the first entry: itself */
 	map = memmem(s.p, s.len, "\0\x09\x40\0\0\0\0\0", 8);
@@ -367,7 +322,7 @@ test_lies(void **state)
 	struct synth good = { 0 };
 
 	(void)state;
-	synth_core(&good, example("linux-x64"), &w);
+	synth_core(&good, synth_named("linux-x64"), &w);
 	const struct {
 		const char *what;
 		size_t at;
@@ -413,7 +368,7 @@ test_truncated(void **state)
 	for (size_t k = 0; k < 2; k++) {
 		struct synth s = { 0 };
 
-		synth_core(&s, example(names[k]), NULL);
+		synth_core(&s, synth_named(names[k]), NULL);
 		for (size_t len = 0; len < s.len; len += len < 4096 ? 1 : 61) {
 			struct run x;
 

@@ -11,32 +11,11 @@
 
 #include <cmocka.h>
 
-#include "tests/synth/synth.h"
+#include "tests/unit/triage_help.h"
 #include "triage/bugcheck.h"
 #include "triage/images.h"
-#include "triage/triage.h"
-
-struct run {
-	struct arena *arena;
-	struct triage_result r;
-	struct diag diag;
-	enum err err;
-};
 
 static struct images *images; /* at hand, NULL none */
-
-/* Triage a copy of exactly size bytes, so that a sanitizer sees reads beyond. */
-static void
-run_bytes(struct run *x, const void *p, size_t size)
-{
-	uint8_t *copy = malloc(size ? size : 1);
-
-	assert_non_null(copy);
-	memcpy(copy, p, size);
-	*x = (struct run){ .arena = arena_new(TRIAGE_ARENA_BYTES) };
-	x->err = triage_run(x->arena, copy, size, &(struct triage_options){ .images = images }, &x->r, &x->diag);
-	free(copy);
-}
 
 static void
 run_kdump(struct run *x, const struct synth_kdump *c)
@@ -44,14 +23,8 @@ run_kdump(struct run *x, const struct synth_kdump *c)
 	struct synth s = { 0 };
 
 	synth_kdump(&s, c, NULL);
-	run_bytes(x, s.p, s.len);
+	run_with(x, s.p, s.len, images);
 	synth_free(&s);
-}
-
-static void
-run_end(struct run *x)
-{
-	arena_free(x->arena);
 }
 
 static struct synth_kdump

@@ -11,53 +11,7 @@
 
 #include <cmocka.h>
 
-#include "tests/synth/synth.h"
-#include "triage/triage.h"
-
-struct run {
-	struct arena *arena;
-	struct triage_result r;
-	struct diag diag;
-	enum err err;
-};
-
-/* Triage a copy of exactly size bytes, so that a sanitizer sees reads beyond. */
-static void
-run_bytes(struct run *x, const void *p, size_t size)
-{
-	uint8_t *copy = malloc(size ? size : 1);
-
-	assert_non_null(copy);
-	memcpy(copy, p, size);
-	*x = (struct run){ .arena = arena_new(TRIAGE_ARENA_BYTES) };
-	x->err = triage_run(x->arena, copy, size, NULL, &x->r, &x->diag);
-	free(copy);
-}
-
-static void
-run_synth(struct run *x, struct synth *s)
-{
-	run_bytes(x, s->p, s->len);
-}
-
-static void
-run_end(struct run *x)
-{
-	arena_free(x->arena);
-}
-
-static const struct synth_crash *
-example(const char *name)
-{
-	const struct synth_crash *c;
-	const char *n;
-
-	for (size_t i = 0; (c = synth_example(i, &n)) != NULL; i++)
-		if (strcmp(n, name) == 0)
-			return c;
-	fail_msg("no example %s", name);
-	return NULL;
-}
+#include "tests/unit/triage_help.h"
 
 #define PE    "5c0ae38510000"
 #define ELF   "784fd549332d826ed23f18c17c6f320a01020304"
@@ -147,7 +101,7 @@ test_every_kind(void **state)
 			struct synth s = { .big_endian = big };
 			struct run x;
 
-			synth_minidump(&s, example(expectations[i].name), NULL);
+			synth_minidump(&s, synth_named(expectations[i].name), NULL);
 			run_synth(&x, &s);
 			if (big && expectations[i].id[0] == '4') /* a GUID's fields follow the byte order */
 				x.r.module_id = expectations[i].id;
@@ -182,7 +136,7 @@ test_module_ids(void **state)
 		  .id = { 0x08, 0x43, 0x50, 0x1b, 0x17, 0x5f, 0xa3, 0x4d, 0x85, 0x52, 0x1d, 0xd4, 0x74, 0x0d, 0x17,
 			  0x30 } },
 	};
-	struct synth_crash c = *example("windows-x86");
+	struct synth_crash c = *synth_named("windows-x86");
 	struct synth s = { 0 };
 	struct run x;
 
@@ -217,7 +171,7 @@ test_elf_ids(void **state)
 		  .id = { 0x10, 0xfa, 0xa6, 0xbb, 0xba, 0xab, 0x83, 0xdb } },
 		{ .path = "/usr/share/font", .base = 0x500000, .size = 0x1000, .cv = SYNTH_CV_ELF, .id_len = 20 },
 	};
-	struct synth_crash c = *example("linux-x64");
+	struct synth_crash c = *synth_named("linux-x64");
 	struct synth s = { 0 };
 	struct run x;
 
@@ -237,7 +191,7 @@ test_elf_ids(void **state)
 static void
 test_no_crash(void **state)
 {
-	struct synth_crash c = *example("windows-x64");
+	struct synth_crash c = *synth_named("windows-x64");
 	struct synth s = { 0 };
 	struct run x;
 
@@ -293,7 +247,7 @@ test_annotations(void **state)
 	struct run x;
 
 	(void)state;
-	synth_minidump(&s, example("windows-x64"), &w);
+	synth_minidump(&s, synth_named("windows-x64"), &w);
 	at = s.len;
 	utf16_fixed(&s, "p != NULL");
 	utf16_fixed(&s, "open");
@@ -351,7 +305,7 @@ test_long_assertion(void **state)
 		struct run x;
 		size_t at;
 
-		synth_minidump(&s, example("windows-x64"), &w);
+		synth_minidump(&s, synth_named("windows-x64"), &w);
 		at = s.len;
 		for (int i = 0; i < 3 * 128; i++)
 			synth_u16(&s, i < lead ? 'a' : 0x20ac);
@@ -370,7 +324,7 @@ test_long_assertion(void **state)
 static void
 test_requesting_thread(void **state)
 {
-	struct synth_crash c = *example("linux-x64");
+	struct synth_crash c = *synth_named("linux-x64");
 	struct synth s = { 0 };
 	struct synth_places w;
 	struct run x;
@@ -421,7 +375,7 @@ check_lie(const struct lie *l, const struct synth_crash *c)
 static void
 test_lies(void **state)
 {
-	const struct synth_crash *c = example("linux-x64"), *c64 = example("linux-x64-memory64");
+	const struct synth_crash *c = synth_named("linux-x64"), *c64 = synth_named("linux-x64-memory64");
 	struct synth s = { 0 }, s64 = { 0 };
 	struct synth_places w, w64;
 
@@ -464,7 +418,7 @@ test_self_reference(void **state)
 	struct run x;
 
 	(void)state;
-	synth_minidump(&s, example("linux-x64"), &w);
+	synth_minidump(&s, synth_named("linux-x64"), &w);
 	synth_patch(&s, w.modules + 20, w.modules + 20, 4); /* name: its own RVA as the length */
 	for (uint32_t i = 0; i < s.p[w.n_streams]; i++) {
 		synth_patch(&s, w.directory + 12 * i + 4, s.len, 4);
@@ -488,7 +442,7 @@ test_frame_pointer_loops(void **state)
 
 	(void)state;
 	for (size_t n = 0; n < 4; n++) {
-		struct synth_crash c = *example(names[n]);
+		struct synth_crash c = *synth_named(names[n]);
 		struct synth s = { 0 };
 		struct run x;
 
@@ -509,7 +463,7 @@ test_frame_pointer_loops(void **state)
 static void
 test_many_frames(void **state)
 {
-	struct synth_crash c = *example("linux-x86");
+	struct synth_crash c = *synth_named("linux-x86");
 	struct synth s = { 0 };
 	uint64_t *words = calloc(4000, sizeof(*words));
 	struct run x;
@@ -537,7 +491,7 @@ test_truncated(void **state)
 	for (size_t k = 0; k < 3; k++) {
 		struct synth s = { 0 };
 
-		synth_minidump(&s, example(names[k]), NULL);
+		synth_minidump(&s, synth_named(names[k]), NULL);
 		for (size_t len = 0; len < s.len; len++) {
 			struct run x;
 
@@ -558,7 +512,7 @@ test_small_arena(void **state)
 	struct synth s = { 0 };
 
 	(void)state;
-	synth_minidump(&s, example("linux-x64"), NULL);
+	synth_minidump(&s, synth_named("linux-x64"), NULL);
 	for (size_t limit = 0; limit < 60000; limit += 997) {
 		struct arena *a = arena_new(limit);
 		struct triage_result r;
