@@ -62,7 +62,11 @@ export function useDoc<T extends Page>(path: string | null, live?: Live): Doc<T>
 			if (timer === undefined)
 				timer = setTimeout(() => {
 					timer = undefined;
-					void run();
+					// paused meanwhile: what came before shows when updates go on
+					if (paused.peek())
+						missed.value++;
+					else
+						void run();
 				}, Math.max(50, last + AT_MOST_MS - performance.now()));
 		};
 		fetchNow.current = () => void run();

@@ -3,6 +3,7 @@
 import { offsetSeconds } from '../clock';
 import type { Delivery, HealthDoc } from '../types-detail';
 import { useDoc } from '../doc';
+import { paused } from '../live';
 import { bytes, duration } from '../format';
 import { BinChart } from '../parts/minutes';
 import { Num } from '../parts/num';
@@ -78,7 +79,7 @@ export function HealthPage() {
 	const doc = useDoc<HealthDoc>('/v1/health', { topic: 'now', events: ['now'] });
 	// Lags and queues move without events of the fleet.
 	useEffect(() => {
-		const timer = setInterval(() => { if (!document.hidden) doc.again(); }, 10_000);
+		const timer = setInterval(() => { if (!document.hidden && !paused.peek()) doc.again(); }, 10_000);
 		return () => clearInterval(timer);
 	}, []);
 	const d = doc.data;

@@ -3,6 +3,13 @@ import { href } from '../href';
 import { cut, label, LONGEST, pieces, plain } from '../hostile';
 import type { ComponentChildren } from 'preact';
 
+// Long names in capitals break after their underscores rather than within a word.  Not in very long ones: an element each.
+function broken(s: string): ComponentChildren {
+	if (s.length > 400 || !s.includes('_'))
+		return s;
+	return s.split(/(?<=_)(?=[^_])/).flatMap((word, i) => i ? [<wbr />, word] : [word]);
+}
+
 // Every text that a host, a dump or a person sent.  `most` 0: in full.
 export function Hostile({ text, most = LONGEST, mono = false, len }: { text: string | null | undefined; most?: number; mono?: boolean; len?: number }) {
 	if (text === null || text === undefined)
@@ -11,8 +18,8 @@ export function Hostile({ text, most = LONGEST, mono = false, len }: { text: str
 	const all = pieces(short);
 	return (
 		<bdi dir="ltr" class={mono ? 'mono hostile' : 'hostile'} title={short === text ? undefined : label(text, 1000)}>
-			{all.length === 1 && !all[0]!.mark ? all[0]!.text
-				: all.map((p) => p.mark ? <span class="mark" title="a character that cannot be seen">{p.text}</span> : p.text)}
+			{all.length === 1 && !all[0]!.mark ? broken(all[0]!.text)
+				: all.map((p) => p.mark ? <span class="mark" title="a character that cannot be seen">{p.text}</span> : broken(p.text))}
 			{len !== undefined && len > new TextEncoder().encode(text).length && <span class="dim" title={`${len} bytes`}>…</span>}
 		</bdi>
 	);

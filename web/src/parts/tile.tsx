@@ -20,7 +20,7 @@ export function FleetTile({ name, k, tile, worse }: { name: string; k: string; t
 				{diff !== null && diff !== 0 && <b class={far ? 'bad' : undefined}><ShapeMark shape={diff > 0 ? 'up' : 'down'} size={10} /> {signed(diff)}</b>}
 				{diff === 0 && <b>as usual</b>}
 				{usual !== null ? <span> usual: <Num k={k + '.usual'} v={usual} /></span>
-					: tile?.usual_from ? <span>usual known from <Time at={tile.usual_from} /></span>
+					: tile?.usual_from ? <span>no usual value yet; the first at <Time at={tile.usual_from} /></span>
 					: <span>{value === null ? 'not known' : 'usual: not known yet'}</span>}
 			</div>
 			<Spark series={tile?.spark} name={`${name}, 24 hours`} />
