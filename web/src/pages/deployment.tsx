@@ -65,7 +65,7 @@ function Numbers({ d }: { d: Deployment }) {
 	return (
 		<Facts list={[
 			{ name: stopped ? 'Served before the stop' : 'Served so far', value: <Num k="blast.exposed" v={b.exposed} />,
-				below: <>of {count(all)} eligible{all > 0 && b.exposed !== undefined ? ', ' + rate(b.exposed / all) : ''}
+				below: <>of {count(all)} eligible{all > 0 && b.exposed ? ', ' + rate(b.exposed / all) : ''}
 					{stopped && b.last_served && <>; last at <Time at={b.last_served} />{b.none_since && ', none since'}</>}</> },
 			{ name: 'Confirmed harmed', value: <Num k="blast.harmed" v={b.harmed} class={b.harmed ? 'bad' : undefined} />,
 				below: <><Num k="blast.boot_loop" v={b.boot_loop} /> boot-looping{(b.harmed_back ?? 0) > 0 && <>, <Num k="blast.harmed_back" v={b.harmed_back} /> are back</>}</> },
@@ -74,7 +74,7 @@ function Numbers({ d }: { d: Deployment }) {
 			{ name: stopped ? 'If resumed to everyone' : 'If served to everyone', value: typeof b.projected_if_resumed === 'number' ? <>≈ <Num k="blast.projected_if_resumed" v={b.projected_if_resumed} /></> : '–',
 				below: share !== null ? `hosts harmed, at ${rate(share)} of those served` : 'hosts harmed' },
 			{ name: 'Next ring allowed', value: b.next_ring_max === 0 ? 'none' : <Num k="blast.next_ring_max" v={b.next_ring_max} />,
-				below: d.latched ? 'latched; a person releases it' : d.watch_until ? <>resumes by itself at <Time at={d.watch_until} />, in <Age at={d.watch_until} until /></> : d.sticky ? 'paused until a person releases it' : 'hosts' },
+				below: d.latched ? 'latched; a person releases it' : d.watch_until ? <>resumes by itself at <Time at={d.watch_until} />, in <Age at={d.watch_until} until /></> : d.sticky ? 'paused until a person releases it' : b.next_ring_max === 0 ? 'for now' : 'hosts' },
 		]} />
 	);
 }

@@ -34,6 +34,8 @@ export function pen(u: uPlot, align: CanvasTextAlign, base: CanvasTextBaseline):
 
 export const timeAxis = (): uPlot.Axis => ({
 	stroke: colour('dim'), font: FONT, grid: { stroke: colour('line'), width: 1 }, ticks: { show: false }, size: 26, space: 64,
+	// whole minutes: the labels show no seconds, and two of the same would stand side by side
+	incrs: [1, 2, 5, 10, 15, 30, 60, 120, 180, 240, 360, 720, 1440].map((m) => m * 60),
 	values: (_u, ticks) => ticks.map((t) => hourMinute(t * 1000, zoneChoice.value)),
 });
 
