@@ -126,8 +126,10 @@ def verify(headers, body, secret=SECRET):
 # ---- forms
 
 def test_cloudevents_structured_and_signed(hooked, receiver):
-    r = receiver()
-    d = hooked(section(r.port, secret=SECRET, token="bearer-of-the-desk", events="halt"))
+    r, other = receiver(), receiver()
+    d = hooked(section(r.port, secret=SECRET, token="bearer-of-the-desk", events="halt") + section(other.port, "other"))
+    fleet.deploy(d, served=0)
+    other.wait()  # what is created and halted in one breath was nothing before
     halt(d)
     headers, body, path = r.wait()[0]
     assert path == "/hook/very-secret-path?key=hidden"
