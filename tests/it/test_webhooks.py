@@ -506,8 +506,8 @@ def test_alarms_without_a_deployment(hooked, receiver, alertmanager):
     assert alert["annotations"]["description"] == brake["text"]
     assert not narrow.got
     # told once, whatever happens to the daemon
+    d.until(lambda: len(cloud.events()) == 2 and hook_state(d, "cloud")["pending"] == 0, "the outbreak's notice too")
     told = {e["id"] for e in cloud.events()}
-    d.until(lambda: hook_state(d, "cloud")["pending"] == 0, "the deliveries")
     d.restart()
     d.post("/v1/webhooks/cloud/ping", {})
     d.until(lambda: any(e["type"] == "dev.faultline.ping" for e in cloud.events()), "the ping")
