@@ -28,6 +28,23 @@ append(const char *p, size_t n, void *arg)
 	o->len += n;
 }
 
+/* Does a Rust name bind more lifetimes than anybody writes?  A function type or a trait object says how many with a
+ * number in base 62, and the library prints every one of them: a name of 25 bytes ran for years. */
+static bool
+binds_many(const char *symbol)
+{
+	for (const char *p = symbol; (p = strchr(p, 'G')) != NULL; p++) {
+		size_t digits =
+			p > symbol && (p[-1] == 'F' || p[-1] == 'D')
+				? strspn(p + 1, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+				: 0;
+
+		if (digits > 1 && p[1 + digits] == '_')
+			return true;
+	}
+	return false;
+}
+
 const char *
 function_demangle(struct arena *a, const char *symbol)
 {
@@ -38,7 +55,7 @@ function_demangle(struct arena *a, const char *symbol)
 
 	while (*p == '_' && p[1] == '_') /* Mach-O has one more */
 		p++;
-	if (len <= SYMBOL_MAX && (strncmp(p, "_R", 2) == 0 || strncmp(p, "_ZN", 3) == 0))
+	if (len <= SYMBOL_MAX && ((strncmp(p, "_R", 2) == 0 && !binds_many(p)) || strncmp(p, "_ZN", 3) == 0))
 		done = rust_demangle_callback(p, 0, append, &o) != 0;
 	if (!done && len <= SYMBOL_MAX && strncmp(p, "_Z", 2) == 0) {
 		o.len = 0;

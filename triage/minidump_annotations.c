@@ -139,7 +139,7 @@ read_mac_crash_info(struct md *m)
 	fixed = reader_u32(&r);
 	for (uint32_t i = 0; i < n && i < 20 && !reader_failed(&r) && !full(m); i++) {
 		struct reader record = location(m, &r);
-		const char *text[5] = { "", "", "", "", "" }, *key;
+		const char *text[5] = { "", "", "", "", "" }, *image, *key;
 
 		reader_skip(&record, fixed);
 		for (int k = 0; k < 5 && !reader_failed(&record) && record.pos < record.size; k++) {
@@ -151,7 +151,8 @@ read_mac_crash_info(struct md *m)
 				text[k] = s;
 			reader_skip(&record, len < record.size - record.pos ? len + 1 : len);
 		}
-		key = utf_printf(m->arena, "crash_info: %.100s", text[0]);
+		image = utf_from_bytes(m->arena, text[0], strlen(text[0]), 100);
+		key = utf_printf(m->arena, "crash_info: %s", image != NULL ? image : "");
 		if (key == NULL)
 			return;
 		add(m, key, text[1]);

@@ -173,7 +173,7 @@ read_maps(struct md *m, struct triage_process *p)
 	for (uint32_t lines = 0; at < end && lines < INFO_MAX; lines++) {
 		const uint8_t *line = at, *stop = memchr(at, '\n', (size_t)(end - at)), *path;
 		uint64_t from, to;
-		const char *name = "", *s;
+		const char *name = "", *rights, *s;
 
 		stop = stop != NULL ? stop : end;
 		at = stop < end ? stop + 1 : end;
@@ -184,7 +184,9 @@ read_maps(struct md *m, struct triage_process *p)
 			;
 		if (memchr(path, '/', (size_t)(stop - path)) != NULL || (path < stop && *path == '['))
 			name = utf_from_bytes(m->arena, path, (size_t)(stop - path), NAME_MAX_BYTES);
-		s = utf_printf(m->arena, "%.3s %s", (const char *)line + 1, name != NULL && *name ? name : "private");
+		rights = utf_from_bytes(m->arena, line + 1, 3, 3);
+		s = utf_printf(m->arena, "%s %s", rights != NULL ? rights : "",
+			       name != NULL && *name ? name : "private");
 		if (s != NULL)
 			p->memory = s;
 		return;

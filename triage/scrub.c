@@ -241,7 +241,9 @@ scrub_stack(struct scrub *s, const struct mem_region *r, uint64_t from, uint64_t
 {
 	unsigned width = dump_pointer_width(s->d);
 
-	for (uint64_t at = (from + width - 1) & ~(uint64_t)(width - 1); at + width <= to; at += width) {
+	/* a stack may end where the address space does */
+	for (uint64_t at = (from + width - 1) & ~(uint64_t)(width - 1); at >= from && at < to && to - at >= width;
+	     at += width) {
 		uint64_t v;
 
 		if (region_read(r, at, width, s->d->big_endian, &v) && !harmless(s, v, width))
