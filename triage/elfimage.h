@@ -26,6 +26,7 @@ struct elf_fde {
 	uint64_t start, size;
 	uint64_t fde;    /* address of the record in .eh_frame, as linked */
 	uint64_t length; /* bytes of the record */
+	uint64_t column; /* the rule that has the return address, as the record says */
 	bool signal;     /* of a signal trampoline */
 };
 

@@ -89,6 +89,7 @@ encoded(const struct elfimage *e, struct reader *r, uint8_t enc, uint64_t here)
 
 struct cie {
 	uint8_t enc; /* of addresses in its FDEs */
+	uint64_t column;
 	bool signal;
 };
 
@@ -126,10 +127,7 @@ read_cie(const struct elfimage *e, uint64_t at, struct cie *out)
 		reader_skip(&r, 2);
 	(void)leb128(&r, false);
 	(void)leb128(&r, true);
-	if (version == 1)
-		reader_skip(&r, 1);
-	else
-		(void)leb128(&r, false);
+	out->column = version == 1 ? reader_u8(&r) : leb128(&r, false);
 	if (text[0] == '\0')
 		return !reader_failed(&r);
 	if (text[0] != 'z')
@@ -184,6 +182,7 @@ read_record(const struct elfimage *e, uint64_t at, uint64_t *next, uint64_t *cie
 	out->size = encoded(e, &r, cie->enc & 0x0f, 0);
 	out->fde = at;
 	out->length = len;
+	out->column = cie->column;
 	out->signal = cie->signal;
 	return reader_failed(&r) || out->size == 0 ? RECORD_OTHER : RECORD_FDE;
 }

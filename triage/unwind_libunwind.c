@@ -197,6 +197,9 @@ step(struct unwind *u, const struct unwind_frame *f, int32_t module, struct unwi
 	s.lookup = unwind_lookup_pc(u->arch, f);
 	if (!elfimage_fde(s.elf, s.lookup - s.base, &s.fde))
 		return UNWIND_UNKNOWN;
+	/* the library takes any number for an index into its rules, and reads behind them */
+	if (s.fde.column != RETURN_RULE)
+		return UNWIND_DAMAGED;
 	pthread_once(&once, make_space);
 	away = s.fde.fde - s.fde.start; /* two gigabytes at most, either way */
 	if (space == NULL || away + (UINT64_C(1) << 31) > UINT32_MAX)
