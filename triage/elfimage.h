@@ -21,13 +21,20 @@ struct elf_segment {
 	bool executable, writable;
 };
 
+/* Instructions for a stack frame: addresses, as linked. */
+struct elf_rules {
+	uint64_t from, to;
+};
+
 /* One frame description: [start, start + size) is unwound by the record at fde. */
 struct elf_fde {
 	uint64_t start, size;
-	uint64_t fde;    /* address of the record in .eh_frame, as linked */
-	uint64_t length; /* bytes of the record */
-	uint64_t column; /* the rule that has the return address, as the record says */
-	bool signal;     /* of a signal trampoline */
+	uint64_t fde;                 /* address of the record in .eh_frame, as linked */
+	uint64_t length;              /* bytes of the record */
+	uint64_t column;              /* the rule that has the return address, as the record says */
+	struct elf_rules common, own; /* of its CIE, and its own */
+	uint8_t enc;                  /* of addresses in them */
+	bool signal;                  /* of a signal trampoline */
 };
 
 struct elfimage; /* its tables are its own */
@@ -62,6 +69,9 @@ uint64_t elfimage_first(const struct elfimage *e); /* the address of its first p
 /* The .eh_frame record for an offset: .eh_frame_hdr's table if it is one that can be trusted, else an own index,
  * sorted, built once.  False: none. */
 bool elfimage_fde(struct elfimage *e, uint64_t offset, struct elf_fde *out);
+
+/* Do the rules of a record name no register but the first n?  Nothing else of them is judged. */
+bool elfimage_fde_within(const struct elfimage *e, const struct elf_fde *f, unsigned n);
 bool elfimage_has_unwind(const struct elfimage *e);
 
 /* Name of the function at an offset as the symbol table has it, "" none, and where it begins. */

@@ -90,7 +90,8 @@ encoded(const struct elfimage *e, struct reader *r, uint8_t enc, uint64_t here)
 struct cie {
 	uint8_t enc; /* of addresses in its FDEs */
 	uint64_t column;
-	bool signal;
+	struct elf_rules rules;
+	bool augmented, signal; /* FDEs have data of their own before their rules; a signal trampoline's */
 };
 
 /* Length of a record and the address its fields begin at; 0: the end of the section. */
@@ -114,6 +115,7 @@ read_cie(const struct elfimage *e, uint64_t at, struct cie *out)
 	*out = (struct cie){ .enc = 0 };
 	if (reader_failed(&r) || len == 0 || len > r.size - r.pos)
 		return false;
+	out->rules.to = at + r.pos + len;
 	if (reader_u32(&r) != 0) /* an FDE */
 		return false;
 	version = reader_u8(&r);
@@ -128,14 +130,17 @@ read_cie(const struct elfimage *e, uint64_t at, struct cie *out)
 	(void)leb128(&r, false);
 	(void)leb128(&r, true);
 	out->column = version == 1 ? reader_u8(&r) : leb128(&r, false);
+	out->rules.from = at + r.pos;
 	if (text[0] == '\0')
 		return !reader_failed(&r);
 	if (text[0] != 'z')
 		return false;
 	len = leb128(&r, false);
-	if (reader_failed(&r))
+	if (reader_failed(&r) || len > r.size - r.pos)
 		return false;
 	here = at + r.pos;
+	out->rules.from = here + len;
+	out->augmented = true;
 	aug = reader_sub(&r, r.pos, len);
 	for (size_t i = 1; i < n && !reader_failed(&aug); i++) {
 		if (text[i] == 'R') {
@@ -184,6 +189,11 @@ read_record(const struct elfimage *e, uint64_t at, uint64_t *next, uint64_t *cie
 	out->length = len;
 	out->column = cie->column;
 	out->signal = cie->signal;
+	out->enc = cie->enc;
+	out->common = cie->rules;
+	if (cie->augmented)
+		reader_skip(&r, leb128(&r, false));
+	out->own = (struct elf_rules){ at + r.pos, *next };
 	return reader_failed(&r) || out->size == 0 ? RECORD_OTHER : RECORD_FDE;
 }
 
@@ -311,6 +321,51 @@ search_index(const struct elfimage *e, uint64_t address)
 			hi = mid;
 	}
 	return lo > 0 ? e->slots[lo - 1].fde : 0;
+}
+
+/* ---- rules ---- */
+
+/* Operands of the instructions: r a register, u a number, b a block of bytes, p an address, 1 2 4 so many bytes.
+ * DWARF 5, section 7.24, and GNU's own. */
+static const char *const operands[0x40] = {
+	[0x00] = "",   [0x01] = "p",  [0x02] = "1",  [0x03] = "2",  [0x04] = "4",  [0x05] = "ru", [0x06] = "r",
+	[0x07] = "r",  [0x08] = "r",  [0x09] = "rr", [0x0a] = "",   [0x0b] = "",   [0x0c] = "ru", [0x0d] = "r",
+	[0x0e] = "u",  [0x0f] = "b",  [0x10] = "rb", [0x11] = "ru", [0x12] = "ru", [0x13] = "u",  [0x14] = "ru",
+	[0x15] = "ru", [0x16] = "rb", [0x2e] = "u",  [0x2f] = "ru",
+};
+
+static bool
+rules_within(const struct elfimage *e, struct elf_rules rules, uint8_t enc, unsigned n)
+{
+	struct reader r = elfimage_reader(e, rules.from);
+
+	if (rules.from > rules.to || rules.to - rules.from > r.size)
+		return false;
+	while (r.pos < rules.to - rules.from && !reader_failed(&r)) {
+		uint8_t op = reader_u8(&r);
+		const char *o = op < 0x40 ? operands[op] : op >> 6 == 2 ? "u" : "";
+
+		if (o == NULL || (op >= 0x80 && (op & 0x3f) >= n))
+			return false;
+		for (; *o != '\0'; o++)
+			if (*o == 'r' && leb128(&r, false) >= n)
+				return false;
+			else if (*o == 'u')
+				(void)leb128(&r, false);
+			else if (*o == 'b')
+				reader_skip(&r, leb128(&r, false));
+			else if (*o == 'p')
+				(void)encoded(e, &r, enc, 0);
+			else if (*o != 'r')
+				reader_skip(&r, (size_t)(*o - '0'));
+	}
+	return !reader_failed(&r);
+}
+
+bool
+elfimage_fde_within(const struct elfimage *e, const struct elf_fde *f, unsigned n)
+{
+	return f->column < n && rules_within(e, f->common, f->enc, n) && rules_within(e, f->own, f->enc, n);
 }
 
 /* ---- the outside ---- */

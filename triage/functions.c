@@ -28,18 +28,17 @@ append(const char *p, size_t n, void *arg)
 	o->len += n;
 }
 
-/* Does a Rust name bind more lifetimes than anybody writes?  A function type or a trait object says how many with a
- * number in base 62, and the library prints every one of them: a name of 25 bytes ran for years. */
+/* Does a Rust name bind more lifetimes than anybody writes?  A function type (F) or a trait object (D) says how many by
+ * G and a number in base 62, and the library prints them one by one, up to 2^64. */
 static bool
 binds_many(const char *symbol)
 {
-	for (const char *p = symbol; (p = strchr(p, 'G')) != NULL; p++) {
-		size_t digits =
-			p > symbol && (p[-1] == 'F' || p[-1] == 'D')
-				? strspn(p + 1, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
-				: 0;
+	static const char base62[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
-		if (digits > 1 && p[1 + digits] == '_')
+	for (const char *p = symbol; (p = strpbrk(p, "FD")) != NULL; p++) {
+		size_t digits = p[1] == 'G' ? strspn(p + 2, base62) : 0;
+
+		if (digits > 1 && p[2 + digits] == '_')
 			return true;
 	}
 	return false;

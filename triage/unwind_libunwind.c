@@ -197,8 +197,10 @@ step(struct unwind *u, const struct unwind_frame *f, int32_t module, struct unwi
 	s.lookup = unwind_lookup_pc(u->arch, f);
 	if (!elfimage_fde(s.elf, s.lookup - s.base, &s.fde))
 		return UNWIND_UNKNOWN;
-	/* the library takes any number for an index into its rules, and reads behind them */
-	if (s.fde.column != RETURN_RULE)
+	/* the library takes any number for an index into its registers; what is writable it reads from the dump */
+	if (s.fde.column != RETURN_RULE || !elfimage_fde_within(s.elf, &s.fde, RETURN_RULE + 1) ||
+	    elfimage_is_writable(s.elf, s.fde.fde - elfimage_first(s.elf)) ||
+	    elfimage_is_writable(s.elf, s.fde.common.from - elfimage_first(s.elf)))
 		return UNWIND_DAMAGED;
 	pthread_once(&once, make_space);
 	away = s.fde.fde - s.fde.start; /* two gigabytes at most, either way */
