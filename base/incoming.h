@@ -18,7 +18,7 @@ struct incoming {
 	char name[32];       /* in folder, until it is kept */
 };
 
-/* Begin file number `serial` (not in use) in folder.  False: it cannot be created (errno), and *f is closed. */
+/* Begin file number `serial` (not in use) in folder.  False: it cannot be created, and *f is closed. */
 bool incoming_open(struct incoming *f, int folder, uint64_t serial);
 
 /* Append and hash.  *bytes grows by what was written, also when the disk then refuses the rest: false, errno. */
