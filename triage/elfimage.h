@@ -70,7 +70,8 @@ uint64_t elfimage_first(const struct elfimage *e); /* the address of its first p
  * sorted, built once.  False: none. */
 bool elfimage_fde(struct elfimage *e, uint64_t offset, struct elf_fde *out);
 
-/* Do the rules of a record name no register but the first n?  Nothing else of them is judged. */
+/* Do the rules of a record name no register but the first n, and remember no more states than anybody needs?  For
+ * libraries that take both without a limit; nothing else of the rules is judged. */
 bool elfimage_fde_within(const struct elfimage *e, const struct elf_fde *f, unsigned n);
 bool elfimage_has_unwind(const struct elfimage *e);
 

@@ -325,6 +325,10 @@ search_index(const struct elfimage *e, uint64_t address)
 
 /* ---- rules ---- */
 
+#define REMEMBER       0x0a
+#define RESTORE        0x0b
+#define REMEMBERED_MAX 32 /* states at a time: compilers need one or two */
+
 /* Operands of the instructions: r a register, u a number, b a block of bytes, p an address, 1 2 4 so many bytes.
  * DWARF 5, section 7.24, and GNU's own. */
 static const char *const operands[0x40] = {
@@ -338,6 +342,7 @@ static bool
 rules_within(const struct elfimage *e, struct elf_rules rules, uint8_t enc, unsigned n)
 {
 	struct reader r = elfimage_reader(e, rules.from);
+	unsigned remembered = 0;
 
 	if (rules.from > rules.to || rules.to - rules.from > r.size)
 		return false;
@@ -345,8 +350,10 @@ rules_within(const struct elfimage *e, struct elf_rules rules, uint8_t enc, unsi
 		uint8_t op = reader_u8(&r);
 		const char *o = op < 0x40 ? operands[op] : op >> 6 == 2 ? "u" : "";
 
-		if (o == NULL || (op >= 0x80 && (op & 0x3f) >= n))
+		if (o == NULL || (op >= 0x80 && (op & 0x3f) >= n) || (op == REMEMBER && remembered++ >= REMEMBERED_MAX))
 			return false;
+		if (op == RESTORE && remembered > 0)
+			remembered--;
 		for (; *o != '\0'; o++)
 			if (*o == 'r' && leb128(&r, false) >= n)
 				return false;

@@ -11,7 +11,8 @@
 /* ELF of every processor by libdw: it reads .eh_frame or .debug_frame and says by which rule each register is found; the
  * rules are evaluated here, over the dump's memory, with a limit on work. */
 
-#define STACK 64 /* of an expression */
+#define STACK         64  /* of an expression */
+#define REGISTERS_MAX 512 /* more than any processor here has numbers for */
 
 struct cfi { /* of an image; lives as long */
 	Elf *elf;
@@ -360,20 +361,20 @@ step(struct unwind *u, const struct unwind_frame *f, int32_t module, struct unwi
 	enum unwind_outcome out;
 	Dwarf_Addr address;
 	struct cfi *c;
+	bool found;
 
 	if (image == NULL || (!elfimage_has_unwind(image) && !elfimage_has_debug_frame(image)) ||
 	    (c = cfi_of(image)) == NULL)
 		return UNWIND_UNKNOWN;
 	e.bias = u->mi->modules[module].base - elfimage_first(image);
 	address = unwind_lookup_pc(u->arch, f) - e.bias;
-	/* libdw runs through the whole record each time */
-	if (elfimage_fde(image, unwind_lookup_pc(u->arch, f) - u->mi->modules[module].base, &record)) {
-		if (!unwind_work(u, 16 + record.length))
-			return UNWIND_DAMAGED;
-	} else if (c->debug == NULL) {
+	/* libdw runs through the whole record each time, and has memory for every register up to the highest named */
+	found = elfimage_fde(image, unwind_lookup_pc(u->arch, f) - u->mi->modules[module].base, &record);
+	if (found && (!unwind_work(u, 16 + record.length) || !elfimage_fde_within(image, &record, REGISTERS_MAX)))
+		return UNWIND_DAMAGED;
+	if (!found && c->debug == NULL)
 		return UNWIND_UNKNOWN;
-	}
-	if ((c->eh == NULL || dwarf_cfi_addrframe(c->eh, address, &frame) != 0) &&
+	if ((c->eh == NULL || !found || dwarf_cfi_addrframe(c->eh, address, &frame) != 0) &&
 	    (c->debug == NULL || dwarf_cfi_addrframe(c->debug, address, &frame) != 0))
 		return UNWIND_UNKNOWN;
 	out = by_frame(&e, frame, caller);
