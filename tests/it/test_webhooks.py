@@ -87,7 +87,11 @@ def hooked(make_daemon):
         write_hooks(d, text)
         d.settings["webhook-file"] = d.hooks
         d.settings["public-url"] = "https://faultline.example.com/"
-        return d.start() if start else d
+        if start:
+            d.start()
+            # the first look of a new server tells of no creation, and is kept
+            d.until(lambda: os.path.exists(os.path.join(d.data, "notify", "state.json")), "the first look")
+        return d
     return make
 
 
