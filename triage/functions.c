@@ -24,7 +24,8 @@ append(const char *p, size_t n, void *arg)
 		n = sizeof(o->bytes) - 1 - o->len;
 		o->full = true;
 	}
-	memcpy(o->bytes + o->len, p, n);
+	if (n > 0) /* nothing may come without an address */
+		memcpy(o->bytes + o->len, p, n);
 	o->len += n;
 }
 
